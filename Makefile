@@ -1,0 +1,45 @@
+# Two commands matter: `make repro` (the whole chain to reports/index.html) and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+# Stages call `python`: it must be the one of .venv, here as in `dvc repro` run by hand in an activated shell.
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help repro test lint format clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+repro: .venv/installed  ## run the pipeline to reports/index.html; nothing is done twice
+	@$(RUN) dvc repro
+	@echo "report: reports/index.html"
+
+test: .venv/installed-dev  ## install what tests need and run them
+	@$(RUN) python -m pytest --numprocesses 2
+
+lint: .venv/installed-dev  ## ruff check and format check, mypy on src
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy
+
+format: .venv/installed-dev  ## let ruff fix and format the code
+	@$(RUN) ruff check --fix .
+	@$(RUN) ruff format .
+
+clean:  ## remove the environment; data, models and reports stay
+	rm -rf .venv
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else \
+		"error: Python 3.11 or 3.12 is needed, $(PYTHON) is %d.%d; say which: make PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[workflow]'
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(PIP) --editable '.[workflow,test,lint]'
+	@# Without its dependencies: it pins a requests of 2020, which it never imports.
+	$(PIP) --no-deps torchattacks
+	@touch $@

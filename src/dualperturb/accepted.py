@@ -1,0 +1,121 @@
+"""The types of the values in params.yaml, and one line that says which key is wrong and what is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Literal, LiteralString, cast
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WrapValidator
+from pydantic_core import PydanticCustomError
+
+LARGEST_SEED = 2**63 - 1  # torch's generators take no larger one
+
+
+def wrong_key(key: str, text: str) -> PydanticCustomError:
+    """The error of one key of a section: to be raised where the whole section is checked."""
+    return PydanticCustomError("key", cast(LiteralString, text), {"key": key})
+
+
+def _refusal(accepted: str) -> PydanticCustomError:
+    return PydanticCustomError("accepted", cast(LiteralString, accepted))
+
+
+def _accepts(text: str) -> WrapValidator:
+    """Say in the words of a person what is accepted, in place of the type's own messages."""
+
+    def check(value: Any, handler: Callable[[Any], Any]) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            raise _refusal(text) from None
+
+    return WrapValidator(check)
+
+
+def is_list(raw: object) -> object:
+    if not isinstance(raw, list | tuple) or not raw:
+        raise _refusal("a list of at least one value")
+    return raw
+
+
+def _are_distinct(values: tuple[float, ...]) -> tuple[float, ...]:
+    twice = [value for place, value in enumerate(values) if value in values[:place]]
+    if twice:
+        raise ValueError(f"holds {twice[0]:g} twice")
+    return values
+
+
+def check_keys(raw: object, known: Iterable[str], required: Iterable[str]) -> None:
+    """Refuse what is no mapping, an unknown key, a missing one: in this order, as a misspelt key is both."""
+    if not isinstance(raw, dict):
+        raise _refusal(f"a mapping with the keys {', '.join(known)}")
+    for key in raw:
+        if key not in known:
+            raise wrong_key(str(key), f"unknown key; accepted: {', '.join(known)}")
+    for key in required:
+        if key not in raw:
+            raise wrong_key(key, "missing key")
+
+
+def are_names(raw: object) -> object:
+    if raw != "all" and not (isinstance(raw, dict) and raw):
+        raise _refusal("all, or a mapping of folder to shown name")
+    for folder, name in raw.items() if isinstance(raw, dict) else ():
+        if not (isinstance(folder, str) and isinstance(name, str)):
+            raise ValueError(
+                f"found {_shown(folder)}: {_shown(name)}; accepted: two texts, a number in quotes"
+            )
+    return raw
+
+
+Text = Annotated[str, _accepts("text")]
+Switch = Annotated[bool, Field(strict=True), _accepts("true or false")]
+Count = Annotated[int, Field(strict=True, ge=1), _accepts("a whole number of at least 1")]
+Index = Annotated[int, Field(strict=True, ge=0), _accepts("a whole number of at least 0")]
+Seed = Annotated[
+    int, Field(strict=True, ge=0, le=LARGEST_SEED), _accepts(f"a whole number from 0 to {LARGEST_SEED}")
+]
+CountOrAll = Annotated[Literal["all"] | Count, _accepts("all, or a whole number of at least 1")]
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+NonNegative = Annotated[Finite, Field(ge=0), _accepts("a finite number of at least 0")]
+Positive = Annotated[Finite, Field(gt=0), _accepts("a finite number above 0")]
+Fraction = Annotated[Finite, Field(ge=0, le=1), _accepts("a number from 0 to 1")]
+Momentum = Annotated[Finite, Field(ge=0, lt=1), _accepts("a number of at least 0 and below 1")]
+Share = Annotated[Finite, Field(gt=0, le=2), _accepts("a number above 0 and up to 2")]
+Scale = Annotated[Literal["auto"] | Positive, _accepts("auto, or a finite number above 0")]
+Values = Annotated[tuple[NonNegative, ...], BeforeValidator(is_list), AfterValidator(_are_distinct)]
+Indices = Annotated[tuple[Index, ...], BeforeValidator(is_list)]
+Colour = Annotated[
+    str, Field(pattern=r"^#[0-9a-fA-F]{6}$"), _accepts('a colour such as "#0072B2", in quotes')
+]
+Dpi = Annotated[int, Field(strict=True, ge=50, le=600), _accepts("a whole number from 50 to 600")]
+
+
+def first_line(error: ValidationError) -> str:
+    """One line for the first error: key, what was found, what is accepted."""
+    first = error.errors(include_url=False)[0]
+    kind, context = first["type"], first.get("ctx", {})
+    parts = [*first["loc"], context["key"]] if kind == "key" else first["loc"]
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
+    start, text = f"{key}: " if key else "", first["msg"]
+    if kind in ("key", "value_error"):
+        return start + text.removeprefix("Value error, ")
+    if kind == "literal_error":
+        text = str(context["expected"]).replace("'", "")
+    return f"{start}found {_shown(first['input'])}; accepted: {text}"
+
+
+def _shown(value: object) -> str:
+    """A value as YAML writes it, cut to 60 characters, with a hint where a number was read as text."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = repr(value)
+    text = text if len(text) <= 60 else text[:59] + "…"
+    return f"{text} (a number written as text)" if _is_text_number(value) else text
+
+
+def _is_text_number(value: object) -> bool:
+    try:
+        return isinstance(value, str) and float(value) is not None
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""The loops that use a threat model and a classifier."""

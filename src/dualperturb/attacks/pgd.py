@@ -1,0 +1,182 @@
+"""Projected gradient descent over any ball: plain PGD and the dual-perturbation attack are this one loop.
+
+Madry et al. 2018 for PGD; "Towards Robustness against Unsuspicious Adversarial Examples" for the two regions
+and the salience term. The loop leaves the classifier as it is: its mode, its parameters and their gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dualperturb.attacks.seeds import image_seeds
+from dualperturb.errors import UserError
+from dualperturb.saliency.score import foreground_score
+from dualperturb.threat import Ball, Dual
+
+Saliency = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """images: (N, C, H, W) in [0, 1]; success: bool (N,), not classified as label; norms: region -> (N,)."""
+
+    images: Tensor
+    success: Tensor
+    norms: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What the attack climbs, an image: cross-entropy + salience_weight * foreground score.
+
+    labels: int64 (N,). With weight 0 the saliency model is never called.
+    """
+
+    model: Callable[[Tensor], Tensor]
+    labels: Tensor
+    saliency: Saliency | None = None
+    salience_weight: float = 0.0
+    foreground: Tensor | None = None
+
+    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C, H, W) -> the objective (N,) and the logits (N, classes)."""
+        logits = self.model(images)
+        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        value = F.cross_entropy(wide, self.labels, reduction="none")
+        if self.salience_weight:
+            assert self.saliency is not None and self.foreground is not None
+            value = value + self.salience_weight * foreground_score(self.saliency(images), self.foreground)
+        return value, logits
+
+
+def perturb(
+    objective: Callable[[Tensor], tuple[Tensor, Tensor]],
+    images: Tensor,
+    ball: Ball,
+    *,
+    steps: int,
+    step_size: float,
+    seeds: Sequence[int],
+) -> Tensor:
+    """One run from a random start, without scoring: adversarial images (N, C, H, W) in [0, 1].
+
+    images: float32 or wider; a narrower type would round the sum of image and perturbation past the budget.
+    step_size: share of each region's radius a step moves. After every step the perturbation is projected
+    region by region and then clipped to the pixel range, which never lengthens it.
+    """
+    delta = _clip(images, ball.start(images, seeds))
+    for _ in range(steps):
+        adversarial = (images + delta).requires_grad_(True)
+        with torch.enable_grad():
+            total = objective(adversarial)[0].sum()
+        (gradient,) = torch.autograd.grad(total, adversarial)
+        delta = _clip(images, ball.project(delta + ball.ascend(gradient, step_size)))
+    return images + delta
+
+
+def pgd(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    ball: Ball,
+    *,
+    steps: int,
+    step_size: float,
+    restarts: int = 1,
+    seed: int = 0,
+    indices: Sequence[int] | None = None,
+    saliency: Saliency | None = None,
+    salience_weight: float = 0.0,
+) -> AttackResult:
+    """Attack `model` inside `ball`; of several restarts keep, image by image, the first success, else the
+    highest objective.
+
+    model: maps pixels (N, C, H, W) in [0, 1] to logits. Put it into eval mode first; the mode is not changed.
+    images: float (N, C, H, W) in [0, 1]; computed in float32 (float64 if given), the model sees their type.
+    labels: int64 (N,). step_size: share of each radius. indices: names of the images for their random
+    streams, by default 0..N-1. saliency: images -> log density (N, H, W), needed if salience_weight > 0,
+    and then `ball` must be a `Dual`, whose mask the foreground score is taken on.
+
+    Raises UserError for images outside [0, 1], labels or indices that do not fit them, and counts below 1.
+    """
+    names = range(len(images)) if indices is None else indices
+    _check(images, labels, ball, steps, step_size, restarts, saliency, salience_weight)
+    _check_streams(images, seed, names)
+    wide = images.detach().to(torch.promote_types(images.dtype, torch.float32))
+    classes = int(labels.max()) + 1 if len(labels) else 0
+    objective = Objective(
+        lambda pixels: _fitting(model(pixels.to(images.dtype)), len(labels), classes),
+        labels,
+        saliency,
+        salience_weight,
+        ball.foreground if isinstance(ball, Dual) else None,
+    )
+    best, success = wide, torch.zeros_like(labels, dtype=torch.bool)
+    best_value = torch.full_like(labels, -torch.inf, dtype=wide.dtype)
+    for restart in range(restarts):
+        seeds = image_seeds(seed, names, restart)
+        candidate = perturb(objective, wide, ball, steps=steps, step_size=step_size, seeds=seeds)
+        with torch.no_grad():
+            value, logits = objective(candidate)
+        fooled = logits.argmax(dim=1) != labels
+        better = ~success & (fooled | (value > best_value))
+        best = torch.where(better.view(-1, 1, 1, 1), candidate, best)
+        best_value, success = torch.where(better, value.to(best_value.dtype), best_value), success | fooled
+    return AttackResult(best, success, ball.norms(best - wide))
+
+
+def _clip(images: Tensor, delta: Tensor) -> Tensor:
+    return (images + delta).clamp(0, 1) - images
+
+
+def _check(
+    images: Tensor,
+    labels: Tensor,
+    ball: Ball,
+    steps: int,
+    step_size: float,
+    restarts: int,
+    saliency: Saliency | None,
+    salience_weight: float,
+) -> None:
+    if images.ndim != 4 or not images.is_floating_point():
+        raise UserError(f"images: expected float (N, C, H, W), got {images.dtype} {tuple(images.shape)}")
+    if images.numel() and not (images.min() >= 0 and images.max() <= 1):
+        low, high = float(images.min()), float(images.max())
+        raise UserError(f"images: expected pixels in [0, 1], got values from {low:.4g} to {high:.4g}")
+    if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
+        raise UserError(f"labels: expected int64 ({len(images)},), got {labels.dtype} {tuple(labels.shape)}")
+    if labels.numel() and labels.min() < 0:
+        raise UserError(f"labels: expected classes from 0, got {int(labels.min())}")
+    for name, value in (("steps", steps), ("restarts", restarts)):
+        if value < 1:
+            raise UserError(f"{name}: expected at least 1, got {value}")
+    if not 0 < step_size < float("inf"):
+        raise UserError(f"step_size: expected a positive share of the radius, got {step_size}")
+    if not 0 <= salience_weight < float("inf"):
+        raise UserError(f"salience_weight: expected a finite number of at least 0, got {salience_weight}")
+    if salience_weight and (saliency is None or not isinstance(ball, Dual)):
+        raise UserError("salience_weight: a weight above 0 needs a saliency model and a Dual ball")
+
+
+def _check_streams(images: Tensor, seed: int, indices: Sequence[int]) -> None:
+    if len(indices) != len(images):
+        raise UserError(f"indices: expected one for each of {len(images)} images, got {len(indices)}")
+    for name, lowest in (("seed", seed), ("indices", min(indices, default=0))):
+        if lowest < 0:
+            raise UserError(f"{name}: expected whole numbers from 0, got {int(lowest)}")
+
+
+def _fitting(logits: Tensor, count: int, classes: int) -> Tensor:
+    """The logits, if there is one row an image and a column for every label."""
+    if logits.ndim != 2 or logits.shape[0] != count or logits.shape[1] < classes:
+        raise UserError(
+            f"labels: expected logits for {count} images and at least {classes} classes, "
+            f"the model gave {tuple(logits.shape)}"
+        )
+    return logits

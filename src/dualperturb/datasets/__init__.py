@@ -1,0 +1,103 @@
+"""Raw files -> a prepared folder: `prepare` by the data set's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from dualperturb.errors import UserError
+from dualperturb.files import replacing
+from dualperturb.images import SPLITS, Row, write_meta, write_split
+from dualperturb.params import Params
+
+# Called after each image: split, images done, images in all (fewer come if some are skipped).
+Progress = Callable[[str, int, int], None]
+Reader = Callable[[str, Params, Path, Path, Progress | None], dict[str, Any]]
+
+
+def prepare(
+    dataset: str, params: Params, raw: Path, out: Path, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Write the prepared folder `out` of a data set (see `dualperturb.images`) and return its `meta.json`.
+
+    raw: the data set's own raw folder (unused by shapes6). The folder is written beside `out` under a
+    temporary name and renamed when complete, so that an interrupted run leaves nothing half written at `out`.
+    Raises UserError for an unknown data set, an absent raw folder and whatever its reader refuses.
+    """
+    if dataset not in READERS:
+        raise UserError(f"dataset: found {dataset!r}; accepted: {', '.join(READERS)}")
+    with replacing(out) as folder:
+        meta = {"name": dataset, **READERS[dataset](dataset, params, raw, folder, progress)}
+        write_meta(folder, **meta)
+    return meta
+
+
+def _shapes6(dataset: str, params: Params, raw: Path, out: Path, progress: Progress | None) -> dict[str, Any]:
+    from dualperturb.datasets import shapes6
+
+    spec = params.data.shapes6
+    splits = {}
+    for split, count in zip(SPLITS, (spec.train, spec.test), strict=True):
+        images, labels, foreground = shapes6.draw(count, params.seed, split, spec.background_match)
+        rows = (
+            (image, int(label), mask) for image, label, mask in zip(images, labels, foreground, strict=True)
+        )
+        splits[split] = write_split(out, split, shapes6.SIDE, _counted(rows, split, count, progress))
+    return {
+        "class_names": list(shapes6.CLASS_NAMES),
+        "folders": [],
+        "side": shapes6.SIDE,
+        "source": f"drawn by dualperturb, seed {params.seed}",
+        "splits": splits,
+        "skipped": [],
+    }
+
+
+def _photographs(
+    dataset: str, params: Params, raw: Path, out: Path, progress: Progress | None
+) -> dict[str, Any]:
+    from dualperturb.datasets import photos
+
+    _require_raw(dataset, raw)
+    spec = getattr(params.data, dataset)
+    found = photos.survey(raw, spec)
+    skipped: list[str] = []
+    splits = {}
+    for split in SPLITS:
+        rows = photos.read(found, split, spec, skipped)
+        total = photos.total(found, split, spec)
+        splits[split] = write_split(out, split, spec.side, _counted(rows, split, total, progress))
+    return {
+        "class_names": list(found.class_names),
+        "folders": list(found.folders),
+        "side": spec.side,
+        "source": f"photographs under {raw.name if raw.is_absolute() else raw.as_posix()}",
+        "splits": splits,
+        "skipped": skipped,
+    }
+
+
+def _require_raw(dataset: str, raw: Path) -> None:
+    from dualperturb.datasets.photos import split_folder
+
+    for split in SPLITS:
+        folder = split_folder(raw, split)
+        if folder.is_dir():
+            continue
+        state = f"a link to {folder.readlink()}, which is absent" if folder.is_symlink() else "not found"
+        kind = "wnid" if dataset == "imagenet10" else "class"
+        raise UserError(
+            f"{folder}: {state}; link your copy with: dualperturb data link {dataset} --root DIR, "
+            f"where DIR holds train/<{kind}> and val/<{kind}>"
+        )
+
+
+def _counted(rows: Iterable[Row], split: str, total: int, progress: Progress | None) -> Iterator[Row]:
+    for done, row in enumerate(rows, start=1):
+        yield row
+        if progress is not None:
+            progress(split, done, total)
+
+
+READERS: dict[str, Reader] = {"shapes6": _shapes6, "imagenet10": _photographs, "folder": _photographs}

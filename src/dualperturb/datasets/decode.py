@@ -1,0 +1,128 @@
+"""One file of any image format -> square uint8 pixels, and its mask cropped with it.
+
+What a file is, its content decides: a PNG named `.JPEG` opens, a text file named `.jpg` does not.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from dualperturb.errors import UserError
+
+# Named, because some of Pillow's other readers take almost any file for theirs, or start a program for it.
+Image.init()
+_FORMATS = tuple(
+    name
+    for name in ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
+    if name in Image.OPEN
+)
+_WIDE_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+_MAX_16_BIT = 65535
+_MASK_THRESHOLD = 127
+
+
+class UnreadableError(Exception):
+    """A file that does not decode to an image. `path` names it, the message says why in one line."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(reason)
+        self.path = path
+
+
+def is_image(path: Path) -> bool:
+    """Whether the content starts as an image's does; the pixels are not decoded."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(path, formats=_FORMATS):
+                return True
+        except (OSError, ValueError, Image.DecompressionBombError):
+            return False
+
+
+def read_photo(path: Path, mask: Path | None, resize: int, side: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels uint8 (3, side, side), RGB, and foreground bool (1, side, side), or None where there is no mask.
+
+    The image is turned as its EXIF orientation says, its shorter side resized to `resize` pixels (bicubic,
+    antialiased; a small image is enlarged) and the centre cut out; so is the mask, but by nearest neighbour.
+    Raises UnreadableError for a file that does not decode, UserError for a mask that is not its image's.
+    """
+    image = _to_rgb(open_upright(path), path)
+    pixels = np.asarray(_resize_crop(image, resize, side, Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+    if mask is None:
+        return pixels, None
+    grey = _to_eight_bit(open_upright(mask), mask).convert("L")
+    _check_mask(grey, mask, image, path)
+    cropped = np.asarray(_resize_crop(grey, resize, side, Image.Resampling.NEAREST))
+    return pixels, cropped[None] > _MASK_THRESHOLD
+
+
+def open_upright(path: Path) -> Image.Image:
+    """Decode a file's first frame whole and turn it upright. Raises UnreadableError."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of odd metadata in images that decode without fault
+        try:
+            with Image.open(path, formats=_FORMATS) as image:
+                image.load()
+        except Exception as error:  # a damaged file makes Pillow's decoders raise almost any exception
+            raise UnreadableError(path, _reason(error)) from error
+        try:
+            return ImageOps.exif_transpose(image)
+        except Exception:  # damaged EXIF data says nothing about the pixels: they stay as they are stored
+            return image
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "no image format that is known"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
+    """Grey, palette, CMYK, 16-bit and so on -> RGB; transparent parts are shown on white, as on a page."""
+    image = _to_eight_bit(image, path)
+    if not image.has_transparency_data:
+        try:
+            return image.convert("RGB")
+        except ValueError as error:
+            raise UnreadableError(path, f"pixels of mode {image.mode}, which has no way to RGB") from error
+    image = image.convert("RGBA")
+    page = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(page, image).convert("RGB")
+
+
+def _to_eight_bit(image: Image.Image, path: Path) -> Image.Image:
+    """16-bit grey values are divided by 257; other wide pixels have no agreed range and are unreadable."""
+    if image.mode == "F":
+        raise UnreadableError(path, "floating-point pixels, whose range is not known")
+    if image.mode not in _WIDE_MODES:
+        return image
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > _MAX_16_BIT:
+        raise UnreadableError(path, "32-bit integer pixels, whose range is not known")
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+
+
+def _resize_crop(image: Image.Image, resize: int, side: int, filter_: Image.Resampling) -> Image.Image:
+    """Resize the shorter side to `resize` and cut out the centre, in one step: only the crop is computed."""
+    width, height = image.size
+    crop = min(width, height) * side / resize
+    left, top = (width - crop) / 2, (height - crop) / 2
+    return image.resize((side, side), filter_, box=(left, top, left + crop, top + crop))
+
+
+def _check_mask(grey: Image.Image, mask: Path, image: Image.Image, path: Path) -> None:
+    if grey.size != image.size:
+        found, expected = ("x".join(map(str, size)) for size in (grey.size, image.size))
+        raise UserError(
+            f"{mask}: the mask is {found} pixels, its image {path} is {expected}; accepted: one size"
+        )
+    highest = int(np.asarray(grey).max())
+    if 0 < highest <= _MASK_THRESHOLD:
+        raise UserError(f"{mask}: largest value {highest}; accepted: above {_MASK_THRESHOLD} is foreground")

@@ -1,0 +1,1 @@
+"""What the paper measures, each as a pandas table."""

@@ -1,0 +1,167 @@
+"""Attack test images and measure the outcome anew: an attack's own claim is never the result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from dualperturb.attacks.adversaries import ThreatModel
+from dualperturb.attacks.pgd import Saliency, pgd
+from dualperturb.images import ImageSet
+from dualperturb.saliency.score import foreground_score
+
+# indices int64 (n,), images float32 (n, 3, H, W) in [0, 1], labels int64 (n,), foreground bool (n, 1, H, W)
+Batch = tuple[np.ndarray, Tensor, Tensor, Tensor]
+
+NORM_TOLERANCE = 1e-4  # relative, on a region's norm
+
+
+class BrokenThreatModelError(RuntimeError):
+    """An attack handed in examples outside its threat model: a bug of the attack, never a result."""
+
+
+@dataclass(frozen=True)
+class AttackSettings:
+    """As in `pgd`; batch_size changes the speed, never the starts."""
+
+    steps: int
+    step_size: float
+    restarts: int
+    batch_size: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A classifier in eval mode and the test images that it is measured on.
+
+    foreground: bool (N, 1, H, W) for the whole split; indices: int64, the images used;
+    saliency: gives the foreground score, and its gradient where an attack weighs it.
+    """
+
+    model: nn.Module
+    data: ImageSet
+    foreground: np.ndarray
+    indices: np.ndarray
+    saliency: Saliency
+    device: torch.device
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """The images used, in batches of at most `size`, on the device."""
+        for first in range(0, len(self.indices), size):
+            chosen = self.indices[first : first + size]
+            images = torch.from_numpy(self.data.images[chosen]).to(self.device).float() / 255
+            labels = torch.from_numpy(self.data.labels[chosen]).to(self.device)
+            yield chosen, images, labels, torch.from_numpy(self.foreground[chosen]).to(self.device)
+
+
+def attack_images(
+    subject: Subject, threat: ThreatModel, salience_weight: float, settings: AttackSettings
+) -> pd.DataFrame:
+    """One row an image: index, label, predicted, correct, foreground_norm, background_norm, foreground_score.
+
+    Norms are the ones spent, in the threat model's norm, pixels in [0, 1]. A threat model whose radii are all
+    0 leaves the images as they are, and no attack is run. Raises what `measure` raises.
+    """
+    return pd.concat(
+        [
+            attack_batch(subject, batch, threat, salience_weight, settings)[1]
+            for batch in subject.batches(settings.batch_size)
+        ],
+        ignore_index=True,
+    )
+
+
+def attack_batch(
+    subject: Subject, batch: Batch, threat: ThreatModel, salience_weight: float, settings: AttackSettings
+) -> tuple[Tensor, pd.DataFrame]:
+    """The adversarial images (n, 3, H, W) of one batch, and what `measure` says of them."""
+    chosen, images, labels, foreground = batch
+    adversarial = images
+    if threat.eps_f > 0 or (threat.eps_b or 0) > 0:
+        adversarial = pgd(
+            subject.model,
+            images.clone(),  # an attack that works in place must not move what it is measured against
+            labels,
+            threat.ball(foreground),
+            steps=settings.steps,
+            step_size=settings.step_size,
+            restarts=settings.restarts,
+            seed=settings.seed,
+            indices=chosen.tolist(),
+            saliency=subject.saliency,
+            salience_weight=salience_weight,
+        ).images
+    return adversarial, measure(subject, chosen, images, adversarial, labels, foreground, threat)
+
+
+@torch.no_grad()
+def measure(
+    subject: Subject,
+    chosen: np.ndarray,
+    images: Tensor,
+    adversarial: Tensor,
+    labels: Tensor,
+    foreground: Tensor,
+    threat: ThreatModel,
+) -> pd.DataFrame:
+    """Predictions, norms and scores of finished examples, as in `attack_images`.
+
+    images, adversarial: (n, 3, H, W), the test images `chosen` and what an attack made of them.
+    Raises BrokenThreatModelError unless every pixel lies in [0, 1] and every norm in its budget.
+    """
+    _check_pixels(images, adversarial)
+    delta = (adversarial - images).double()
+    norms = {
+        "image": _norm(delta, threat.norm),
+        "foreground": _norm(delta * foreground, threat.norm),
+        "background": _norm(delta * ~foreground, threat.norm),
+    }
+    _check_budgets(norms, threat, chosen)
+    predicted = subject.model(adversarial).argmax(dim=1)
+    scores = foreground_score(subject.saliency(adversarial), foreground)
+    columns = {
+        "label": labels,
+        "predicted": predicted,
+        "correct": predicted == labels,
+        "foreground_norm": norms["foreground"].float(),
+        "background_norm": norms["background"].float(),
+        "foreground_score": scores,
+    }
+    return pd.DataFrame({"index": chosen, **{name: value.cpu().numpy() for name, value in columns.items()}})
+
+
+def _check_pixels(images: Tensor, adversarial: Tensor) -> None:
+    if adversarial.shape != images.shape or adversarial.dtype != images.dtype:
+        raise BrokenThreatModelError(
+            f"examples: found {adversarial.dtype} {tuple(adversarial.shape)}, "
+            f"expected {images.dtype} {tuple(images.shape)}"
+        )
+    # Written so that NaN fails, too.
+    if not ((adversarial >= 0) & (adversarial <= 1)).all():
+        low, high = float(adversarial.min()), float(adversarial.max())
+        raise BrokenThreatModelError(f"pixels: found {low:.6g} to {high:.6g}, expected 0 to 1")
+
+
+def _check_budgets(norms: dict[str, Tensor], threat: ThreatModel, chosen: np.ndarray) -> None:
+    budgets = {"foreground": threat.eps_f, "background": threat.eps_b}
+    if threat.eps_b is None:
+        budgets = {"image": threat.eps_f}
+    for region, radius in budgets.items():
+        assert radius is not None
+        worst = int(norms[region].argmax())
+        spent = float(norms[region][worst])
+        if not spent <= radius * (1 + NORM_TOLERANCE) + 1e-7:
+            raise BrokenThreatModelError(
+                f"{region} of test image {chosen[worst]}: {threat.norm} norm {spent:.6g}, budget {radius:.6g}"
+            )
+
+
+def _norm(delta: Tensor, norm: str) -> Tensor:
+    """(n, ...) -> (n,). Not the attacks' own norms: a fault in those must show here."""
+    return torch.linalg.vector_norm(delta.flatten(1), ord={"L2": 2.0, "Linf": torch.inf}[norm], dim=1)

@@ -1,0 +1,102 @@
+"""What params.yaml says about training one defence, as the objects that `training.train` takes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dualperturb.errors import UserError
+from dualperturb.images import sha256
+from dualperturb.params import (
+    DEFENCES,
+    AdversarialTraining,
+    CleanTraining,
+    DualTraining,
+    Params,
+    PgdTraining,
+)
+from dualperturb.training import TrainingSettings
+
+if TYPE_CHECKING:
+    # Imported where they are used: clean training depends on no attack and on no saliency model.
+    from dualperturb.attacks.adversaries import PgdAdversary, ThreatModel
+    from dualperturb.saliency import SaliencyModel
+
+
+def training_settings(params: Params, dataset: str, defence: str) -> TrainingSettings:
+    """Optimiser, augmentation, epochs, warm-up, seed. Raises UserError for an unknown data set or defence."""
+    section = _section(params, dataset, defence)
+    return TrainingSettings(
+        params.train[dataset].optimiser,
+        params.train[dataset].augment,
+        section.epochs,
+        section.warmup_epochs if isinstance(section, AdversarialTraining) else 0.0,
+        params.seed,
+    )
+
+
+def training_adversary(
+    params: Params, dataset: str, defence: str, side: int, saliency: Callable[[str], SaliencyModel]
+) -> PgdAdversary | None:
+    """The adversary of a defence, its radii those really applied to images of `side` pixels; None for clean.
+
+    saliency: makes the data set's saliency model; called only if the defence's salience_weight is above 0.
+    Raises UserError for an unknown data set or defence.
+    """
+    section = _section(params, dataset, defence)
+    if isinstance(section, CleanTraining):
+        return None
+    from dualperturb.attacks.adversaries import PgdAdversary
+
+    threat = _threat(params, dataset, section, side)
+    weight = section.salience_weight if isinstance(section, DualTraining) else 0.0
+    return PgdAdversary(
+        threat, section.steps, section.step_size, saliency(dataset) if weight > 0 else None, weight
+    )
+
+
+def fingerprint(params: Params, dataset: str, defence: str, side: int, data: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits of a SHA-256 over everything that the trained weights depend on but the code.
+
+    data: names or checksums of the images and masks, as JSON knows them. A file of initial weights enters by
+    its content. Raises UserError for an unknown data set or defence.
+    """
+    section, train = _section(params, dataset, defence), params.train[dataset]
+    parts: dict[str, Any] = {
+        "defence": defence,
+        "seed": params.seed,
+        "classifier": train.classifier.model_dump(),
+        "optimiser": train.optimiser.model_dump(),
+        "augment": train.augment.model_dump(),
+        "training": section.model_dump(exclude={"eps"}),
+        "data": data,
+    }
+    if isinstance(section, AdversarialTraining):
+        parts["threat"] = vars(_threat(params, dataset, section, side))
+    if isinstance(section, DualTraining) and section.salience_weight > 0:
+        parts["saliency"] = params.masks[dataset].model
+    weights = Path(train.classifier.weights)
+    if weights.is_file():
+        parts["weights"] = sha256(weights)
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _threat(params: Params, dataset: str, section: AdversarialTraining, side: int) -> ThreatModel:
+    from dualperturb.attacks.adversaries import ThreatModel
+
+    if isinstance(section, PgdTraining):
+        return ThreatModel(params.norm, params.radius(dataset, getattr(section.eps, params.norm), side))
+    inside, outside = (params.radius(dataset, eps, side) for eps in (params.eps_f, params.eps_b))
+    return ThreatModel(params.norm, inside, outside)
+
+
+def _section(params: Params, dataset: str, defence: str) -> CleanTraining | AdversarialTraining:
+    if dataset not in params.train:
+        raise UserError(f"data set: found {dataset!r}, accepted are {', '.join(params.train)}")
+    if defence not in DEFENCES:
+        raise UserError(f"defence: found {defence!r}, accepted are {', '.join(DEFENCES)}")
+    section: CleanTraining | AdversarialTraining = getattr(params.train[dataset], defence)
+    return section

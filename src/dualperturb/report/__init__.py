@@ -1,0 +1,18 @@
+"""Tables and figures -> one self-contained HTML page, and the same in short as Markdown."""
+
+from __future__ import annotations
+
+from dualperturb.report.data import MaskSummary, ReportData, ReportFigure
+from dualperturb.report.page import render_html, render_markdown
+from dualperturb.report.paper import paper_figures
+from dualperturb.report.summary import summary_table
+
+__all__ = [
+    "MaskSummary",
+    "ReportData",
+    "ReportFigure",
+    "paper_figures",
+    "render_html",
+    "render_markdown",
+    "summary_table",
+]

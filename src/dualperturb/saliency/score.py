@@ -1,0 +1,44 @@
+"""Foreground mask and foreground score of a log density."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dualperturb.errors import UserError
+
+
+def foreground_mask(log_density: Tensor, on: str = "log") -> Tensor:
+    """The pixels above t = 0.5 (min + max) of each image's map: (N, H, W) -> bool (N, 1, H, W).
+
+    `on` names the map that is thresholded: "log", the log density itself, or "density", its exponential.
+    A constant map gives an empty mask. Any other `on` raises UserError.
+    """
+    if on not in ("log", "density"):
+        raise UserError(f"foreground_mask: on: found {on!r}, accepted are 'log' and 'density'")
+    values = log_density.detach()
+    if values.dtype in (torch.float16, torch.bfloat16):
+        values = values.float()
+    if on == "density":
+        # The mask does not depend on the scale, and the maximum as unit keeps exp from underflowing.
+        values = (values - values.amax((1, 2), keepdim=True)).exp()
+    threshold = 0.5 * (values.amin((1, 2), keepdim=True) + values.amax((1, 2), keepdim=True))
+    return (values > threshold).unsqueeze(1)
+
+
+def foreground_score(log_density: Tensor, foreground: Tensor) -> Tensor:
+    """The density's mass on the foreground, S(x) in the paper: (N,) in [0, 1].
+
+    `log_density` is (N, H, W) and sums to 1 after exp; `foreground` is bool (N, 1, H, W). Differentiable in
+    `log_density`. Another shape of `foreground` raises UserError.
+    """
+    count, height, width = log_density.shape
+    if foreground.shape != (count, 1, height, width):
+        raise UserError(
+            f"foreground_score: foreground: found shape {tuple(foreground.shape)}, "
+            f"accepted is {(count, 1, height, width)}"
+        )
+    density = log_density.exp()
+    mass = (density * foreground[:, 0].to(density.dtype)).sum((1, 2))
+    # Rounding may carry a full mask just past 1; a clamp would stop the gradient there.
+    return mass - (mass.detach() - 1).clamp(min=0)

@@ -1,0 +1,231 @@
+"""Training a classifier: one loop, the adversary an argument.
+
+While the adversary works, the classifier is in eval mode (BatchNorm uses its running statistics and does not
+update them); the weights are updated in train mode. Every random choice of an epoch comes from (seed, epoch),
+so that a run that goes on from a checkpoint ends with the weights of an undisturbed one: bit by bit on a CPU
+with the same number of threads, up to the order of the device's own sums on a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+
+from dualperturb.augmentation import augment
+from dualperturb.checkpoint import load_checkpoint, save_checkpoint
+from dualperturb.errors import UserError
+from dualperturb.images import ImageSet
+from dualperturb.params import Augment, Optimiser
+
+# (classifier, images, labels, foreground, seeds, share of the budget) -> adversarial images
+Adversary = Callable[[nn.Module, Tensor, Tensor, Tensor, list[int], float], Tensor]
+# (epoch from 0, batches done, batches in all, mean loss, accuracy as a fraction)
+Progress = Callable[[int, int, int, float, float], None]
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """epochs: passes over the data; warmup_epochs: over these the adversary's budget grows from 0 to 1."""
+
+    optimiser: Optimiser
+    augment: Augment
+    epochs: int
+    warmup_epochs: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of the history: mean loss and accuracy on the (adversarial) training images.
+
+    epoch: from 1; learning_rate: at the epoch's first update; accuracy: a fraction.
+    """
+
+    epoch: int
+    learning_rate: float
+    loss: float
+    accuracy: float
+
+
+def train(
+    model: nn.Module,
+    data: ImageSet,
+    foreground: np.ndarray,
+    adversary: Adversary | None,
+    settings: TrainingSettings,
+    checkpoint: Path,
+    progress: Progress,
+) -> list[Epoch]:
+    """Train `model` in place, on the device that it is on, and return the history, one row an epoch.
+
+    data: a training split; foreground: bool (N, 1, H, W), shifted and flipped along with the images.
+    checkpoint: file that is replaced after every epoch and from which a killed run goes on; the caller
+    removes it once the result is kept, and names it after everything that the result depends on.
+    Raises UserError if the masks do not fit the images, if a batch would hold one image alone, and as soon as
+    a loss or a weight is not finite.
+    """
+    _check_data(data, foreground, settings)
+    batches = len(_batch_starts(len(data), settings))
+    optimiser, schedule = _optimiser(model, settings, settings.epochs * batches)
+    history = [Epoch(**row) for row in load_checkpoint(checkpoint, model, optimiser, schedule)]
+    for epoch in range(len(history), settings.epochs):
+        learning_rate = optimiser.param_groups[0]["lr"]
+        tally = _Tally(epoch)
+        with _own_randomness(settings.seed, epoch, _device(model)):
+            for images, labels in _inputs(model, data, foreground, adversary, settings, epoch):
+                tally.add(*_update(model, optimiser, images, labels))
+                schedule.step()
+                progress(epoch, tally.batches, batches, tally.loss, tally.accuracy)
+        _check_weights(model, epoch)
+        history.append(Epoch(epoch + 1, learning_rate, tally.loss, tally.accuracy))
+        save_checkpoint(checkpoint, model, optimiser, schedule, [vars(row) for row in history])
+    model.eval()
+    return history
+
+
+class _Tally:
+    """Running mean loss and accuracy of one epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch, self.batches, self.images, self.correct, self.total_loss = epoch, 0, 0, 0, 0.0
+
+    def add(self, loss: float, correct: int, images: int) -> None:
+        """Count one batch. Raises UserError if its mean loss is not finite."""
+        self.batches += 1
+        if not np.isfinite(loss):
+            raise _diverged(f"the loss became {loss} in epoch {self.epoch + 1}, batch {self.batches}")
+        self.images += images
+        self.correct += correct
+        self.total_loss += loss * images
+
+    @property
+    def loss(self) -> float:
+        return self.total_loss / self.images
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / self.images
+
+
+def _update(
+    model: nn.Module, optimiser: torch.optim.Optimizer, images: Tensor, labels: Tensor
+) -> tuple[float, int, int]:
+    """One step of the optimiser; the batch's mean loss before it, images classified correctly, images."""
+    model.train()
+    logits = model(images)
+    loss = F.cross_entropy(logits, labels)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    optimiser.step()
+    return float(loss.detach()), int((logits.argmax(dim=1) == labels).sum()), len(labels)
+
+
+def _inputs(
+    model: nn.Module,
+    data: ImageSet,
+    foreground: np.ndarray,
+    adversary: Adversary | None,
+    settings: TrainingSettings,
+    epoch: int,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch's images to learn from and their labels; the adversary meets the latest weights."""
+    batches = len(_batch_starts(len(data), settings))
+    for number, (images, labels, masks, seeds) in enumerate(_batches(data, foreground, settings, epoch)):
+        images, labels, masks = (tensor.to(_device(model)) for tensor in (images, labels, masks))
+        if adversary is not None:
+            share = _budget_share(epoch + number / batches, settings.warmup_epochs)
+            model.eval()
+            images = adversary(model, images, labels, masks, seeds, share)
+        yield images, labels
+
+
+def _batches(
+    data: ImageSet, foreground: np.ndarray, settings: TrainingSettings, epoch: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor, list[int]]]:
+    """Shuffled, augmented batches of one epoch: float images, labels, masks, a seed an image."""
+    random = np.random.default_rng([settings.seed, epoch])
+    for chosen in np.split(random.permutation(len(data)), _batch_starts(len(data), settings)[1:]):
+        images, masks = augment(
+            torch.from_numpy(data.images[chosen]),
+            torch.from_numpy(foreground[chosen]),
+            settings.augment,
+            random,
+        )
+        seeds = [int(seed) for seed in random.integers(0, 2**62, len(chosen))]
+        yield images.float() / 255, torch.from_numpy(data.labels[chosen]), masks, seeds
+
+
+def _batch_starts(count: int, settings: TrainingSettings) -> list[int]:
+    """Where each batch begins. A single image left over joins the batch before: no image is left out of an
+    epoch, and BatchNorm finds no deviation in one image whose feature map is a single pixel."""
+    return [0, *range(settings.optimiser.batch_size, count - 1, settings.optimiser.batch_size)]
+
+
+def _optimiser(
+    model: nn.Module, settings: TrainingSettings, steps: int
+) -> tuple[torch.optim.Optimizer, LRScheduler]:
+    chosen = settings.optimiser
+    optimiser = torch.optim.SGD(
+        model.parameters(),
+        lr=chosen.learning_rate,
+        momentum=chosen.momentum,
+        weight_decay=chosen.weight_decay,
+        nesterov=chosen.momentum > 0,
+    )
+    if chosen.schedule == "cosine":
+        return optimiser, CosineAnnealingLR(optimiser, steps)
+    # One step more than is taken: the scheduler is stepped once after the last update, too.
+    return optimiser, OneCycleLR(
+        optimiser, chosen.learning_rate, steps + 1, pct_start=0.3, cycle_momentum=False
+    )
+
+
+def _budget_share(epochs_done: float, warmup_epochs: float) -> float:
+    return 1.0 if warmup_epochs == 0 else min(1.0, epochs_done / warmup_epochs)
+
+
+@contextmanager
+def _own_randomness(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+    """Dropout takes no generator: give it the epoch's own stream, and the process its old one back."""
+    drawn = int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
+    on_gpu = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_gpu else []):
+        torch.default_generator.manual_seed(drawn)
+        if on_gpu:
+            torch.cuda.manual_seed(drawn)
+        yield
+
+
+def _check_data(data: ImageSet, foreground: np.ndarray, settings: TrainingSettings) -> None:
+    expected = (len(data), 1, *data.images.shape[2:])
+    if foreground.shape != expected:
+        raise UserError(
+            f"masks: found shape {foreground.shape}, the images need {expected}; compute them again"
+        )
+    if min(len(data), settings.optimiser.batch_size) < 2:
+        raise UserError(
+            f"training: found {len(data)} images and optimiser.batch_size {settings.optimiser.batch_size}; "
+            "BatchNorm needs at least 2 of each"
+        )
+
+
+def _check_weights(model: nn.Module, epoch: int) -> None:
+    for name, values in model.state_dict().items():
+        if not torch.isfinite(values).all():
+            raise _diverged(f"the weights {name} are no longer finite after epoch {epoch + 1}")
+
+
+def _diverged(what: str) -> UserError:
+    return UserError(f"training: {what}; a smaller optimiser.learning_rate is the usual cure")
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device

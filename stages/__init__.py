@@ -1,0 +1,1 @@
+"""One thin script a stage: read params and deps, call the library, write outs."""

@@ -1,0 +1,107 @@
+"""The page and the comment: reports/index.html and reports/report.md."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib.metadata import version
+
+import pandas as pd
+
+import dualperturb
+from dualperturb.errors import UserError
+from dualperturb.files import read_csv, replacing
+from dualperturb.params import Params
+from dualperturb.report import (
+    MaskSummary,
+    ReportData,
+    ReportFigure,
+    paper_figures,
+    render_html,
+    render_markdown,
+)
+from stages.common import FIGURES, MASK_SUMMARIES, REPORTS, RESULTS, TIMES, load_examples, params, run
+
+PACKAGES = ("torch", "torchvision", "numpy", "pandas", "matplotlib")
+SETTINGS = (
+    *("datasets", "seed", "norm", "eps_f", "eps_b", "salience_weight", "eps_scale", "examples"),
+    *("data", "masks", "train", "evaluate"),
+)
+
+
+def main() -> None:
+    settings = params()
+    results = read_csv(RESULTS)
+    data = ReportData(
+        title="dualperturb: dual-perturbation attacks and defences",
+        datasets=settings.datasets,
+        eps_f=settings.eps_f,
+        eps_b=settings.eps_b,
+        setting=setting(settings),
+        versions=versions(),
+        results=results,
+        masks={dataset: mask_summary(dataset) for dataset in settings.datasets},
+        figures=figures(settings, results),
+        times=times(settings.datasets),
+    )
+    for name, text in (("index.html", render_html(data)), ("report.md", render_markdown(data))):
+        with replacing(REPORTS / name) as temporary:
+            temporary.write_text(text)
+    print(f"report: {REPORTS / 'index.html'}")
+
+
+def versions() -> dict[str, str]:
+    own = {"dualperturb": dualperturb.__version__, "Python": platform.python_version()}
+    return own | {name: version(name) for name in PACKAGES}
+
+
+def setting(settings: Params) -> dict[str, object]:
+    """The parameters that shaped this run: the sections of the data sets that it used."""
+    everything = settings.model_dump(mode="json", include=set(SETTINGS))
+    for section in ("salience_weight", "eps_scale", "data", "masks", "train", "evaluate"):
+        everything[section] = {name: everything[section][name] for name in settings.datasets}
+    return everything
+
+
+def figures(settings: Params, results: pd.DataFrame) -> tuple[ReportFigure, ...]:
+    return tuple(
+        figure
+        for dataset in settings.datasets
+        for figure in paper_figures(
+            results,
+            load_examples(dataset),
+            dataset,
+            FIGURES / dataset,
+            settings.eps_f,
+            settings.eps_b,
+        )
+    )
+
+
+def mask_summary(dataset: str) -> MaskSummary:
+    path = MASK_SUMMARIES / f"{dataset}.json"
+    try:
+        summary = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); make it with: dvc repro") from error
+    test = summary["test"]
+    return MaskSummary(
+        source={"dataset": "data set", "saliency": "saliency model"}[summary["source"]],
+        saliency=summary["model"],
+        foreground_fraction=test["foreground_fraction_mean"],
+        foreground_score=test["clean_foreground_score_mean"],
+        empty=test["empty"],
+        full=test["full"],
+        n=test["count"],
+    )
+
+
+def times(datasets: tuple[str, ...]) -> pd.DataFrame:
+    """Seconds of every stage that measures itself; a shipped page tells the times of the run that made it."""
+    files = [path for name in datasets for path in sorted((TIMES / name).glob("*.json"))]
+    rows = [json.loads(path.read_text()) for path in files]
+    return pd.DataFrame(rows, columns=["dataset", "stage", "seconds"])
+
+
+if __name__ == "__main__":
+    run(main)

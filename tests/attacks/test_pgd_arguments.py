@@ -1,0 +1,102 @@
+"""What the attack leaves alone, and what it refuses."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dualperturb import L2, Dual, Linf, UserError, pgd
+
+Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_callers_things_are_left_as_they_were(parts: Parts, training: bool) -> None:
+    model, images, labels, foreground = parts()
+    model.train(training)
+    model[1].eval()
+    model[0].weight.requires_grad_(False)
+    model[5].weight.grad = torch.full_like(model[5].weight, 7.0)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    images.requires_grad_(True)
+    pixels = images.detach().clone()
+    streams = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
+
+    result = pgd(
+        model, images, labels, Dual(L2(0.5), L2(0.5), foreground), steps=2, step_size=0.5, restarts=2
+    )
+
+    assert torch.equal(torch.get_rng_state(), streams[0])
+    assert np.random.get_state()[1].tolist() == streams[1] and random.getstate() == streams[2]
+    assert model.training is training and not model[1].training
+    assert not model[0].weight.requires_grad and model[5].weight.requires_grad
+    assert (model[5].weight.grad == 7).all() and model[5].bias.grad is None
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert images.requires_grad and images.grad is None and torch.equal(images.detach(), pixels)
+    assert not result.images.requires_grad and not result.success.requires_grad
+
+
+def test_it_works_where_gradients_are_switched_off(parts: Parts) -> None:
+    model, images, labels, _ = parts(3)
+    with torch.no_grad():
+        inside = pgd(model, images, labels, L2(1.0), steps=2, step_size=0.5)
+    assert torch.equal(inside.images, pgd(model, images, labels, L2(1.0), steps=2, step_size=0.5).images)
+
+
+def test_no_images_at_all(parts: Parts) -> None:
+    model, images, labels, foreground = parts(2)
+    ball = Dual(L2(1.0), Linf(0.1), foreground[:0])
+    result = pgd(model, images[:0], labels[:0], ball, steps=2, step_size=0.5)
+    assert result.images.shape == (0, 3, 8, 8) and result.success.shape == (0,)
+
+
+GOOD = torch.full((2, 3, 8, 8), 0.5)
+LABELS = torch.tensor([0, 3])
+NOT_A_NUMBER = torch.where(torch.arange(8) == 3, float("nan"), 0.5).expand(2, 3, 8, 8)
+MISTAKES = {
+    "too bright": ("images", {"images": GOOD * 2.1}),
+    "too dark": ("images", {"images": GOOD - 0.6}),
+    "0..255": ("images", {"images": (GOOD * 255).to(torch.uint8)}),
+    "not a number": ("images", {"images": NOT_A_NUMBER}),
+    "one image without its batch": ("images", {"images": GOOD[0]}),
+    "label of no class": ("labels", {"labels": torch.tensor([0, 4])}),
+    "negative label": ("labels", {"labels": torch.tensor([0, -100])}),
+    "too few labels": ("labels", {"labels": LABELS[:1]}),
+    "float labels": ("labels", {"labels": LABELS.float()}),
+    "labels a column": ("labels", {"labels": LABELS[:, None]}),
+    "no steps": ("steps", {"steps": 0}),
+    "no restarts": ("restarts", {"restarts": 0}),
+    "step size 0": ("step_size", {"step_size": 0.0}),
+    "step size nan": ("step_size", {"step_size": float("nan")}),
+    "too few indices": ("indices", {"indices": [5]}),
+    "negative index": ("indices", {"indices": [0, -1]}),
+    "negative seed": ("seed", {"seed": -1}),
+    "weight without saliency": ("salience_weight", {"salience_weight": 1.0}),
+    "weight without mask": (
+        "salience_weight",
+        {"salience_weight": 1.0, "ball": L2(1.0), "saliency": lambda x: x.mean(1)},
+    ),
+    "negative weight": ("salience_weight", {"salience_weight": -1.0, "saliency": lambda x: x.mean(1)}),
+    "weight nan": ("salience_weight", {"salience_weight": float("nan"), "saliency": lambda x: x.mean(1)}),
+    "mask of other images": (
+        "foreground",
+        {"ball": Dual(L2(1.0), L2(1.0), torch.ones(3, 1, 8, 8, dtype=torch.bool))},
+    ),
+}
+
+
+@pytest.mark.parametrize(("names", "wrong"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_mistake_is_one_line_that_names_the_argument(
+    parts: Parts, names: str, wrong: dict[str, object]
+) -> None:
+    model, _, _, foreground = parts(2)
+    ball = Dual(L2(1.0), L2(1.0), foreground)
+    arguments = {"images": GOOD, "labels": LABELS, "ball": ball, "steps": 1, "step_size": 0.5} | wrong
+    with pytest.raises(UserError) as caught:
+        pgd(model, **arguments)
+    assert str(caught.value).startswith(f"{names}: ") and "\n" not in str(caught.value)

@@ -1,0 +1,61 @@
+"""The objective: cross-entropy, and the foreground score with its weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dualperturb import L2, Dual, foreground_score, pgd
+from dualperturb.attacks.pgd import Objective
+
+Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]
+Saliency = Callable[[Tensor], Tensor]
+
+
+def test_salience_weight_zero_never_calls_the_saliency_model(parts: Parts) -> None:
+    model, images, labels, foreground = parts(2)
+
+    def refuses(_: Tensor) -> Tensor:
+        raise AssertionError("the saliency model was called")
+
+    ball = Dual(L2(0.5), L2(1.0), foreground)
+    plain = pgd(model, images, labels, ball, steps=2, step_size=0.5)
+    given_one = pgd(
+        model, images, labels, ball, steps=2, step_size=0.5, saliency=refuses, salience_weight=0.0
+    )
+    assert torch.equal(plain.images, given_one.images)
+    with pytest.raises(AssertionError, match="was called"):
+        pgd(model, images, labels, ball, steps=2, step_size=0.5, saliency=refuses, salience_weight=1.0)
+
+
+def test_salience_weight_raises_the_foreground_score(parts: Parts, brightness: Saliency) -> None:
+    model, images, labels, foreground = parts()
+    ball = Dual(L2(0.5), L2(2.0), foreground)
+
+    def score(weight: float) -> Tensor:
+        result = pgd(
+            model, images, labels, ball, steps=10, step_size=0.2, saliency=brightness, salience_weight=weight
+        )
+        return foreground_score(brightness(result.images), foreground)
+
+    low, middle, high = score(0.0), score(1.0), score(100.0)
+    assert (high > low + 0.02).all()
+    assert low.mean() < middle.mean() < high.mean()
+
+
+def test_the_objective_is_cross_entropy_plus_weighted_score(parts: Parts, brightness: Saliency) -> None:
+    model, images, labels, foreground = parts()
+    value, logits = Objective(model, labels, brightness, 3.0, foreground)(images)
+    expected = -logits.log_softmax(dim=1)[range(len(labels)), labels]
+    expected = expected + 3 * (brightness(images).exp()[:, None] * foreground).sum(dim=(1, 2, 3))
+    torch.testing.assert_close(value, expected)
+
+
+def test_float64_is_not_narrowed() -> None:
+    """1e-12 in the logits is lost in float32."""
+    label, logits = torch.zeros(1, dtype=torch.int64), torch.tensor([[0.0, 1.0]], dtype=torch.float64)
+    low, high = (Objective(lambda x, add=add: x + add * logits, label)(logits)[0] for add in (0, 1e-12))
+    assert low.dtype == torch.float64 and high > low

@@ -1,0 +1,8 @@
+"""Hypothesis draws the same examples in every run and sets no time limit to a single one."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=100)
+settings.load_profile("repeatable")

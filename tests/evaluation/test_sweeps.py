@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+
+from dualperturb.errors import UserError
+from dualperturb.evaluation.intervals import mean_interval, wilson
+from dualperturb.evaluation.scoring import AttackSettings, Subject
+from dualperturb.evaluation.sweeps import Point, points, sweep
+
+SETTINGS = AttackSettings(steps=3, step_size=0.5, restarts=1, batch_size=20, seed=0)
+COLUMNS = [
+    *("attack", "norm", "axis", "value", "eps_f", "eps_b", "eps_f_spent", "eps_b_spent", "salience_weight"),
+    *("steps", "n", "accuracy", "accuracy_low", "accuracy_high"),
+    *("foreground_score", "foreground_score_low", "foreground_score_high"),
+]
+MakeSubject = Callable[..., Subject]
+
+
+def a_seventh(value: float) -> float:
+    return value / 7
+
+
+def test_what_is_not_on_the_axis_stays_fixed() -> None:
+    assert points("eps", (0.0, 3.0), 2.0, 20.0, 1.0) == [
+        Point("eps", 0.0, 0.0, None, 0.0),
+        Point("eps", 3.0, 3.0, None, 0.0),
+    ]
+    assert points("eps_f", (3.0,), 2.0, 20.0, 1.0) == [Point("eps_f", 3.0, 3.0, 20.0, 1.0)]
+    assert points("eps_b", (3.0,), 2.0, 20.0, 1.0) == [Point("eps_b", 3.0, 2.0, 3.0, 1.0)]
+    assert points("salience_weight", (3.0,), 2.0, 20.0, 1.0) == [
+        Point("salience_weight", 3.0, 2.0, 20.0, 3.0)
+    ]
+
+
+def test_an_unknown_axis_is_refused_with_the_names_accepted() -> None:
+    with pytest.raises(
+        UserError, match=r"^axis: found 'eps_g'; accepted: eps, eps_f, eps_b, salience_weight$"
+    ):
+        points("eps_g", (1.0,), 2.0, 20.0, 1.0)
+
+
+@pytest.mark.parametrize("axis", ["eps", "eps_f", "eps_b", "salience_weight"])
+def test_rows_and_images_agree(make_subject: MakeSubject, axis: str) -> None:
+    values = (0.0, 2.0, 4.0)
+    table, images = sweep(make_subject(), points(axis, values, 2.0, 7.0, 0.5), "L2", a_seventh, SETTINGS)
+    assert list(table.columns) == COLUMNS
+    assert table["value"].tolist() == list(values) and set(table["axis"]) == {axis}
+    assert set(table["attack"]) == {"pgd" if axis == "eps" else "dual"} and set(table["norm"]) == {"L2"}
+    assert (table["n"] == 20).all() and (table["steps"] == 3).all()
+    assert len(images) == 60 and images.columns[0] == "value"
+    for row in table.itertuples():
+        own = images[images["value"] == row.value]
+        assert own["index"].tolist() == list(range(20))
+        assert row.accuracy == own["correct"].mean()
+        assert (row.accuracy_low, row.accuracy_high) == wilson(int(own["correct"].sum()), 20)
+        scores = own["foreground_score"].to_numpy()
+        assert row.foreground_score == pytest.approx(scores.mean())
+        assert (row.foreground_score_low, row.foreground_score_high) == pytest.approx(mean_interval(scores))
+        if axis != "eps":
+            assert own["foreground_norm"].max() <= row.eps_f_spent * 1.0001
+            assert own["background_norm"].max() <= row.eps_b_spent * 1.0001
+
+
+def test_budgets_are_at_the_papers_scale_and_what_is_spent_is_the_radius(make_subject: MakeSubject) -> None:
+    table, _ = sweep(make_subject(), points("eps_b", (0.0, 7.0), 2.0, 9.0, 1.0), "L2", a_seventh, SETTINGS)
+    assert table["eps_f"].tolist() == [2.0, 2.0] and table["eps_b"].tolist() == [0.0, 7.0]
+    assert table["eps_f_spent"].tolist() == [2 / 7, 2 / 7] and table["eps_b_spent"].tolist() == [0.0, 1.0]
+    assert table["salience_weight"].tolist() == [1.0, 1.0]
+    table, _ = sweep(make_subject(), points("eps", (0.0, 7.0), 2.0, 9.0, 1.0), "Linf", a_seventh, SETTINGS)
+    for name in ("eps_f", "eps_b"):
+        assert table[name].tolist() == [0.0, 7.0]
+        assert table[f"{name}_spent"].tolist() == [0.0, 1.0]
+    assert table["salience_weight"].tolist() == [0.0, 0.0]
+
+
+def test_pgd_without_a_budget_is_the_clean_accuracy(make_subject: MakeSubject) -> None:
+    table, images = sweep(make_subject(), points("eps", (0.0, 4.0), 2.0, 9.0, 0.0), "L2", a_seventh, SETTINGS)
+    assert table["accuracy"][0] == 0.8 and table["accuracy"][1] < 0.8
+    assert (images[images["value"] == 0][["foreground_norm", "background_norm"]] == 0).all(axis=None)
+
+
+def test_a_sweep_repeats(make_subject: MakeSubject) -> None:
+    panel = points("eps_f", (1.0, 2.0), 2.0, 7.0, 0.5)
+    first, second = (sweep(make_subject(), panel, "L2", a_seventh, SETTINGS) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        pd.testing.assert_frame_equal(one, other, check_exact=True)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dualperturb.errors import UserError
+from dualperturb.evaluation.tables import curves, metrics
+from dualperturb.files import read_csv
+
+
+def rows(dataset: str, defence: str, axis: str, accuracies: dict[float, float]) -> list[dict[str, object]]:
+    return [
+        {
+            **{"dataset": dataset, "defence": defence, "axis": axis, "value": value},
+            **{"accuracy": accuracy, "foreground_score": accuracy / 2},
+        }
+        for value, accuracy in accuracies.items()
+    ]
+
+
+@pytest.fixture
+def results() -> pd.DataFrame:
+    """at_dual first: the order of the columns must not come from the order of the rows."""
+    made: list[dict[str, object]] = []
+    for place, defence in enumerate(("at_dual", "clean", "at_pgd")):
+        less = place / 100
+        made += rows("shapes6", defence, "eps", {0.0: 0.98765 - less, 1.0: 0.8 - less, 3.0: 0.4 - less})
+        made += rows("shapes6", defence, "eps_b", {0.0: 0.7 - less, 18.0: 0.2 - less, 25.0: 0.1 - less})
+        made += rows("shapes6", defence, "eps_f", {20.0: 0.5})
+    made += rows("folder", "clean", "eps", {0.0: 0.5, 2.0: 0.25}) + rows(
+        "folder", "clean", "eps_b", {20.0: 0.125}
+    )
+    return pd.DataFrame(made)
+
+
+def test_metrics_are_taken_at_the_nearest_budget_of_their_own_axis(results: pd.DataFrame) -> None:
+    found = metrics(results, eps_f=2.9, eps_b=20.0)
+    assert found["shapes6"]["at_dual"] == {"clean": 0.9877, "pgd": 0.4, "dual": 0.2, "foreground_score": 0.1}
+    assert found["shapes6"]["at_pgd"]["dual"] == 0.18
+    assert found["folder"] == {
+        "clean": {"clean": 0.5, "pgd": 0.25, "dual": 0.125, "foreground_score": 0.0625}
+    }
+    assert metrics(results, eps_f=1.2, eps_b=24.0)["shapes6"]["at_dual"]["pgd"] == 0.8
+    assert metrics(results, eps_f=1.2, eps_b=24.0)["shapes6"]["at_dual"]["dual"] == 0.1
+
+
+def test_of_two_budgets_as_near_the_one_listed_first_counts(results: pd.DataFrame) -> None:
+    assert metrics(results, eps_f=2.0, eps_b=20.0)["shapes6"]["at_dual"]["pgd"] == 0.8
+
+
+def test_a_curve_has_the_axis_and_then_the_defences_in_the_papers_order(results: pd.DataFrame) -> None:
+    table = curves(results[results["dataset"] == "shapes6"], "eps")
+    assert list(table.columns) == ["eps", "clean", "at_pgd", "at_dual"]
+    assert table["eps"].tolist() == [0.0, 1.0, 3.0]
+    assert table["clean"].tolist() == [97.76, 79.0, 39.0]
+    assert list(curves(results[results["dataset"] == "folder"], "eps_b").columns) == ["eps_b", "clean"]
+
+
+def test_a_table_is_read_back_to_the_last_digit(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    table = pd.DataFrame({"value": random.random(2000) * 10.0 ** random.integers(-9, 9, 2000)})
+    table.to_csv(tmp_path / "table.csv", index=False)
+    pd.testing.assert_frame_equal(read_csv(tmp_path / "table.csv"), table, check_exact=True)
+
+
+def test_an_absent_or_empty_table_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cells\.csv: cannot be read as a table .*make it with: dvc repro"):
+        read_csv(tmp_path / "cells.csv")
+    (tmp_path / "cells.csv").touch()
+    with pytest.raises(UserError, match=r"cells\.csv: cannot be read as a table"):
+        read_csv(tmp_path / "cells.csv")

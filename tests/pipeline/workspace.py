@@ -1,0 +1,169 @@
+"""A clone of the project with a tiny setting, in which real `dvc` commands run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+PROJECT = Path(__file__).resolve().parents[2]
+PROGRAMS = Path(sys.executable).parent
+RAN = re.compile(r"^Running stage '(.+?)':", re.MULTILINE)
+
+# Two images a class and more than one batch are enough: what is tested is which stages run, not how well they do.
+TINY: dict[str, Any] = {
+    "data.shapes6.train": 48,
+    "data.shapes6.test": 24,
+    "train.shapes6.optimiser.batch_size": 24,
+    "train.shapes6.clean.epochs": 1,
+    "train.shapes6.at_pgd.epochs": 1,
+    "train.shapes6.at_pgd.steps": 1,
+    "train.shapes6.at_dual.epochs": 1,
+    "train.shapes6.at_dual.steps": 1,
+    "train.shapes6.at_dual.warmup_epochs": 0,
+    "train.shapes6.at_dual.salience_weight": 1.0,
+    "evaluate.shapes6.n": 12,
+    "evaluate.shapes6.steps": 2,
+    "evaluate.shapes6.grid.L2.eps_f": [0, 2],
+    "evaluate.shapes6.grid.L2.eps_b": [0, 20],
+    "evaluate.shapes6.grid.L2.eps": [0, 2],
+    "evaluate.shapes6.salience_weights": [0, 1],
+    "evaluate.shapes6.examples": [0, 1],
+    "examples.salience_weights": [0, 10],
+}
+
+# Appends to $IMPORTS_LOG, when a stage ends, its command and the files of the clone that it imported.
+PROBE = '''
+import atexit, json, os, sys
+from pathlib import Path
+
+def record():
+    script, root = Path(sys.argv[0]), Path.cwd()
+    if script.parent != root / "stages":
+        return
+    files = {Path(m.__file__) for m in list(sys.modules.values()) if getattr(m, "__file__", None)}
+    line = {
+        "cmd": " ".join(["python -m stages." + script.stem, *sys.argv[1:]]),
+        "files": sorted(str(f.relative_to(root)) for f in files if f.is_relative_to(root)),
+    }
+    with open(os.environ["IMPORTS_LOG"], "a") as log:
+        log.write(json.dumps(line) + "\\n")
+
+atexit.register(record)
+'''
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command returned and printed (both streams), and the stages that `dvc repro` ran, in order."""
+
+    code: int
+    text: str
+
+    @property
+    def stages(self) -> list[str]:
+        return RAN.findall(self.text)
+
+    def check(self) -> Outcome:
+        assert self.code == 0, self.text
+        return self
+
+
+class Workspace:
+    """The clone at `home/clone`; beside it what DVC and the probe keep outside a project."""
+
+    def __init__(self, home: Path, programs: Path = PROGRAMS) -> None:
+        """programs: the folder of the `python` that stages are run by."""
+        self.home, self.root, self.programs = home, home / "clone", programs
+
+    @classmethod
+    def clone(cls, home: Path, programs: Path = PROGRAMS) -> Workspace:
+        """The checkout's files, committed or not, as the first commit of a repository of their own."""
+        made = cls(home, programs)
+        listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+        names = subprocess.run(listed, cwd=PROJECT, check=True, capture_output=True, text=True).stdout
+        for name in filter(None, names.split("\0")):
+            if name != "dvc.lock" and (PROJECT / name).is_file():
+                (made.root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(PROJECT / name, made.root / name)
+        (home / "probe").mkdir()
+        (home / "probe" / "sitecustomize.py").write_text(PROBE)
+        made.set(TINY)
+        author = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
+        for arguments in (("init", "--quiet"), ("add", "--all"), (*author, "commit", "--quiet", "-m", "tiny")):
+            made.run("git", *arguments).check()
+        return made
+
+    def copy(self, home: Path, programs: Path = PROGRAMS) -> Workspace:
+        """The same state elsewhere, with a DVC cache of its own."""
+        shutil.copytree(self.home, home, symlinks=True)
+        return Workspace(home, programs)
+
+    def environment(self) -> dict[str, str]:
+        """The interpreter of these tests, the clone's own modules, nothing of the user's DVC or git set-up."""
+        outside = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "GIT_"))}
+        return outside | {
+            "PATH": os.pathsep.join((str(self.programs), str(PROGRAMS), os.environ["PATH"])),
+            "PYTHONPATH": os.pathsep.join(map(str, (self.root / "src", self.home / "probe"))),
+            "IMPORTS_LOG": str(self.home / "imports.jsonl"),
+            "OMP_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+            "DVC_NO_ANALYTICS": "1",
+            "DVC_SITE_CACHE_DIR": str(self.home / "dvc-site"),
+            "DVC_GLOBAL_CONFIG_DIR": str(self.home / "dvc-global"),
+            "DVC_SYSTEM_CONFIG_DIR": str(self.home / "dvc-system"),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
+        }
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command in the clone, in a process group of its own, both streams in one pipe."""
+        return subprocess.Popen(
+            command,
+            cwd=self.root,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *command: str) -> Outcome:
+        process = self.start(*command)
+        text, _ = process.communicate()
+        return Outcome(process.returncode, text)
+
+    def repro(self) -> Outcome:
+        return self.run(sys.executable, "-m", "dvc", "repro")
+
+    def set(self, changes: Mapping[str, Any]) -> None:
+        """Give parameters, named by their dotted keys, other values."""
+        path, yaml = self.root / "params.yaml", YAML()
+        content = yaml.load(path)
+        for dotted, value in changes.items():
+            *sections, key = dotted.split(".")
+            section = content
+            for name in sections:
+                section = section[name]
+            assert key in section, f"params.yaml has no {dotted}"
+            section[key] = value
+        yaml.dump(content, path)
+
+    def lock(self) -> dict[str, Any]:
+        """The stages of dvc.lock."""
+        stages: dict[str, Any] = YAML(typ="safe").load(self.root / "dvc.lock")["stages"]
+        return stages
+
+    def imports(self) -> dict[str, set[str]]:
+        """Command of a stage -> the clone's files that it imported in its latest run."""
+        lines = (self.home / "imports.jsonl").read_text().splitlines()
+        return {record["cmd"]: set(record["files"]) for record in map(json.loads, lines)}

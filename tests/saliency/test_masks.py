@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dualperturb.errors import UserError
+from dualperturb.images import ImageSet, load_foreground, load_split, write_meta, write_split
+from dualperturb.saliency import BuiltinSaliency, foreground_mask, foreground_score
+from dualperturb.saliency.masks import write_masks
+
+SIDE, COUNT = 16, 7
+
+
+def image_set(masks: np.ndarray | None = None) -> ImageSet:
+    images = np.random.default_rng(0).integers(0, 256, (COUNT, 3, SIDE, SIDE), dtype=np.uint8)
+    return ImageSet(images, np.zeros(COUNT, dtype=np.int64), ("a",), masks)
+
+
+def constant(images: Tensor) -> Tensor:
+    """No pixel stands out: a uniform density."""
+    return torch.full(images[:, 0].shape, -float(np.log(SIDE * SIDE)))
+
+
+def write(folder: Path, data: ImageSet, saliency: Any, **changes: Any) -> dict[str, float | int]:
+    arguments = {"bring_own": False, "threshold": "log", "batch_size": 3, **changes}
+    device = torch.device("cpu")
+    return write_masks(
+        folder, "test", data, saliency, device=device, **{"progress": lambda *_: None, **arguments}
+    )
+
+
+def densities(folder: Path) -> np.ndarray:
+    loaded: np.ndarray = np.load(folder / "test.log_density.npy", allow_pickle=False)
+    return loaded
+
+
+def test_masks_and_densities_are_the_models(tmp_path: Path) -> None:
+    data, saliency = image_set(), BuiltinSaliency()
+    summary = write(tmp_path, data, saliency)
+    log_density = saliency(torch.from_numpy(data.images).float() / 255)
+    expected = foreground_mask(log_density)
+    masks = load_foreground(tmp_path, "test")
+    assert masks.dtype == np.bool_ and np.array_equal(masks, expected.numpy())
+    assert np.allclose(densities(tmp_path), log_density.numpy(), atol=0.01)
+    shares = expected.numpy().mean(axis=(1, 2, 3))
+    scores = foreground_score(log_density, expected).numpy()
+    assert summary == {
+        **{"count": COUNT, "empty": 0, "full": 0},
+        "foreground_fraction_mean": pytest.approx(shares.mean(), abs=1e-4),
+        "foreground_fraction_min": pytest.approx(shares.min(), abs=1e-4),
+        "foreground_fraction_max": pytest.approx(shares.max(), abs=1e-4),
+        "clean_foreground_score_mean": pytest.approx(scores.mean(), abs=1e-4),
+    }
+
+
+def test_the_other_threshold_is_on_the_density_itself(tmp_path: Path) -> None:
+    data, saliency = image_set(), BuiltinSaliency()
+    write(tmp_path, data, saliency, threshold="density")
+    log_density = saliency(torch.from_numpy(data.images).float() / 255)
+    masks = load_foreground(tmp_path, "test")
+    assert np.array_equal(masks, foreground_mask(log_density, "density").numpy())
+    assert not np.array_equal(masks, foreground_mask(log_density, "log").numpy())
+
+
+def test_densities_of_half_precision_still_sum_to_one(tmp_path: Path) -> None:
+    write(tmp_path, image_set(), BuiltinSaliency())
+    stored = densities(tmp_path)
+    assert stored.dtype == np.float16 and stored.shape == (COUNT, SIDE, SIDE)
+    assert np.exp(stored.astype(np.float64)).sum(axis=(1, 2)) == pytest.approx(np.ones(COUNT), abs=2e-3)
+
+
+@pytest.mark.parametrize("threshold", ["log", "density"])
+def test_a_constant_density_gives_empty_masks_which_are_counted(tmp_path: Path, threshold: str) -> None:
+    summary = write(tmp_path, image_set(), constant, threshold=threshold)
+    assert not load_foreground(tmp_path, "test").any()
+    assert (summary["empty"], summary["full"], summary["count"]) == (COUNT, 0, COUNT)
+    assert summary["foreground_fraction_max"] == summary["clean_foreground_score_mean"] == 0
+
+
+def test_masks_that_the_data_set_brings_are_used_as_they_are(tmp_path: Path) -> None:
+    own = np.random.default_rng(1).random((COUNT, 1, SIDE, SIDE)) < 0.3
+    own[2], own[4], own[5] = True, False, True
+    summary = write(tmp_path, image_set(own), constant, bring_own=True)
+    assert np.array_equal(load_foreground(tmp_path, "test"), own)
+    assert (summary["empty"], summary["full"]) == (1, 2)
+    assert summary["foreground_fraction_min"] == 0 and summary["foreground_fraction_max"] == 1
+    # Under a uniform density a foreground's score is its share of the image.
+    assert summary["clean_foreground_score_mean"] == pytest.approx(own.mean(), abs=1e-4)
+    assert np.allclose(densities(tmp_path), -np.log(SIDE * SIDE), atol=0.01)
+
+
+def test_masks_that_the_data_set_should_bring_and_does_not_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="source: found dataset.*brings no masks; accepted is saliency"):
+        write(tmp_path / "masks", image_set(), constant, bring_own=True)
+    assert not (tmp_path / "masks").exists()
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 100])
+def test_masks_do_not_depend_on_the_batch_size(tmp_path: Path, batch_size: int) -> None:
+    write(tmp_path / "three", image_set(), BuiltinSaliency())
+    write(tmp_path / "other", image_set(), BuiltinSaliency(), batch_size=batch_size)
+    three, other = (load_foreground(tmp_path / name, "test") for name in ("three", "other"))
+    assert (three != other).mean() < 1e-3
+    assert np.allclose(densities(tmp_path / "three"), densities(tmp_path / "other"), atol=0.01)
+
+
+def test_progress_counts_up_to_all_images(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    write(tmp_path, image_set(), constant, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(3, 7), (6, 7), (7, 7)]
+
+
+def test_a_prepared_folder_open_for_reading_brings_no_warning(tmp_path: Path) -> None:
+    source = image_set()
+    rows = [(image, 0, np.ones((1, SIDE, SIDE), dtype=np.bool_)) for image in source.images]
+    entry = write_split(tmp_path, "test", SIDE, rows)
+    write_meta(tmp_path, class_names=["a"], splits={"test": entry})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write(tmp_path / "masks", load_split(tmp_path, "test"), constant, bring_own=True)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no array"])
+def test_absent_or_damaged_masks_are_one_line(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "test.foreground.npy").write_bytes(content)
+    with pytest.raises(UserError, match=r"test\.foreground\.npy: cannot be read .*compute the masks first"):
+        load_foreground(tmp_path, "test")

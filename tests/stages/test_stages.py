@@ -1,0 +1,327 @@
+"""Every stage after training on a tiny prepared folder, in the order of the pipeline."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from dualperturb.classifiers import ClassifierSpec, build_classifier, save_classifier
+from dualperturb.datasets import prepare
+from dualperturb.errors import UserError
+from dualperturb.params import AXES, DEFENCES, load_params
+from stages import common, examples, figures, masks, report, robustness, tables
+from stages import train as train_stage
+
+ROOT = Path(__file__).resolve().parents[2]
+YAML_1_2 = YAML(typ="safe", pure=True)
+SHIPPED: dict[str, Any] = YAML_1_2.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+PIPELINE: dict[str, Any] = YAML_1_2.load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+TINY = {
+    "data.shapes6.train": 24,
+    "data.shapes6.test": 12,
+    "evaluate.shapes6.n": 10,
+    "evaluate.shapes6.steps": 2,
+    "evaluate.shapes6.batch_size": 4,
+    "evaluate.shapes6.examples": [11, 0],
+    "evaluate.shapes6.salience_weights": [0, 1],
+    **{f"evaluate.shapes6.grid.L2.{axis}": [0, 2] for axis in ("eps", "eps_f")},
+    "evaluate.shapes6.grid.L2.eps_b": [5, 20],
+}
+COLUMNS = [
+    *("dataset", "defence", "attack", "norm", "axis", "value", "eps_f", "eps_b"),
+    *("eps_f_spent", "eps_b_spent", "salience_weight", "steps", "n"),
+    *("accuracy", "accuracy_low", "accuracy_high"),
+    *("foreground_score", "foreground_score_low", "foreground_score_high"),
+]
+
+
+def write_params(folder: Path, **changes: object) -> None:
+    params = copy.deepcopy(SHIPPED)
+    for key, value in {**TINY, **changes}.items():
+        *parents, last = key.split(".")
+        section = params
+        for parent in parents:
+            section = section[parent]
+        section[last] = value
+    (folder / "params.yaml").write_text(json.dumps(params))  # JSON is YAML, too
+
+
+def outs(stage: str, **item: str) -> set[str]:
+    """The paths that dvc.yaml names as made by a stage."""
+    described = PIPELINE["stages"][stage]
+    found = [*described.get("outs", []), *described.get("metrics", [])]
+    paths = {str(next(iter(out)) if isinstance(out, dict) else out) for out in found}
+    for name, value in item.items():
+        paths = {path.replace(f"${{item.{name}}}", value) for path in paths}
+    return paths
+
+
+def files(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def check_outs(folder: Path, run: Callable[[], None], expected: set[str]) -> None:
+    """What `run` writes is what dvc.yaml names: nothing missing, nothing beside it, nothing half written."""
+    before = files(folder)
+    run()
+    written = {
+        path.relative_to(folder).as_posix()
+        for path, time in files(folder).items()
+        if before.get(path) != time
+    }
+    assert {
+        out for out in expected if not any(path == out or path.startswith(f"{out}/") for path in written)
+    } == set()
+    assert {
+        path for path in written if not any(path == out or path.startswith(f"{out}/") for out in expected)
+    } == set()
+
+
+def prepared(folder: Path) -> Path:
+    """A project folder with parameters, prepared images and three untrained classifiers."""
+    write_params(folder)
+    params = load_params(folder / "params.yaml")
+    meta = prepare("shapes6", params, folder / "data/raw/shapes6", folder / "data/prepared/shapes6")
+    spec = ClassifierSpec("small_resnet", tuple(meta["class_names"]))
+    for seed, defence in enumerate(DEFENCES):
+        save_classifier(folder / "models/shapes6" / defence, build_classifier(spec, seed=seed), spec)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project after every stage; each stage's outputs are checked on the way."""
+    folder = prepared(tmp_path_factory.mktemp("project"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(
+            common, "load_params", functools.cache(load_params)
+        )  # reading YAML takes longer than a stage
+        patch.setattr(report, "version", lambda name: "0")  # of packages, which need not be installed here
+        check_outs(folder, lambda: masks.main("shapes6"), outs("masks", dataset="shapes6"))
+        for axis in AXES:
+            stage = "saliency" if axis == "salience_weight" else f"robustness_{axis}"
+            for defence in DEFENCES:
+                expected = outs(stage, dataset="shapes6", defence=defence)
+                check_outs(folder, lambda a=axis, d=defence: robustness.main(a, "shapes6", d), expected)
+        check_outs(folder, lambda: examples.main("shapes6"), outs("examples", dataset="shapes6"))
+        check_outs(folder, tables.main, outs("tables"))
+        check_outs(folder, lambda: figures.main("shapes6"), outs("figures", dataset="shapes6"))
+        check_outs(folder, report.main, outs("report"))
+    return folder
+
+
+@pytest.fixture
+def project(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The prepared folder with masks and classifiers, by links; parameters of its own."""
+    write_params(tmp_path)
+    for name in ("data", "models"):
+        (tmp_path / name).symlink_to(finished / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_results_have_the_columns_and_one_row_a_point(finished: Path) -> None:
+    results = pd.read_csv(finished / "reports/results.csv")
+    assert list(results.columns) == COLUMNS
+    assert len(results) == len(results.groupby(["defence", "axis", "value"])) == 3 * 4 * 2
+    assert (results["n"] == 10).all() and (results["steps"] == 2).all()
+
+
+def test_what_is_spent_is_the_budget_scaled_to_the_side(finished: Path) -> None:
+    results = pd.read_csv(finished / "reports/results.csv")
+    for name in ("eps_f", "eps_b"):
+        assert np.allclose(results[f"{name}_spent"], results[name] * 32 / 224, rtol=1e-12)
+    whole = results[results["axis"] == "eps"]
+    assert (whole["eps_f"] == whole["value"]).all() and (whole["eps_b"] == whole["value"]).all()
+    assert set(results.loc[results["axis"] == "eps_f", "eps_b"]) == {20.0}
+    assert set(results.loc[results["axis"] == "eps_b", "eps_f"]) == {2.0}
+    assert set(results.loc[results["axis"] == "salience_weight", "salience_weight"]) == {0.0, 1.0}
+
+
+def test_images_agree_with_points_and_lie_in_their_budgets(finished: Path) -> None:
+    results = pd.read_csv(finished / "reports/results.csv")
+    chosen = set()
+    for row in results.itertuples():
+        table = pd.read_csv(finished / f"reports/cells/shapes6/{row.axis}/{row.defence}.images.csv")
+        own = table[table["value"] == row.value]
+        assert len(own) == own["index"].nunique() == row.n
+        assert own["correct"].mean() == pytest.approx(row.accuracy)
+        assert own["foreground_score"].mean() == pytest.approx(row.foreground_score, abs=1e-6)
+        assert (own["foreground_norm"] <= row.eps_f_spent * 1.0001).all()
+        chosen.add(tuple(own["index"]))
+    assert len(chosen) == 1, "every point is measured on the same images"
+
+
+def test_metrics_and_curves_are_those_of_the_results(finished: Path) -> None:
+    results = pd.read_csv(finished / "reports/results.csv")
+    found = json.loads((finished / "reports/metrics.json").read_text())
+    assert set(found) == {"shapes6"} and set(found["shapes6"]) == set(DEFENCES)
+    at = results[(results["defence"] == "at_dual") & (results["axis"] == "eps_b") & (results["value"] == 20)]
+    assert found["shapes6"]["at_dual"]["dual"] == pytest.approx(float(at["accuracy"].iloc[0]))
+    for axis in AXES:
+        curve = pd.read_csv(finished / f"reports/curves/{axis}/shapes6.csv")
+        assert list(curve.columns) == [axis, *DEFENCES]
+
+
+def test_the_masks_are_those_of_the_data_set(finished: Path) -> None:
+    for split, count in (("train", 24), ("test", 12)):
+        own = np.load(finished / f"data/prepared/shapes6/{split}.foreground.npy")
+        used = np.load(finished / f"data/masks/shapes6/{split}.foreground.npy")
+        assert len(own) == count and np.array_equal(own, used)
+
+
+def test_the_examples_are_those_asked_for(finished: Path) -> None:
+    with np.load(finished / "reports/examples/shapes6.npz", allow_pickle=False) as arrays:
+        assert arrays["indices"].tolist() == [11, 0]
+        assert str(arrays["defence"]) == "at_pgd" and float(arrays["noise_eps"]) == 20.0
+        assert arrays["salience_weights"].tolist() == [0.0, 10.0]
+        assert len(arrays["class_names"]) == 6
+
+
+def test_the_page_names_the_data_set_of_the_run_alone(finished: Path) -> None:
+    page = (finished / "reports/index.html").read_text()
+    assert "shapes6" in page and "n01440764" not in page
+
+
+def test_a_stage_repeats_its_bytes(finished: Path, project: Path) -> None:
+    robustness.main("eps_b", "shapes6", "at_pgd")
+    for name in ("at_pgd.csv", "at_pgd.images.csv"):
+        made = Path("reports/cells/shapes6/eps_b") / name
+        assert (project / made).read_bytes() == (finished / made).read_bytes()
+
+
+def test_a_batch_size_changes_no_result(finished: Path, project: Path) -> None:
+    write_params(project, **{"evaluate.shapes6.batch_size": 10})
+    robustness.main("eps_b", "shapes6", "at_pgd")
+    cells = "reports/cells/shapes6/eps_b/at_pgd.csv"
+    pd.testing.assert_frame_equal(
+        pd.read_csv(project / cells), pd.read_csv(finished / cells), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_masks_from_the_saliency_model(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path, **{"masks.shapes6.source": "saliency"})
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/prepared").symlink_to(finished / "data/prepared")
+    masks.main("shapes6")
+    summary = json.loads((tmp_path / "reports/masks/shapes6.json").read_text())
+    own = np.load(finished / "data/masks/shapes6/test.foreground.npy")
+    assert summary["source"] == "saliency" and summary["test"]["count"] == 12
+    assert not np.array_equal(np.load(tmp_path / "data/masks/shapes6/test.foreground.npy"), own)
+
+
+@pytest.mark.parametrize(
+    ("run", "line"),
+    [
+        (lambda: masks.main("cifar"), "^data set: found 'cifar'; accepted: shapes6$"),
+        (lambda: masks.main("folder"), "^data set: found 'folder'; accepted: shapes6$"),
+        (lambda: examples.main("cifar"), "^data set: found 'cifar'; accepted: shapes6$"),
+        (lambda: figures.main("cifar"), "^data set: found 'cifar'; accepted: shapes6$"),
+        (lambda: robustness.main("eps", "cifar", "clean"), "^data set: found 'cifar'"),
+        (
+            lambda: robustness.main("eps", "shapes6", "pgd"),
+            "^defence: found 'pgd'; accepted: clean, at_pgd, at_dual$",
+        ),
+        (
+            lambda: robustness.main("eps_g", "shapes6", "clean"),
+            "^axis: found 'eps_g'; accepted: eps, eps_f, eps_b",
+        ),
+        (tables.main, r"reports/cells/shapes6/eps/clean\.csv: cannot be read .*make it with: dvc repro"),
+        (lambda: figures.main("shapes6"), r"reports/results\.csv: cannot be read"),
+        (report.main, r"reports/results\.csv: cannot be read"),
+        (lambda: common.load_examples("shapes6"), r"reports/examples/shapes6\.npz: cannot be read"),
+    ],
+)
+def test_a_mistake_is_one_line(project: Path, run: Callable[[], None], line: str) -> None:
+    with pytest.raises(UserError, match=line) as caught:
+        run()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 damaged", b"text"])
+def test_damaged_examples_are_one_line(project: Path, content: bytes) -> None:
+    path = project / "reports/examples/shapes6.npz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"shapes6\.npz: cannot be read"):
+        common.load_examples("shapes6")
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"evaluate.shapes6.n": 13}, r"^evaluate\.shapes6\.n: found 13; accepted: up to 12"),
+        (
+            {"evaluate.shapes6.examples": [0, 12]},
+            r"^evaluate\.shapes6\.examples\[1\]: found 12; accepted: 0 to 11",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "run", [masks.main, examples.main, lambda name: robustness.main("eps", name, "clean")]
+)
+def test_fewer_test_images_than_asked_for_stop_every_stage_before_its_work(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, object],
+    line: str,
+    run: Callable[[str], None],
+) -> None:
+    """As with photographs, where params.yaml alone cannot tell how many there are."""
+    write_params(project, **{**changes, "data.shapes6.test": 100})
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("work began")
+
+    monkeypatch.setattr("stages.subject.load_classifier", never)
+    monkeypatch.setattr("dualperturb.saliency.masks.write_masks", never)
+    with pytest.raises(UserError, match=line):
+        run("shapes6")
+
+
+def test_masks_of_other_images_are_refused(project: Path, finished: Path) -> None:
+    (project / "data").unlink()
+    (project / "data/masks/shapes6").mkdir(parents=True)
+    (project / "data/prepared").symlink_to(finished / "data/prepared")
+    np.save(project / "data/masks/shapes6/test.foreground.npy", np.zeros((11, 1, 32, 32), dtype=np.bool_))
+    with pytest.raises(
+        UserError, match=r"data/masks/shapes6: masks of shape \(11, 1, 32, 32\), expected .* 12 images"
+    ):
+        robustness.main("eps", "shapes6", "clean")
+
+
+def test_an_unknown_architecture_stops_training_before_its_work(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params(project, **{"train.shapes6.classifier.architecture": "resnet35"})
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("training began")
+
+    monkeypatch.setattr("dualperturb.training.train", never)
+    with pytest.raises(UserError, match="architecture: found 'resnet35'; accepted are small_resnet"):
+        train_stage.main("clean", "shapes6")
+
+
+def test_a_user_error_ends_a_script_with_one_line(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["masks", "cifar"])
+    with pytest.raises(SystemExit) as ended:
+        common.run(masks.main)
+    captured = capsys.readouterr()
+    assert ended.value.code == 1 and captured.out == ""
+    assert captured.err == "error: data set: found 'cifar'; accepted: shapes6\n"

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from ruamel.yaml import YAML
+
+from dualperturb.classifiers import load_classifier
+from dualperturb.images import write_meta, write_split
+from stages import train as stage
+
+ROOT = Path(__file__).resolve().parents[2]
+EPOCHS = 3
+SETTING = {
+    "optimiser": {"batch_size": 16, "learning_rate": 0.05},
+    "clean": {"epochs": EPOCHS},
+    "at_pgd": {"epochs": EPOCHS, "steps": 1},
+    "at_dual": {"epochs": EPOCHS, "steps": 1, "warmup_epochs": 1},
+}
+# The stage, but its process kills itself in the middle of the second epoch.
+KILLED = f"""
+import os, signal, sys
+import torch
+torch.set_num_threads({torch.get_num_threads()})
+from dualperturb.progress import TrainingProgress
+from stages.common import CHECKPOINTS
+from stages.train import main
+
+def killing(self, epoch, done, *_):
+    if (epoch, done) == (1, 3):
+        assert list((CHECKPOINTS / "shapes6").glob("at_dual-*.pt"))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+TrainingProgress.__call__ = killing
+main("at_dual", "shapes6")
+"""
+
+
+def write_params(folder: Path, **train: dict[str, object]) -> None:
+    yaml = YAML(typ="safe", pure=True)
+    raw = yaml.load((ROOT / "params.yaml").read_text())
+    section = raw["train"]["shapes6"]
+    for name, values in {**SETTING, **train}.items():
+        section[name] = {**section[name], **values}
+    with (folder / "params.yaml").open("w") as file:
+        yaml.dump(raw, file)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with parameters, 64 prepared images of 32x32 pixels in three classes, and their masks."""
+    write_params(tmp_path)
+    random = np.random.default_rng(0)
+    prepared = tmp_path / "data/prepared/shapes6"
+    images = random.integers(0, 256, (64, 3, 32, 32), dtype=np.uint8)
+    masks = random.random((64, 1, 32, 32)) < 0.4
+    entry = write_split(prepared, "train", 32, ((images[i], i % 3, masks[i]) for i in range(64)))
+    write_meta(
+        prepared, name="shapes6", class_names=["boat", "house", "bird"], side=32, splits={"train": entry}
+    )
+    (tmp_path / "data/masks/shapes6").mkdir(parents=True)
+    np.save(tmp_path / "data/masks/shapes6/train.foreground.npy", masks)
+    return tmp_path
+
+
+def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "src")])
+    env = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=env,
+        check=False,
+        timeout=120,
+        capture_output=True,
+        text=True,
+    )
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("defence", ["clean", "at_pgd", "at_dual"])
+def test_the_stage_leaves_a_model_a_history_and_its_time(
+    project: Path, monkeypatch: pytest.MonkeyPatch, defence: str
+) -> None:
+    monkeypatch.chdir(project)
+    stage.main(defence, "shapes6")
+    model = load_classifier(project / "models/shapes6" / defence)
+    assert model(torch.rand(2, 3, 32, 32)).shape == (2, 3)
+    history = pd.read_csv(project / f"reports/training/shapes6/{defence}.csv")
+    assert list(history) == ["epoch", "learning_rate", "loss", "accuracy"]
+    assert list(history["epoch"]) == [1, 2, 3]
+    time = json.loads((project / f"reports/times/shapes6/train_{defence}.json").read_text())
+    assert time["stage"] == f"train_{defence}" and time["seconds"] > 0
+    assert files(project / "checkpoints") == []
+
+
+def test_a_killed_stage_goes_on_and_ends_with_the_same_bytes(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    stage.main("at_dual", "shapes6")
+    results = [
+        *(project / "models/shapes6/at_dual").iterdir(),
+        project / "reports/training/shapes6/at_dual.csv",
+    ]
+    undisturbed = {path: path.read_bytes() for path in results}
+    for path in results:
+        path.unlink()
+
+    killed = python(project, "-c", KILLED)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert files(project / "models") == [] and len(files(project / "checkpoints")) == 1
+
+    resumed = python(project, "-m", "stages.train", "at_dual", "shapes6")
+    assert resumed.returncode == 0, resumed.stderr
+    (line,) = resumed.stdout.splitlines()
+    assert line.startswith("checkpoints/shapes6/at_dual-") and line.endswith(
+        "1 of 3 epochs done, going on from epoch 2"
+    )
+    assert len(resumed.stderr.splitlines()) == 2, "a line for each epoch that was run"
+    assert {path: path.read_bytes() for path in results} == undisturbed
+    assert files(project / "checkpoints") == []
+
+
+def test_a_loss_that_is_not_finite_ends_in_one_line_and_leaves_no_model(project: Path) -> None:
+    write_params(project, optimiser={"batch_size": 16, "learning_rate": 1e30})
+    failed = python(project, "-m", "stages.train", "clean", "shapes6")
+    assert failed.returncode == 1
+    (line,) = failed.stderr.splitlines()
+    assert line.startswith("error: training: the loss became ") and "optimiser.learning_rate" in line
+    assert not (project / "models").exists() and not (project / "reports/training").exists()
+
+
+def test_a_checkpoint_of_other_settings_is_not_used(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project)
+    chosen = stage.params()
+    used = stage.checkpoint_path(chosen, "clean", "shapes6", 32)
+    used.parent.mkdir(parents=True)
+    used.write_bytes(b"no checkpoint: whoever opens it fails")
+    write_params(project, clean={"epochs": 2})
+    stage.main("clean", "shapes6")
+    assert capsys.readouterr().out == ""
+    assert used.exists() and len(pd.read_csv("reports/training/shapes6/clean.csv")) == 2
+
+
+def test_other_images_or_masks_make_another_checkpoint(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    chosen = stage.params()
+    names = [stage.checkpoint_path(chosen, "at_dual", "shapes6", 32)]
+    masks = project / "data/masks/shapes6/train.foreground.npy"
+    np.save(masks, ~np.load(masks))
+    names.append(stage.checkpoint_path(chosen, "at_dual", "shapes6", 32))
+    meta = json.loads((project / "data/prepared/shapes6/meta.json").read_text())
+    meta["splits"]["train"]["sha256"]["train.images.npy"] = "0" * 64
+    write_meta(project / "data/prepared/shapes6", **meta)
+    names.append(stage.checkpoint_path(chosen, "at_dual", "shapes6", 32))
+    assert len(set(names)) == 3

@@ -1,0 +1,301 @@
+"""params.yaml: the shipped file is accepted, and every mistake becomes one line that a person can act on."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+
+from dualperturb.accepted import first_line
+from dualperturb.errors import UserError
+from dualperturb.params import AXES, DATASETS, DEFENCES, Params, SaliencyName, load_params
+
+ROOT = Path(__file__).resolve().parents[1]
+ABSENT = object()
+SHIPPED: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+def changed(**changes: object) -> dict[str, Any]:
+    """The shipped parameters with values at dotted keys replaced, or removed."""
+    params = copy.deepcopy(SHIPPED)
+    for key, value in changes.items():
+        *parents, last = key.split(".")
+        section = params
+        for parent in parents:
+            section = section[parent]
+        if value is ABSENT:
+            del section[last]
+        else:
+            section[last] = value
+    return params
+
+
+def written(folder: Path, params: object) -> Path:
+    path = folder / "params.yaml"
+    with path.open("w") as file:
+        YAML(typ="safe", pure=True).dump(params, file)
+    return path
+
+
+def refusal(**changes: object) -> str:
+    """The line for changed parameters, without the file's name; reading YAML each time would take minutes."""
+    with pytest.raises(ValidationError) as caught:
+        Params.model_validate(changed(**changes))
+    return first_line(caught.value)
+
+
+def test_the_shipped_file_is_accepted() -> None:
+    params = load_params(ROOT / "params.yaml")
+    assert params.datasets == ("shapes6",)
+    assert set(params.train) == set(params.evaluate) == set(DATASETS)
+    assert set(params.plots.palette) == set(DEFENCES)
+
+
+WHOLE = "a whole number of at least 1"
+NUMBER = "a finite number of at least 0"
+TOP = ", ".join(SHIPPED)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        # numbers
+        ("eps_b", "20", f"eps_b: found '20' (a number written as text); accepted: {NUMBER}"),
+        ("eps_b", "much", f"eps_b: found 'much'; accepted: {NUMBER}"),
+        ("eps_b", float("nan"), f"eps_b: found nan; accepted: {NUMBER}"),
+        ("eps_b", float("inf"), f"eps_b: found inf; accepted: {NUMBER}"),
+        ("eps_b", True, f"eps_b: found true; accepted: {NUMBER}"),
+        ("eps_b", None, f"eps_b: found null; accepted: {NUMBER}"),
+        ("eps_f", -1, f"eps_f: found -1; accepted: {NUMBER}"),
+        ("seed", 2**63, f"seed: found {2**63}; accepted: a whole number from 0 to {2**63 - 1}"),
+        ("evaluate.shapes6.n", True, f"evaluate.shapes6.n: found true; accepted: {WHOLE}"),
+        ("evaluate.shapes6.n", 2.0, f"evaluate.shapes6.n: found 2.0; accepted: {WHOLE}"),
+        ("train.folder.clean.epochs", 0, f"train.folder.clean.epochs: found 0; accepted: {WHOLE}"),
+        (
+            "train.shapes6.optimiser.momentum",
+            float("nan"),
+            "train.shapes6.optimiser.momentum: found nan; accepted: a number of at least 0 and below 1",
+        ),
+        (
+            "data.shapes6.background_match",
+            1.5,
+            "data.shapes6.background_match: found 1.5; accepted: a number from 0 to 1",
+        ),
+        (
+            "evaluate.shapes6.step_size",
+            0,
+            "evaluate.shapes6.step_size: found 0; accepted: a number above 0 and up to 2",
+        ),
+        ("plots.dpi", 10, "plots.dpi: found 10; accepted: a whole number from 50 to 600"),
+        # unions
+        (
+            "data.imagenet10.train_per_class",
+            "some",
+            f"data.imagenet10.train_per_class: found 'some'; accepted: all, or {WHOLE}",
+        ),
+        (
+            "data.imagenet10.test_per_class",
+            0,
+            f"data.imagenet10.test_per_class: found 0; accepted: all, or {WHOLE}",
+        ),
+        (
+            "data.folder.test_per_class",
+            [1],
+            f"data.folder.test_per_class: found [1]; accepted: all, or {WHOLE}",
+        ),
+        ("eps_scale.folder", 0, "eps_scale.folder: found 0; accepted: auto, or a finite number above 0"),
+        (
+            "eps_scale.folder",
+            "0.5",
+            "eps_scale.folder: found '0.5' (a number written as text); accepted: auto, or",
+        ),
+        ("data.folder.classes", 5, "data.folder.classes: found 5; accepted: all, or a mapping of folder to"),
+        (
+            "data.folder.classes",
+            {},
+            "data.folder.classes: found {}; accepted: all, or a mapping of folder to",
+        ),
+        ("data.folder.classes", {7: "seven"}, "data.folder.classes: found 7: 'seven'; accepted: two texts"),
+        # texts and switches
+        ("norm", "l2", "norm: found 'l2'; accepted: L2 or Linf"),
+        ("examples.defence", "pgd", "examples.defence: found 'pgd'; accepted: clean, at_pgd or at_dual"),
+        (
+            "train.shapes6.augment.flip",
+            "yes",
+            "train.shapes6.augment.flip: found 'yes'; accepted: true or false",
+        ),
+        ("train.shapes6.augment.flip", 1, "train.shapes6.augment.flip: found 1; accepted: true or false"),
+        (
+            "train.shapes6.classifier.weights",
+            None,
+            "train.shapes6.classifier.weights: found null; accepted: text",
+        ),
+        ("plots.palette.clean", "blue", "plots.palette.clean: found 'blue'; accepted: a colour such as"),
+        ("masks.shapes6.model", "deepgaze", "masks.shapes6.model: found 'deepgaze'; accepted: builtin"),
+        # lists
+        ("datasets", "shapes6", "datasets: found 'shapes6'; accepted: a list of at least one value"),
+        ("datasets", [], "datasets: found []; accepted: a list of at least one value"),
+        ("datasets", ["cifar"], "datasets[0]: found 'cifar'; accepted: shapes6, imagenet10 or folder"),
+        ("datasets", ["shapes6"] * 2, "datasets: found shapes6 twice; accepted: each data set once"),
+        ("evaluate.shapes6.grid.L2.eps", 3, "evaluate.shapes6.grid.L2.eps: found 3; accepted: a list"),
+        (
+            "evaluate.shapes6.grid.L2.eps_b",
+            [0, "1"],
+            "evaluate.shapes6.grid.L2.eps_b[1]: found '1' (a number written as text); accepted: " + NUMBER,
+        ),
+        ("evaluate.folder.examples", [3, -1], "evaluate.folder.examples[1]: found -1; accepted: a whole"),
+        # sections and keys
+        (
+            "train.shapes6.clean",
+            [1],
+            "train.shapes6.clean: found [1]; accepted: a mapping with the keys epochs",
+        ),
+        (
+            "train.shapes6.clean",
+            None,
+            "train.shapes6.clean: found null; accepted: a mapping with the keys epochs",
+        ),
+        ("masks", "builtin", "masks: found 'builtin'; accepted: a mapping with the keys shapes6, imagenet10"),
+        ("salience_weight", 1.0, "salience_weight: found 1.0; accepted: a mapping with the keys shapes6"),
+        ("eps_bb", 1, f"eps_bb: unknown key; accepted: {TOP}"),
+        ("train.shapes6.clean.epoch", 3, "train.shapes6.clean.epoch: unknown key; accepted: epochs"),
+        ("masks.cifar", {}, "masks.cifar: unknown key; accepted: shapes6, imagenet10, folder"),
+        ("masks.5", {}, "masks.5: unknown key; accepted: shapes6, imagenet10, folder"),
+        (
+            "plots.palette.other",
+            "#000000",
+            "plots.palette.other: unknown key; accepted: clean, at_pgd, at_dual",
+        ),
+        ("plots.palette.at_dual", ABSENT, "plots.palette.at_dual: missing key"),
+        ("eps_b", ABSENT, "eps_b: missing key"),
+        ("train.shapes6.at_pgd.eps.Linf", ABSENT, "train.shapes6.at_pgd.eps.Linf: missing key"),
+        ("train.shapes6", ABSENT, "train.shapes6: missing key; datasets names shapes6"),
+    ],
+)
+def test_a_mistake_is_one_line_with_key_finding_and_what_is_accepted(
+    key: str, value: object, line: str
+) -> None:
+    found = refusal(**{key: value})
+    assert found.startswith(line) and "\n" not in found
+
+
+def test_the_line_of_a_file_begins_with_its_name(tmp_path: Path) -> None:
+    path = written(tmp_path, changed(eps_b=float("nan")))
+    with pytest.raises(UserError) as caught:
+        load_params(path)
+    assert str(caught.value) == f"{path}: eps_b: found nan; accepted: {NUMBER}"
+
+
+def test_a_misspelt_key_is_named_and_not_the_right_one_that_is_missing() -> None:
+    line = refusal(**{"train.folder.at_pgd.steps": ABSENT, "train.folder.at_pgd.step": 3})
+    assert line.startswith("train.folder.at_pgd.step: unknown key; accepted: epochs, steps, step_size")
+
+
+def test_the_crop_must_fit_into_the_resized_image() -> None:
+    line = refusal(**{"data.imagenet10.side": 300})
+    assert line == "data.imagenet10.side: found 300; accepted: up to resize, which is 256"
+
+
+def test_what_the_evaluation_would_stumble_over_at_its_end_is_found_at_its_beginning() -> None:
+    assert refusal(**{"evaluate.shapes6.n": 1001}) == (
+        "evaluate.shapes6.n: found 1001; accepted: up to 1000, the test images"
+    )
+    assert refusal(**{"evaluate.shapes6.examples": [0, 1000]}) == (
+        "evaluate.shapes6.examples[1]: found 1000; accepted: 0 to 999, the positions in the test split"
+    )
+    assert refusal(**{"evaluate.shapes6.grid.Linf.eps": [2, 4]}).startswith(
+        "evaluate.shapes6.grid.Linf.eps: found [2.0, 4.0]; accepted: 0 among them"
+    )
+    assert refusal(**{"evaluate.shapes6.salience_weights": [0, 1, 1.0]}) == (
+        "evaluate.shapes6.salience_weights: holds 1 twice"
+    )
+
+
+def test_the_size_of_a_test_split_of_photographs_is_checked_where_it_is_known() -> None:
+    few = {"datasets": ["imagenet10"], "data.imagenet10.test_per_class": 40}
+    assert refusal(**few).startswith("evaluate.imagenet10.n: found 500; accepted: up to 400")
+    unused = Params.model_validate(changed(**{"data.imagenet10.test_per_class": 40}))
+    assert unused.datasets == ("shapes6",)
+    unknown = Params.model_validate(changed(datasets=["folder"]))
+    unknown.check_test_images("folder", 500)
+    with pytest.raises(UserError, match=r"^evaluate\.folder\.n: found 500; accepted: up to 499"):
+        unknown.check_test_images("folder", 499)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", f"empty; accepted: a mapping with the keys {TOP}"),
+        ("null\n", f"empty; accepted: a mapping with the keys {TOP}"),
+        ("- 1\n", f"found [1]; accepted: a mapping with the keys {TOP}"),
+        ("seed: 0\nseed: 1\n", "not readable as YAML: line 2: found duplicate key"),
+        ("seed: [0\n", "not readable as YAML: line 2: expected ',' or ']'"),
+        ("seed: !!python/object/apply:os.getcwd []\n", "not readable as YAML: line 1: "),
+    ],
+)
+def test_a_file_that_is_no_mapping_is_refused_in_one_line(tmp_path: Path, text: str, line: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        load_params(path)
+    assert str(caught.value).startswith(f"{path}: {line}") and "\n" not in str(caught.value)
+
+
+def test_an_absent_or_undecodable_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"params\.yaml: not found; run from the top of the project"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_bytes(b"seed: \xff")
+    with pytest.raises(UserError, match="not readable as YAML: 'utf-8' codec"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_yaml_1_2_numbers_are_numbers(tmp_path: Path) -> None:
+    text = (
+        (ROOT / "params.yaml")
+        .read_text(encoding="utf-8")
+        .replace("weight_decay: 0.0005", "weight_decay: 5e-4")
+    )
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert load_params(path).train["shapes6"].optimiser.weight_decay == 5e-4
+
+
+def test_a_long_value_is_cut() -> None:
+    from dualperturb.accepted import _shown
+
+    assert len(_shown("x" * 500)) == 60
+
+
+def test_grid_and_radius_follow_the_norm() -> None:
+    params = Params.model_validate(changed(norm="Linf", **{"eps_scale.folder": 0.5}))
+    assert params.grid("shapes6").eps_b == (0, 10, 20, 30, 40)
+    assert params.radius("shapes6", 20.0, 32) == 20 / 255
+    params = Params.model_validate(changed(**{"eps_scale.folder": 0.5}))
+    assert params.grid("shapes6").eps_b == (0, 5, 10, 15, 20)
+    assert params.radius("shapes6", 20.0, 32) == pytest.approx(20 / 7)
+    assert params.radius("folder", 20.0, 224) == 10.0
+
+
+def test_the_names_of_the_saliency_models_are_those_that_can_be_built() -> None:
+    from dualperturb import saliency
+
+    assert set(get_args(SaliencyName)) == set(saliency._MODELS)
+
+
+def test_the_axes_that_have_a_grid_are_its_keys() -> None:
+    from dualperturb.params import Evaluate, Grid
+
+    assert [axis for axis in AXES if axis in Grid.model_fields] == ["eps", "eps_f", "eps_b"]
+    assert set(AXES) - set(Grid.model_fields) == {"salience_weight"}
+    assert "salience_weights" in Evaluate.model_fields
+
+
+def test_reading_parameters_imports_no_torch() -> None:
+    code = "import sys, dualperturb.params; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

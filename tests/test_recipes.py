@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from dualperturb.attacks.adversaries import ThreatModel
+from dualperturb.errors import UserError
+from dualperturb.params import DEFENCES, Params, load_params
+from dualperturb.recipes import fingerprint, training_adversary, training_settings
+
+PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
+DATA = {"train": "ab12", "masks": "cd34"}
+
+
+def changed(key: str, value: Any, base: Params | None = None) -> Params:
+    """The project's parameters with one of them changed, by its dotted name."""
+    raw = (base or load_params(PARAMS)).model_dump()
+    *sections, last = key.split(".")
+    section = raw
+    for name in sections:
+        section = section[name]
+    assert last in section
+    section[last] = value
+    return Params.model_validate(raw)
+
+
+def no_saliency(dataset: str) -> Any:
+    raise AssertionError("the saliency model is not needed")
+
+
+@pytest.fixture
+def params() -> Params:
+    return load_params(PARAMS)
+
+
+def test_settings_are_those_of_the_data_set_and_the_defence(params: Params) -> None:
+    raw = YAML(typ="safe", pure=True).load(PARAMS.read_text())["train"]["shapes6"]
+    for defence in DEFENCES:
+        settings = training_settings(changed("seed", 7), "shapes6", defence)
+        assert settings.epochs == raw[defence]["epochs"] and settings.seed == 7
+        assert settings.warmup_epochs == raw[defence].get("warmup_epochs", 0)
+        assert settings.optimiser.model_dump() == raw["optimiser"]
+        assert settings.augment.model_dump() == raw["augment"]
+
+
+def test_clean_has_no_adversary(params: Params) -> None:
+    assert training_adversary(params, "shapes6", "clean", 32, no_saliency) is None
+
+
+@pytest.mark.parametrize(("norm", "scale"), [("L2", 32 / 224), ("Linf", 1 / 255)])
+def test_radii_are_those_really_applied(norm: str, scale: float) -> None:
+    chosen = changed("norm", norm)
+    budgets = {"eps_f": 3.0, "eps_b": 11.0, "train.shapes6.at_pgd.eps": {"L2": 5.0, "Linf": 7.0}}
+    for key, value in budgets.items():
+        chosen = changed(key, value, chosen)
+    single = training_adversary(chosen, "shapes6", "at_pgd", 32, no_saliency)
+    dual = training_adversary(chosen, "shapes6", "at_dual", 32, no_saliency)
+    assert single is not None and dual is not None
+    assert single.threat == ThreatModel(norm, pytest.approx({"L2": 5.0, "Linf": 7.0}[norm] * scale))
+    assert dual.threat == ThreatModel(norm, pytest.approx(3.0 * scale), pytest.approx(11.0 * scale))
+
+
+def test_steps_come_from_the_section_of_the_defence() -> None:
+    chosen = changed("train.shapes6.at_dual.steps", 9, changed("train.shapes6.at_pgd.step_size", 0.125))
+    found = [
+        training_adversary(chosen, "shapes6", defence, 32, no_saliency) for defence in ("at_pgd", "at_dual")
+    ]
+    section = chosen.train["shapes6"]
+    expected = [(section.at_pgd.steps, 0.125), (9, section.at_dual.step_size)]
+    assert [(attack.steps, attack.step_size) for attack in found if attack] == expected
+
+
+def test_the_saliency_model_comes_only_with_a_weight() -> None:
+    asked: list[str] = []
+
+    def saliency(dataset: str) -> Callable[..., Any]:
+        asked.append(dataset)
+        return abs
+
+    chosen = changed("train.shapes6.at_dual.salience_weight", 0.5)
+    attack = training_adversary(chosen, "shapes6", "at_dual", 32, saliency)
+    assert attack is not None and attack.saliency is abs and attack.salience_weight == 0.5
+    assert asked == ["shapes6"]
+
+
+def test_unknown_names_are_refused(params: Params) -> None:
+    with pytest.raises(UserError, match="defence: found 'at_pgb', accepted are clean, at_pgd, at_dual"):
+        training_settings(params, "shapes6", "at_pgb")
+    with pytest.raises(UserError, match="data set: found 'shapes7', accepted are .*shapes6"):
+        training_adversary(params, "shapes7", "clean", 32, no_saliency)
+
+
+# What a checkpoint is named after
+
+ALL = set(DEFENCES)
+CHANGES = [
+    ("seed", 1, ALL),
+    ("train.shapes6.classifier.architecture", "resnet18", ALL),
+    ("train.shapes6.classifier.weights", "imagenet", ALL),
+    ("train.shapes6.optimiser.batch_size", 64, ALL),
+    ("train.shapes6.optimiser.learning_rate", 0.2, ALL),
+    ("train.shapes6.optimiser.schedule", "cosine", ALL),
+    ("train.shapes6.augment.pad", 3, ALL),
+    ("train.shapes6.augment.flip", False, ALL),
+    ("train.shapes6.clean.epochs", 11, {"clean"}),
+    ("train.shapes6.at_pgd.epochs", 11, {"at_pgd"}),
+    ("train.shapes6.at_pgd.steps", 7, {"at_pgd"}),
+    ("train.shapes6.at_pgd.eps", {"L2": 1.0, "Linf": 4.0}, {"at_pgd"}),
+    ("train.shapes6.at_pgd.eps", {"L2": 2.0, "Linf": 9.0}, set()),
+    ("train.shapes6.at_dual.warmup_epochs", 1.5, {"at_dual"}),
+    ("train.shapes6.at_dual.step_size", 0.3, {"at_dual"}),
+    ("train.shapes6.at_dual.salience_weight", 1.0, {"at_dual"}),
+    ("eps_f", 1.5, {"at_dual"}),
+    ("eps_b", 5.0, {"at_dual"}),
+    ("norm", "Linf", {"at_pgd", "at_dual"}),
+    ("eps_scale.shapes6", 0.5, {"at_pgd", "at_dual"}),
+    ("masks.shapes6.threshold", "density", set()),
+    ("masks.shapes6.batch_size", 10, set()),
+    ("salience_weight.shapes6", 3.0, set()),
+    ("train.imagenet10.at_dual.epochs", 3, set()),
+    ("evaluate.shapes6.steps", 50, set()),
+    ("plots.dpi", 200, set()),
+    ("datasets", ("imagenet10",), set()),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "defences"), CHANGES)
+def test_the_fingerprint_changes_with_what_the_weights_depend_on(
+    params: Params, key: str, value: Any, defences: set[str]
+) -> None:
+    other = changed(key, value)
+    before, after = ({d: fingerprint(p, "shapes6", d, 32, DATA) for d in DEFENCES} for p in (params, other))
+    assert {defence for defence in DEFENCES if before[defence] != after[defence]} == defences
+
+
+def test_the_saliency_model_counts_once_it_has_a_weight() -> None:
+    weighted = changed("train.shapes6.at_dual.salience_weight", 1.0)
+    masks = {"shapes6": weighted.masks["shapes6"].model_copy(update={"model": "other"})}
+    other = weighted.model_copy(update={"masks": masks})
+    assert fingerprint(weighted, "shapes6", "at_dual", 32, DATA) != fingerprint(
+        other, "shapes6", "at_dual", 32, DATA
+    )
+
+
+def test_the_fingerprint_tells_defences_data_and_sizes_apart(params: Params) -> None:
+    names = [fingerprint(params, "shapes6", defence, 32, DATA) for defence in DEFENCES]
+    names += [
+        fingerprint(params, "shapes6", "at_dual", 64, DATA),
+        fingerprint(params, "shapes6", "at_dual", 32, DATA | {"masks": "ef56"}),
+    ]
+    assert len(set(names)) == len(names)
+    assert all(len(name) == 12 and int(name, 16) >= 0 for name in names)
+
+
+def test_a_weights_file_counts_by_its_content(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.safetensors"
+    chosen = changed("train.shapes6.classifier.weights", str(weights))
+    names = set()
+    for content in (b"one", b"two"):
+        weights.write_bytes(content)
+        names.add(fingerprint(chosen, "shapes6", "clean", 32, DATA))
+    assert len(names) == 2

@@ -1,0 +1,289 @@
+"""Balls: no verb ever leaves the budget of a region, and the starts have the distribution they claim."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from torch import Tensor
+
+from dualperturb import L2, Dual, Linf, UserError
+from dualperturb.attacks.seeds import image_seeds
+from dualperturb.threat import Ball, l2_norm, linf_norm
+
+DTYPES = st.sampled_from([torch.float32, torch.bfloat16, torch.float64])
+NORM = st.sampled_from([L2, Linf])
+# Below 1e-3 the rounding of pixels near 1 in float32 (6e-8) is no longer small beside the budget.
+RADIUS = st.one_of(st.just(0.0), st.floats(1e-3, 1e3))
+SHARE = st.floats(0.01, 3.0)
+MASK_KINDS = st.sampled_from(["random", "empty", "full", "one pixel", "all but one"])
+
+
+def mask_of(kind: str, count: int, height: int, width: int, random: torch.Generator) -> Tensor:
+    if kind == "random":
+        return torch.rand(count, 1, height, width, generator=random) < 0.4
+    mask = torch.full((count, 1, height, width), kind in ("full", "all but one"))
+    if kind in ("one pixel", "all but one"):
+        mask[:, :, height // 2, width // 2] ^= True
+    return mask
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> tuple[Dual, Tensor, Tensor]:
+    """A dual ball, images and a wild perturbation, which may be zero in whole images."""
+    random = torch.Generator().manual_seed(draw(st.integers(0, 2**32)))
+    shape = (
+        draw(st.integers(1, 3)),
+        draw(st.sampled_from([1, 3])),
+        *draw(st.sampled_from([(1, 1), (2, 3), (8, 8)])),
+    )
+    dtype = draw(DTYPES)
+    mask = mask_of(draw(MASK_KINDS), shape[0], *shape[2:], random)
+    ball = Dual(draw(NORM)(draw(RADIUS)), draw(NORM)(draw(RADIUS)), mask)
+    wild = torch.randn(shape, generator=random) * 10.0 ** draw(st.integers(-30, 5))
+    wild[draw(st.integers(0, shape[0]) | st.just(shape[0])) :] = 0
+    return ball, torch.rand(shape, generator=random).to(dtype), wild.to(dtype)
+
+
+def spent(ball: Dual, delta: Tensor) -> list[tuple[Tensor, float]]:
+    """(norm of every image, budget) of both regions, computed in float64 without the ball's help."""
+    wide = delta.double()
+    measure = {L2: lambda d: d.flatten(1).pow(2).sum(1).sqrt(), Linf: lambda d: d.flatten(1).abs().amax(1)}
+    regions = ((ball.inside, ball.foreground), (ball.outside, ~ball.foreground))
+    return [(measure[type(part)](wide * region), part.radius) for part, region in regions]
+
+
+def assert_within(ball: Dual, delta: Tensor) -> None:
+    assert delta.isfinite().all()
+    for norm, budget in spent(ball, delta):
+        assert (norm <= budget * (1 + 1e-4)).all(), f"{norm.tolist()} of {budget}"
+
+
+@given(scenes(), st.integers(0, 2**62))
+def test_start_is_inside_both_budgets(scene: tuple[Dual, Tensor, Tensor], seed: int) -> None:
+    ball, images, _ = scene
+    start = ball.start(images, range(seed, seed + len(images)))
+    assert start.shape == images.shape
+    assert_within(ball, start)
+
+
+@given(scenes())
+def test_project_is_inside_both_budgets_and_idempotent(scene: tuple[Dual, Tensor, Tensor]) -> None:
+    ball, _, wild = scene
+    once = ball.project(wild)
+    assert once.dtype == wild.dtype
+    assert_within(ball, once)
+    torch.testing.assert_close(ball.project(once), once, rtol=1e-6, atol=0)
+
+
+@given(scenes())
+def test_project_leaves_alone_what_is_inside(scene: tuple[Dual, Tensor, Tensor]) -> None:
+    ball, _, wild = scene
+    small = ball.project(wild) / 2
+    assert torch.equal(ball.project(small), small)
+
+
+@given(scenes(), st.integers(-6, 5))
+def test_project_is_the_nearest_point(scene: tuple[Dual, Tensor, Tensor], power: int) -> None:
+    """Variational inequality: no point of the ball lies on the far side of the projection."""
+    ball, images, wild = scene
+    wild = (wild / wild.abs().amax().clamp_min(1e-30)).double() * 10.0**power
+    nearest = ball.project(wild)
+    other = ball.start(images.double(), range(len(images)))
+    obtuse = ((wild - nearest) * (other - nearest)).flatten(1).sum(1)
+    slack = 1e-9 * (1 + wild.flatten(1).norm(dim=1)) * (1 + other.flatten(1).norm(dim=1))
+    assert (obtuse <= slack).all()
+
+
+@given(scenes(), SHARE)
+def test_ascend_moves_each_region_by_its_share(scene: tuple[Dual, Tensor, Tensor], share: float) -> None:
+    """Also where the gradient is 1e-30, and not at all where it is zero."""
+    ball, _, gradient = scene
+    step = ball.ascend(gradient, share)
+    assert step.isfinite().all()
+    # A step in bfloat16 has 8 significant bits.
+    precision = 1e-5 if gradient.dtype != torch.bfloat16 else 2**-8
+    regions = (ball.foreground, ~ball.foreground)
+    for (norm, budget), region in zip(spent(ball, step), regions, strict=True):
+        moves = (gradient * region != 0).flatten(1).any(1)
+        expected = torch.where(moves, share * budget, 0.0).double()
+        torch.testing.assert_close(norm, expected, rtol=precision, atol=0)
+
+
+@given(scenes(), SHARE)
+def test_ascend_climbs_as_steeply_as_any_step_of_its_length(
+    scene: tuple[Dual, Tensor, Tensor], share: float
+) -> None:
+    ball, _, gradient = scene
+    gradient = (gradient / gradient.abs().amax().clamp_min(1e-30)).double()
+    step = ball.ascend(gradient, share)
+    for part, region in ((ball.inside, ball.foreground), (ball.outside, ~ball.foreground)):
+        here = (gradient * region).flatten(1)
+        dual_norm = here.norm(dim=1) if isinstance(part, L2) else here.abs().sum(1)
+        torch.testing.assert_close(
+            ((step * region).flatten(1) * here).sum(1), share * part.radius * dual_norm
+        )
+
+
+@pytest.mark.parametrize("norm", [L2, Linf])
+@pytest.mark.parametrize("gradient", [1e-30, 1e-40, 1e30])
+def test_ascend_of_extreme_gradients(norm: type[L2 | Linf], gradient: float) -> None:
+    step = norm(2.0).ascend(torch.full((1, 3, 4, 4), gradient), 0.5)
+    assert norm(2.0).norms(step)["image"].item() == pytest.approx(1.0, rel=1e-6)
+
+
+def test_a_small_gradient_in_one_region_still_gets_its_full_step() -> None:
+    foreground = torch.zeros(1, 1, 2, 2, dtype=torch.bool)
+    foreground[..., 0, 0] = True
+    gradient = torch.where(foreground, 1e-6, 1e6).expand(1, 3, 2, 2)
+    norms = Dual(L2(1.0), L2(5.0), foreground).norms(Dual(L2(1.0), L2(5.0), foreground).ascend(gradient, 0.1))
+    assert norms["foreground"].item() == pytest.approx(0.1) and norms["background"].item() == pytest.approx(
+        0.5
+    )
+
+
+@given(scenes())
+def test_norms_are_those_of_the_regions(scene: tuple[Dual, Tensor, Tensor]) -> None:
+    ball, _, wild = scene
+    wild = (wild / wild.abs().amax().clamp_min(1e-30)).to(wild.dtype)
+    norms = ball.norms(wild)
+    assert list(norms) == ["foreground", "background"]
+    for value, (expected, _) in zip(norms.values(), spent(ball, wild), strict=True):
+        assert value.dtype in (torch.float32, torch.float64)
+        torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-12)
+
+
+@given(scenes(), SHARE)
+@settings(max_examples=30)
+def test_a_full_mask_is_the_plain_ball_and_an_empty_one_its_mirror(
+    scene: tuple[Dual, Tensor, Tensor], share: float
+) -> None:
+    ball, images, wild = scene
+    full = torch.ones_like(ball.foreground)
+    plain, other, seeds = ball.inside, ball.outside, range(len(images))
+    for dual in (Dual(plain, other, full), Dual(other, plain, ~full)):
+        assert torch.equal(dual.start(images, seeds), plain.start(images, seeds))
+        assert torch.equal(dual.ascend(wild, share), plain.ascend(wild, share))
+        assert torch.equal(dual.project(wild), plain.project(wild))
+
+
+# The starts' distribution. Seeds are fixed, so these tests either always pass or always fail.
+
+
+def lengths(ball: Ball, channels: int, side: int, count: int = 4000) -> dict[str, np.ndarray]:
+    start = ball.start(torch.zeros(count, channels, side, side), image_seeds(3, range(count)))
+    return {region: norm.double().numpy() for region, norm in ball.norms(start).items()}
+
+
+@pytest.mark.parametrize(("channels", "side"), [(1, 1), (2, 1), (3, 1), (3, 2), (3, 16)])
+def test_l2_start_has_the_radius_distribution_of_the_uniform_ball(channels: int, side: int) -> None:
+    """U^(1/d): the d-th power of length over radius is uniform."""
+    powers = (lengths(L2(2.5), channels, side)["image"] / 2.5) ** (channels * side**2)
+    assert stats.kstest(powers, "uniform").pvalue > 0.01
+
+
+def test_l2_start_has_no_preferred_direction() -> None:
+    start = L2(1.0).start(torch.zeros(4000, 2, 1, 1), image_seeds(5, range(4000))).flatten(1).double().numpy()
+    angle = np.arctan2(start[:, 0], start[:, 1]) / (2 * np.pi) + 0.5
+    assert stats.kstest(angle, "uniform").pvalue > 0.01
+
+
+def test_l2_starts_of_the_regions_are_uniform_in_their_own_balls_and_independent() -> None:
+    """One foreground pixel (d = 3) and two background pixels (d = 6)."""
+    foreground = torch.tensor([True, False, False]).view(1, 1, 1, 3).expand(4000, 1, 1, 3)
+    ball = Dual(L2(2.0), L2(20.0), foreground)
+    start = ball.start(torch.zeros(4000, 3, 1, 3), image_seeds(7, range(4000)))
+    norms = {region: norm.double().numpy() for region, norm in ball.norms(start).items()}
+    inside, outside = (norms["foreground"] / 2) ** 3, (norms["background"] / 20) ** 6
+    assert stats.kstest(inside, "uniform").pvalue > 0.01
+    assert stats.kstest(outside, "uniform").pvalue > 0.01
+    assert stats.spearmanr(inside, outside).pvalue > 0.01
+    directions = start[:, 0, 0, :].sign().mean(0), (start[:, 0, 0, 0] * start[:, 0, 0, 1]).sign().mean()
+    assert all(value.abs().max() < 0.06 for value in directions)
+
+
+def test_linf_start_is_uniform_in_the_cube() -> None:
+    start = (
+        Linf(0.3).start(torch.zeros(2000, 2, 1, 1), image_seeds(9, range(2000))).flatten(1).double().numpy()
+    )
+    for column in start.T:
+        assert stats.kstest(column, "uniform", args=(-0.3, 0.6)).pvalue > 0.01
+    assert stats.spearmanr(start[:, 0], start[:, 1]).pvalue > 0.01
+
+
+def test_linf_starts_of_the_regions_fill_their_own_cubes() -> None:
+    foreground = torch.tensor([True, False]).view(1, 1, 1, 2).expand(2000, 1, 1, 2)
+    start = Dual(Linf(0.1), Linf(0.5), foreground).start(
+        torch.zeros(2000, 1, 1, 2), image_seeds(1, range(2000))
+    )
+    for column, radius in zip(start.flatten(1).double().numpy().T, (0.1, 0.5), strict=True):
+        assert stats.kstest(column, "uniform", args=(-radius, 2 * radius)).pvalue > 0.01
+
+
+@pytest.mark.parametrize("norm", [L2, Linf])
+def test_a_start_belongs_to_its_seed_alone(norm: type[L2 | Linf]) -> None:
+    images, seeds = torch.rand(5, 3, 4, 4), [11, 12, 13, 14, 15]
+    whole = norm(1.0).start(images, seeds)
+    assert torch.equal(norm(1.0).start(images[:2], [14, 12]), whole[[3, 1]])
+    assert len({tuple(row.flatten().tolist()) for row in whole}) == 5
+
+
+def test_radius_zero_allows_nothing() -> None:
+    wild = torch.randn(2, 3, 4, 4)
+    for ball in (L2(0.0), Linf(0.0), Dual(L2(0.0), Linf(0.0), torch.rand(2, 1, 4, 4) > 0.5)):
+        for delta in (ball.start(wild, [1, 2]), ball.ascend(wild, 1.0), ball.project(wild)):
+            assert not delta.any()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_radius_that_a_narrow_type_would_round_up(dtype: torch.dtype) -> None:
+    """8/255 becomes 8.03/255 in bfloat16."""
+    ones = torch.ones(1, 3, 4, 4, dtype=dtype)
+    for radius in (8 / 255, 2 / 255, 0.1, 0.7):
+        spent = Linf(radius).project(ones).double().max()
+        assert radius * 0.99 < spent <= radius
+        assert L2(radius).project(ones).double().norm() <= radius
+
+
+def test_bfloat16_norms_are_summed_in_float32() -> None:
+    """In bfloat16 a sum of ones sticks at 256."""
+    ones = torch.ones(1, 1, 64, 64, dtype=torch.bfloat16)
+    assert l2_norm(ones).item() == 64.0 and linf_norm(ones).dtype == torch.float32
+
+
+@pytest.mark.parametrize("radius", [-1.0, -1e-9, float("nan"), float("inf")])
+@pytest.mark.parametrize("norm", [L2, Linf])
+def test_an_impossible_radius_is_refused(norm: type[L2 | Linf], radius: float) -> None:
+    with pytest.raises(UserError, match=r"^radius: .* got .*$") as caught:
+        norm(radius)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        torch.ones(2, 1, 4, 4),
+        torch.ones(2, 1, 4, 4, dtype=torch.uint8),
+        torch.ones(2, 3, 4, 4, dtype=torch.bool),
+        torch.ones(2, 4, 4, dtype=torch.bool),
+        np.ones((2, 1, 4, 4), dtype=bool),
+        [[True]],
+        None,
+    ],
+)
+def test_a_mask_of_another_kind_is_refused(mask: object) -> None:
+    with pytest.raises(
+        UserError, match=r"^foreground: expected a bool tensor \(N, 1, H, W\), got .*$"
+    ) as caught:
+        Dual(L2(1.0), L2(1.0), mask)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 4, 4), (3, 1, 4, 4), (2, 1, 4, 5)])
+def test_a_mask_that_does_not_fit_the_images_is_refused(shape: tuple[int, ...]) -> None:
+    ball = Dual(L2(1.0), L2(1.0), torch.ones(shape, dtype=torch.bool))
+    with pytest.raises(UserError, match="^foreground: shape .* does not fit images"):
+        ball.start(torch.rand(2, 3, 4, 4), [1, 2])

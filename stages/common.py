@@ -94,11 +94,11 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def saliency(dataset: str) -> SaliencyModel:
-    """The saliency model that params.yaml names for the data set, on the device."""
+def saliency(name: str) -> SaliencyModel:
+    """The saliency model of that name, on the device."""
     from dualperturb.saliency import saliency_model
 
-    model = saliency_model(params().masks[dataset].model)
+    model = saliency_model(name)
     return model.to(device()) if hasattr(model, "to") else model
 
 

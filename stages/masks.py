@@ -9,12 +9,12 @@ from stages.common import MASK_SUMMARIES, MASKS, PREPARED, device, params, run, 
 
 
 def main(dataset: str) -> None:
-    from dualperturb.saliency.masks import write_masks
+    from dualperturb.masks import write_masks
 
     chosen = params(dataset)
     chosen.check_test_images(dataset, len(load_split(PREPARED / dataset, "test")))
     settings = chosen.masks[dataset]
-    model, summary = saliency(dataset), {}
+    model, summary = saliency(settings.model), {}
     with timed(dataset, "masks"), replacing(MASKS / dataset) as folder:
         for split in SPLITS:
             with counting(f"{dataset} {split} masks") as progress:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dualperturb.datasets import prepare
-from stages.common import PREPARED, RAW, params, run
+from stages.common import PREPARED, RAW, params, run, timed
 
 
 def main(dataset: str) -> None:
@@ -18,7 +18,8 @@ def main(dataset: str) -> None:
         def show(split: str, done: int, total: int) -> None:
             bar.update(tasks[split], completed=done, total=total)
 
-        meta = prepare(dataset, params(), RAW / dataset, PREPARED / dataset, show)
+        with timed(dataset, "prepare"):
+            meta = prepare(dataset, params(), RAW / dataset, PREPARED / dataset, show)
     counts = ", ".join(f"{entry['count']} {split}" for split, entry in meta["splits"].items())
     skipped = f", {len(meta['skipped'])} unreadable skipped" if meta["skipped"] else ""
     print(f"{dataset}: {counts} images of {meta['side']}x{meta['side']} pixels{skipped}")

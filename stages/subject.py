@@ -32,7 +32,7 @@ def subject(dataset: str, defence: str, settings: Params, images: tuple[int, ...
         data,
         foreground,
         indices,
-        saliency(dataset),
+        saliency(settings.masks[dataset].model),
         device(),
     )
 

@@ -266,12 +266,6 @@ def test_yaml_1_2_numbers_are_numbers(tmp_path: Path) -> None:
     assert load_params(path).train["shapes6"].optimiser.weight_decay == 5e-4
 
 
-def test_a_long_value_is_cut() -> None:
-    from dualperturb.accepted import _shown
-
-    assert len(_shown("x" * 500)) == 60
-
-
 def test_grid_and_radius_follow_the_norm() -> None:
     params = Params.model_validate(changed(norm="Linf", **{"eps_scale.folder": 0.5}))
     assert params.grid("shapes6").eps_b == (0, 10, 20, 30, 40)
@@ -299,3 +293,8 @@ def test_the_axes_that_have_a_grid_are_its_keys() -> None:
 def test_reading_parameters_imports_no_torch() -> None:
     code = "import sys, dualperturb.params; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_warm_up_must_end_before_the_training() -> None:
+    line = refusal(**{"train.shapes6.at_dual.warmup_epochs": 10})
+    assert line.startswith("train.shapes6.at_dual: warmup_epochs 10 leaves no epoch of 10 at the full budget")

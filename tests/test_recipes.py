@@ -77,14 +77,14 @@ def test_steps_come_from_the_section_of_the_defence() -> None:
 def test_the_saliency_model_comes_only_with_a_weight() -> None:
     asked: list[str] = []
 
-    def saliency(dataset: str) -> Callable[..., Any]:
-        asked.append(dataset)
+    def saliency(name: str) -> Callable[..., Any]:
+        asked.append(name)
         return abs
 
     chosen = changed("train.shapes6.at_dual.salience_weight", 0.5)
     attack = training_adversary(chosen, "shapes6", "at_dual", 32, saliency)
     assert attack is not None and attack.saliency is abs and attack.salience_weight == 0.5
-    assert asked == ["shapes6"]
+    assert asked == ["builtin"]
 
 
 def test_unknown_names_are_refused(params: Params) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -63,13 +63,24 @@ def data_link(
         Path | None, typer.Option(help="Where the links go.", show_default="data/raw/DATASET")
     ] = None,
 ) -> None:
-    """Link a copy of a data set that lies elsewhere into the project. Nothing is copied."""
+    """Link a copy of a data set that lies elsewhere into the project, file by file. Nothing is copied.
+
+    Of imagenet10 the classes that params.yaml lists are linked, if there is a params.yaml.
+    """
     from dualperturb.datasets.link import link
 
     target = raw or Path("data/raw") / dataset
-    for name, done in link(dataset, root, target).items():
-        place = target / name
-        print(f"{place}: {done}" if done == "removed" else f"{place} -> {place.readlink()} ({done})")
+    links = link(dataset, root, target, _listed_classes(dataset))
+    print(f"{target}: {links.made} links made, {links.kept} kept, {links.removed} removed")
+
+
+def _listed_classes(dataset: str) -> Literal["all"] | list[str]:
+    from dualperturb.params import load_params
+
+    path = Path("params.yaml")
+    section = getattr(load_params(path).data, dataset, None) if path.exists() else None
+    classes = getattr(section, "classes", "all")
+    return "all" if classes == "all" else list(classes)
 
 
 @data.command("check")

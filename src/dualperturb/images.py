@@ -84,6 +84,10 @@ def load_split(folder: Path, split: str) -> ImageSet:
             f"{folder}: split {split} holds {len(images)} images and {len(labels)} labels, "
             f"meta.json says {expected}; prepare it again"
         )
+    if foreground is not None and len(foreground) != expected:
+        raise UserError(
+            f"{masks}: {len(foreground)} masks, meta.json says {expected} images; prepare it again"
+        )
     return ImageSet(images, labels, tuple(meta["class_names"]), foreground)
 
 

@@ -139,6 +139,15 @@ class AdversarialTraining(Section):
     step_size: Share
     warmup_epochs: NonNegative
 
+    @model_validator(mode="after")
+    def _full_budget_is_reached(self) -> AdversarialTraining:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs {self.warmup_epochs:g} leaves no epoch of {self.epochs} at the full budget; "
+                "accepted: fewer than epochs"
+            )
+        return self
+
 
 class PgdTraining(AdversarialTraining):
     eps: Radii

@@ -43,7 +43,7 @@ def training_adversary(
 ) -> PgdAdversary | None:
     """The adversary of a defence, its radii those really applied to images of `side` pixels; None for clean.
 
-    saliency: makes the data set's saliency model; called only if the defence's salience_weight is above 0.
+    saliency: makes a saliency model from its name; called only if the defence's salience_weight is above 0.
     Raises UserError for an unknown data set or defence.
     """
     section = _section(params, dataset, defence)
@@ -54,7 +54,11 @@ def training_adversary(
     threat = _threat(params, dataset, section, side)
     weight = section.salience_weight if isinstance(section, DualTraining) else 0.0
     return PgdAdversary(
-        threat, section.steps, section.step_size, saliency(dataset) if weight > 0 else None, weight
+        threat,
+        section.steps,
+        section.step_size,
+        saliency(params.masks[dataset].model) if weight > 0 else None,
+        weight,
     )
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from dualperturb.evaluation.scoring import Subject
 from dualperturb.images import ImageSet
-from dualperturb.saliency import BuiltinSaliency
+from dualperturb.saliency.builtin import BuiltinSaliency
 
 MakeSubject = Callable[..., Subject]
 

@@ -1,40 +1,55 @@
-"""Two clones in which everything ran once, made once a test session, whichever worker comes first."""
+"""Clones in which everything ran once, each made once a test session by the worker that needs it first."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.pipeline.workspace import Workspace
+from tests.pipeline.warm import warm_python
+from tests.pipeline.workspace import PROGRAMS, Workspace
 
 pytest.importorskip("dvc")
 
 
 @pytest.fixture(scope="session")
-def clones(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Workspace]:
-    """Two clones that ran independently, at the same time. For reading: copy one to change something."""
-    session = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        session = session.parent
-    homes = session / "clone_a", session / "clone_b"
-    with (session / "clones.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (session / "clones.done").exists():
-            made = [Workspace.clone(home) for home in homes]
-            running = [clone.start(sys.executable, "-m", "dvc", "repro") for clone in made]
-            texts = [process.communicate()[0] for process in running]
-            for home, process, text in zip(homes, running, texts, strict=True):
-                (home / "first.log").write_text(text)
-                assert process.returncode == 0, text
-            (session / "clones.done").touch()
-    return Workspace(homes[0]), Workspace(homes[1])
+def warm() -> Iterator[Path]:
+    """A folder whose `python` runs stages without importing the libraries anew."""
+    with warm_python() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def complete(tmp_path_factory: pytest.TempPathFactory, warm: Path) -> Workspace:
+    """A clone after `dvc repro`. For reading: take `workspace` to change something."""
+    return _made_once(tmp_path_factory, "complete", warm)
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Another clone after a `dvc repro` of its own, each stage in an interpreter of its own. For reading."""
+    return _made_once(tmp_path_factory, "plain", PROGRAMS)
 
 
 @pytest.fixture
-def workspace(clones: tuple[Workspace, Workspace], tmp_path: Path) -> Workspace:
-    """A clone of one's own, in the state after a complete run."""
-    return clones[0].copy(tmp_path / "home")
+def workspace(complete: Workspace, warm: Path, tmp_path: Path) -> Workspace:
+    """A clone of the test's own, in the state after a complete run."""
+    return complete.copy(tmp_path / "home", warm)
+
+
+def _made_once(factory: pytest.TempPathFactory, name: str, programs: Path) -> Workspace:
+    session = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        session = session.parent
+    home = session / name
+    with (session / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "done").exists():
+            assert not home.exists(), f"the first run in {home} failed: see the test that made it"
+            home.mkdir()
+            Workspace.clone(home, programs).repro().check()
+            (home / "done").touch()
+    return Workspace(home, programs)

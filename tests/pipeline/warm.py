@@ -1,11 +1,13 @@
-"""Stages in forks of one interpreter that has the slow libraries loaded: the same code in a quarter of the time.
+"""Stages in forks of one interpreter that has the slow libraries loaded: the same code, sooner.
 
-Most of a tiny stage's time goes into importing torch and its like. `serve` imports them once; a small script named
-`python`, put first on PATH, hands `python -m stages.NAME ...` over to it and any other call to the real interpreter.
+Most of a tiny stage's time goes into importing torch and its like. `serve` imports them once; a small script
+named `python`, put first on PATH, hands `python -m stages.NAME ...` over to it, and anything else to the real
+interpreter.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import runpy
@@ -15,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -47,7 +50,11 @@ def warm_python() -> Iterator[Path]:
     client = folder / "python"
     client.write_text(CLIENT.format(python=sys.executable, address=address))
     client.chmod(0o755)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": "passive",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
     command = [sys.executable, __file__, address]
     server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
     assert server.stdin and server.stdout
@@ -61,9 +68,10 @@ def warm_python() -> Iterator[Path]:
 
 
 def serve(address: str) -> dict[str, Any] | None:
-    """Answer one call after the other until standard input ends; a job that is returned is this fork's to run."""
+    """Answer calls, one after the other, until standard input ends; a job returned is this fork's to run."""
     for name in LIBRARIES:
         import_module(name)
+    gc.freeze()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(address)
     listener.listen()
@@ -87,15 +95,28 @@ def serve(address: str) -> dict[str, Any] | None:
     return None
 
 
+def run(job: dict[str, Any]) -> int:
+    """Do what `python -m MODULE ARGUMENTS` does, and return its exit status."""
+    os.chdir(job["cwd"])
+    os.environ.clear()
+    os.environ.update(job["environment"])
+    sys.argv[:] = [job["module"], *job["arguments"]]
+    sys.path[:1] = [job["cwd"], *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    try:
+        runpy.run_module(job["module"], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
 def main() -> None:
     job = serve(sys.argv[1])
-    if job is not None:
-        os.chdir(job["cwd"])
-        os.environ.clear()
-        os.environ.update(job["environment"])
-        sys.argv[:] = [job["module"], *job["arguments"]]
-        sys.path[:1] = [job["cwd"], *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-        runpy.run_module(job["module"], run_name="__main__", alter_sys=True)
+    code = 0 if job is None else run(job)
+    sys.stdout.flush()
+    os._exit(code)  # taking all the libraries down again would take longer than a stage
 
 
 if __name__ == "__main__":

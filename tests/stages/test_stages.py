@@ -188,39 +188,11 @@ def test_the_examples_are_those_asked_for(finished: Path) -> None:
         assert len(arrays["class_names"]) == 6
 
 
-def test_the_page_names_the_data_set_of_the_run_alone(finished: Path) -> None:
-    page = (finished / "reports/index.html").read_text()
-    assert "shapes6" in page and "n01440764" not in page
-
-
 def test_a_stage_repeats_its_bytes(finished: Path, project: Path) -> None:
     robustness.main("eps_b", "shapes6", "at_pgd")
     for name in ("at_pgd.csv", "at_pgd.images.csv"):
         made = Path("reports/cells/shapes6/eps_b") / name
         assert (project / made).read_bytes() == (finished / made).read_bytes()
-
-
-def test_a_batch_size_changes_no_result(finished: Path, project: Path) -> None:
-    write_params(project, **{"evaluate.shapes6.batch_size": 10})
-    robustness.main("eps_b", "shapes6", "at_pgd")
-    cells = "reports/cells/shapes6/eps_b/at_pgd.csv"
-    pd.testing.assert_frame_equal(
-        pd.read_csv(project / cells), pd.read_csv(finished / cells), rtol=1e-3, atol=1e-4
-    )
-
-
-def test_masks_from_the_saliency_model(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_params(tmp_path, **{"masks.shapes6.source": "saliency"})
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/prepared").symlink_to(finished / "data/prepared")
-    masks.main("shapes6")
-    summary = json.loads((tmp_path / "reports/masks/shapes6.json").read_text())
-    own = np.load(finished / "data/masks/shapes6/test.foreground.npy")
-    assert summary["source"] == "saliency" and summary["test"]["count"] == 12
-    assert not np.array_equal(np.load(tmp_path / "data/masks/shapes6/test.foreground.npy"), own)
 
 
 @pytest.mark.parametrize(
@@ -287,7 +259,7 @@ def test_fewer_test_images_than_asked_for_stop_every_stage_before_its_work(
         raise AssertionError("work began")
 
     monkeypatch.setattr("stages.subject.load_classifier", never)
-    monkeypatch.setattr("dualperturb.saliency.masks.write_masks", never)
+    monkeypatch.setattr("dualperturb.masks.write_masks", never)
     with pytest.raises(UserError, match=line):
         run("shapes6")
 

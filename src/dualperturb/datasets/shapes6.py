@@ -25,7 +25,7 @@ _ROWS, _COLUMNS = np.mgrid[0:SIDE, 0:SIDE] / SIDE - 0.5
 # Least RGB distance, channels in [0, 1], of an object's colours from each other and from the mean background.
 _CONTRAST = 0.4
 # Objects are muted towards the backdrop's mean colour, as by haze: this share of the difference is left.
-_PRESENCE = 0.75
+_PRESENCE = 0.85
 
 
 def _stream(seed: int, split: str, index: int, purpose: int) -> np.random.Generator:

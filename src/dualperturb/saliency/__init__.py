@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
 from typing import Protocol
 
 from torch import Tensor
 
 from dualperturb.errors import UserError
-from dualperturb.saliency.builtin import BuiltinSaliency
 from dualperturb.saliency.score import foreground_mask, foreground_score
 
-__all__ = ["BuiltinSaliency", "SaliencyModel", "foreground_mask", "foreground_score", "saliency_model"]
+__all__ = ["SaliencyModel", "foreground_mask", "foreground_score", "saliency_model"]
 
 
 class SaliencyModel(Protocol):
@@ -20,11 +19,14 @@ class SaliencyModel(Protocol):
     def __call__(self, images: Tensor, /) -> Tensor: ...
 
 
-_MODELS: dict[str, Callable[[], SaliencyModel]] = {"builtin": BuiltinSaliency}
+# Name -> module and class, imported on demand: who takes one model depends on no other.
+_MODELS = {"builtin": ("dualperturb.saliency.builtin", "BuiltinSaliency")}
 
 
 def saliency_model(name: str) -> SaliencyModel:
     """The saliency model of that name; an unknown name raises UserError."""
     if name not in _MODELS:
         raise UserError(f"saliency model: found {name!r}, accepted are {', '.join(sorted(_MODELS))}")
-    return _MODELS[name]()
+    module, kind = _MODELS[name]
+    model: SaliencyModel = getattr(import_module(module), kind)()
+    return model

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from dualperturb.errors import UserError
 from dualperturb.images import ImageSet, load_foreground, load_split, write_meta, write_split
-from dualperturb.saliency import BuiltinSaliency, foreground_mask, foreground_score
-from dualperturb.saliency.masks import write_masks
+from dualperturb.masks import write_masks
+from dualperturb.saliency import foreground_mask, foreground_score
+from dualperturb.saliency.builtin import BuiltinSaliency
 
 SIDE, COUNT = 16, 7
 

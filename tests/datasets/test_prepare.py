@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dualperturb import datasets
+from dualperturb.datasets import prepare
+from dualperturb.datasets.check import check, contact_sheet
+from dualperturb.errors import UserError
+from dualperturb.images import ImageSet, load_split
+from dualperturb.params import Params, load_params
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    loaded = load_params(REPOSITORY / "params.yaml")
+    changes: dict[str, dict[str, Any]] = {
+        "shapes6": {"train": 12, "test": 6},
+        "folder": {"resize": 16, "side": 12, "unreadable": "skip"},
+    }
+    data = {name: getattr(loaded.data, name).model_copy(update=new) for name, new in changes.items()}
+    return loaded.model_copy(update={"data": loaded.data.model_copy(update=data)})
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """Two classes of two images a split, and masks whose left half is foreground."""
+    mask = np.zeros((16, 16), np.uint8)
+    mask[:, :8] = 255
+    for split in ("train", "val"):
+        for shade, name in ((60, "cat"), (180, "dog")):
+            for index in range(2):
+                image = tmp_path / "raw" / split / name / f"{index}.png"
+                masked = tmp_path / "raw" / "masks" / split / name / f"{index}.png"
+                for path, picture in (
+                    (image, Image.new("RGB", (16, 16), (shade,) * 3)),
+                    (masked, Image.fromarray(mask)),
+                ):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    picture.save(path)
+    return tmp_path / "raw"
+
+
+def test_folder_is_prepared_with_masks_and_meta(params: Params, raw: Path, tmp_path: Path) -> None:
+    (raw / "train" / "cat" / "bad.jpg").write_text("no picture")
+    Image.new("L", (16, 16)).save(raw / "masks" / "train" / "cat" / "bad.png")
+    out = tmp_path / "prepared" / "folder"
+    meta = prepare("folder", params, raw, out)
+    assert meta == json.loads((out / "meta.json").read_text())
+    assert meta["class_names"] == meta["folders"] == ["cat", "dog"] and meta["side"] == 12
+    assert meta["source"] == "photographs under raw"
+    assert len(meta["skipped"]) == 1 and meta["skipped"][0].startswith("train/cat/bad.jpg: ")
+    train = load_split(out, "train")
+    assert train.labels.tolist() == [0, 0, 1, 1] and train.images[:, 0, 0, 0].tolist() == [60, 60, 180, 180]
+    assert train.foreground is not None and train.foreground.mean() == 0.5
+    assert sorted(path.name for path in (tmp_path / "prepared").iterdir()) == ["folder"]
+
+
+def test_same_bytes_every_time(params: Params, raw: Path, tmp_path: Path) -> None:
+    first, second = (prepare("folder", params, raw, tmp_path / name) for name in ("a", "b"))
+    assert first == second
+    assert (tmp_path / "a/meta.json").read_bytes() == (tmp_path / "b/meta.json").read_bytes()
+
+
+def test_shapes6_is_prepared_from_the_seed(params: Params, tmp_path: Path) -> None:
+    meta = prepare("shapes6", params, tmp_path / "absent", tmp_path / "shapes6")
+    test = load_split(tmp_path / "shapes6", "test")
+    assert len(test) == 6 and test.side == 32 and test.foreground is not None
+    assert meta["source"] == "drawn by dualperturb, seed 0" and meta["splits"]["train"]["count"] == 12
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, MemoryError])
+def test_interruption_leaves_no_prepared_folder(
+    params: Params, raw: Path, tmp_path: Path, interruption: type[BaseException]
+) -> None:
+    def interrupt(split: str, done: int, total: int) -> None:
+        if split == "test":
+            raise interruption
+
+    with pytest.raises(interruption):
+        prepare("folder", params, raw, tmp_path / "prepared" / "folder", interrupt)
+    assert list((tmp_path / "prepared").iterdir()) == []
+
+
+def test_progress_counts_each_split(params: Params, raw: Path, tmp_path: Path) -> None:
+    calls: list[tuple[str, int, int]] = []
+    prepare("folder", params, raw, tmp_path / "out", lambda *call: calls.append(call))
+    assert calls == [(split, done, 4) for split in ("train", "test") for done in (1, 2, 3, 4)]
+
+
+def test_missing_raw_folder_says_what_to_do(params: Params, tmp_path: Path) -> None:
+    message = (
+        r"imagenet10/train: not found; link your copy with: dualperturb data link imagenet10 --root DIR, "
+    )
+    with pytest.raises(UserError, match=message + r"where DIR holds train/<wnid> and val/<wnid>$"):
+        prepare("imagenet10", params, tmp_path / "imagenet10", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_dangling_link_says_where_it_points(params: Params, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "train").symlink_to(tmp_path / "gone")
+    with pytest.raises(UserError, match=r"folder/train: a link to .*gone, which is absent; link"):
+        prepare("folder", params, tmp_path / "folder", tmp_path / "out")
+
+
+def test_unknown_data_set_is_refused(params: Params, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="found 'cifar'; accepted: shapes6, imagenet10, folder"):
+        prepare("cifar", params, tmp_path, tmp_path / "out")
+    assert set(datasets.READERS) == {"shapes6", "imagenet10", "folder"}
+
+
+def test_check_reports_what_was_written(params: Params, raw: Path, tmp_path: Path) -> None:
+    prepare("folder", params, raw, tmp_path / "out")
+    report = check(tmp_path / "out")
+    assert report.name == "folder" and report.side == 12 and report.splits["test"].counts == (2, 2)
+    assert report.splits["train"].background == 0.5
+    files = (tmp_path / "out").glob("train.*.npy")
+    assert report.splits["train"].size_bytes == sum(file.stat().st_size for file in files)
+
+
+def test_check_finds_a_changed_byte(params: Params, raw: Path, tmp_path: Path) -> None:
+    prepare("folder", params, raw, tmp_path / "out")
+    path = tmp_path / "out" / "test.images.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"test\.images\.npy: its SHA-256 is not the one in meta\.json"):
+        check(tmp_path / "out")
+
+
+def test_check_names_an_absent_file(params: Params, raw: Path, tmp_path: Path) -> None:
+    prepare("folder", params, raw, tmp_path / "out")
+    (tmp_path / "out" / "train.labels.npy").unlink()
+    with pytest.raises(UserError, match=r"train\.labels\.npy: No such file"):
+        check(tmp_path / "out")
+
+
+def test_contact_sheet_shows_each_class_in_a_row() -> None:
+    images = np.zeros((3, 3, 4, 4), np.uint8)
+    images[0, 0], images[1, 1], images[2, 2] = 255, 255, 255
+    sheet = contact_sheet(ImageSet(images, np.array([1, 0, 1]), ("green", "red and blue")), columns=2)
+    tiles = np.asarray(sheet)[:, 150:]
+    half = len(tiles) // 2
+    assert (tiles[half // 2, 56] == [0, 255, 0]).all() and (tiles[half // 2, 172] == 255).all()
+    assert (tiles[half + half // 2, 56] == [255, 0, 0]).all() and (
+        tiles[half + half // 2, 172] == [0, 0, 255]
+    ).all()
+
+
+def test_contact_sheet_outlines_the_foreground() -> None:
+    foreground = np.zeros((1, 1, 4, 4), np.bool_)
+    foreground[..., :2] = True
+    sheet = contact_sheet(
+        ImageSet(np.zeros((1, 3, 4, 4), np.uint8), np.array([0]), ("x",), foreground), columns=1
+    )
+    row = np.asarray(sheet)[60, 150 : 150 + 112]
+    assert np.flatnonzero((row == [255, 0, 255]).all(axis=1)).tolist() == [55]

@@ -1,0 +1,84 @@
+"""The modules that dvc.yaml lists for a stage are those that the stage imports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pipeline.folder_set import TINY_FOLDER, write_photos
+from tests.pipeline.workspace import PROGRAMS, Workspace
+
+# What only reads, writes, checks or shows: no stage lists it.
+NEVER_LISTED = {
+    *("stages/__init__.py", "stages/common.py"),
+    *(
+        f"src/dualperturb/{name}.py"
+        for name in ("__init__", "params", "accepted", "files", "errors", "progress")
+    ),
+}
+# They hold a docstring: a stage lists them only with their whole folder.
+PACKAGES = {f"src/dualperturb/{package}/__init__.py" for package in ("attacks", "evaluation")}
+# params.py imports it for every stage; it counts where a stage works with budgets.
+BUDGETS = "src/dualperturb/budgets.py"
+
+
+@pytest.fixture(scope="module")
+def imported(plain: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Stage -> the project's files that it imported, for any data set and defence."""
+    photos = plain.copy(tmp_path_factory.mktemp("photos") / "home", PROGRAMS)
+    write_photos(photos.root / "data/raw/folder")
+    photos.change(TINY_FOLDER)
+    prepare = "python -m stages.prepare folder"
+    photos.run(*prepare.split()).check()
+    by_command = photos.imports()
+    found: dict[str, set[str]] = {"prepare": by_command[prepare]}
+    for stage, entry in plain.lock().items():
+        found.setdefault(stage.partition("@")[0], set()).update(by_command[entry["cmd"]])
+    return found
+
+
+def listed(root: Path, entry: dict[str, Any]) -> set[str]:
+    """The Python files among the dependencies of a stage in dvc.lock; a folder stands for all in it."""
+    paths = [root / dep["path"] for dep in entry["deps"] if dep["path"].startswith(("src/", "stages/"))]
+    files = {file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path])}
+    return {str(file.relative_to(root)) for file in files if file.suffix == ".py"}
+
+
+def stages(plain: Workspace) -> dict[str, dict[str, Any]]:
+    """One entry of dvc.lock a stage: its cells differ in data set and defence alone."""
+    return {stage.partition("@")[0]: entry for stage, entry in plain.lock().items()}
+
+
+def test_what_is_imported_is_listed(plain: Workspace, imported: dict[str, set[str]]) -> None:
+    missing = {
+        stage: sorted(imported[stage] - listed(plain.root, entry) - NEVER_LISTED - PACKAGES - {BUDGETS})
+        for stage, entry in stages(plain).items()
+    }
+    assert {stage: files for stage, files in missing.items() if files} == {}
+
+
+def test_what_is_listed_is_imported(plain: Workspace, imported: dict[str, set[str]]) -> None:
+    idle = {
+        stage: sorted(listed(plain.root, entry) - imported[stage]) for stage, entry in stages(plain).items()
+    }
+    assert {stage: files for stage, files in idle.items() if files} == {}
+
+
+def test_what_only_reads_or_shows_is_not_listed(plain: Workspace) -> None:
+    extra = {
+        stage: sorted(listed(plain.root, entry) & NEVER_LISTED) for stage, entry in stages(plain).items()
+    }
+    assert {stage: files for stage, files in extra.items() if files} == {}
+
+
+def test_budgets_are_listed_where_they_are_scaled(plain: Workspace) -> None:
+    scaling = {
+        stage
+        for stage, entry in stages(plain).items()
+        if "eps_scale.shapes6" in entry.get("params", {}).get("params.yaml", {})
+    }
+    assert scaling == {
+        stage for stage, entry in stages(plain).items() if BUDGETS in listed(plain.root, entry)
+    }

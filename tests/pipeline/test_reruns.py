@@ -1,0 +1,134 @@
+"""Which stages run again after a change: those whose result it can change, and no others."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pipeline.workspace import PROGRAMS, REPRO, Workspace
+
+DEFENCES = ("clean", "at_pgd", "at_dual")
+SWEEPS = ("robustness_eps", "robustness_eps_f", "robustness_eps_b", "saliency")
+RESULTS = {"tables", "figures@shapes6", "report"}
+TRAINING = {"train_clean@shapes6", "train_pgd@shapes6", "train_dual@shapes6"}
+EXAMPLES = {"examples@shapes6"}
+
+
+def measured(*sweeps: str, on: tuple[str, ...] = DEFENCES) -> set[str]:
+    return {f"{sweep}@shapes6-{defence}" for sweep in sweeps for defence in on}
+
+
+EVERYTHING = {"prepare@shapes6", "masks@shapes6"} | TRAINING | measured(*SWEEPS) | EXAMPLES | RESULTS
+
+PARAMETERS: dict[str, tuple[Any, set[str]]] = {
+    # AT-Dual trains with both budgets; a sweep over one of them keeps the other fixed.
+    "eps_b": (
+        10.0,
+        {"train_dual@shapes6"}
+        | measured("robustness_eps_f", "saliency")
+        | measured("robustness_eps", "robustness_eps_b", on=("at_dual",))
+        | EXAMPLES
+        | RESULTS,
+    ),
+    "eps_f": (
+        1.0,
+        {"train_dual@shapes6"}
+        | measured("robustness_eps_b", "saliency")
+        | measured("robustness_eps", "robustness_eps_f", on=("at_dual",))
+        | EXAMPLES
+        | RESULTS,
+    ),
+    "norm": ("Linf", EVERYTHING - {"prepare@shapes6", "masks@shapes6", "train_clean@shapes6"}),
+    "seed": (1, EVERYTHING),
+    "train.shapes6.clean.epochs": (2, {"train_clean@shapes6"} | measured(*SWEEPS, on=("clean",)) | RESULTS),
+    # The examples fool AT-PGD.
+    "train.shapes6.at_pgd.epochs": (
+        2,
+        {"train_pgd@shapes6"} | measured(*SWEEPS, on=("at_pgd",)) | EXAMPLES | RESULTS,
+    ),
+    "train.shapes6.at_dual.epochs": (
+        2,
+        {"train_dual@shapes6"} | measured(*SWEEPS, on=("at_dual",)) | RESULTS,
+    ),
+    "evaluate.shapes6.steps": (3, measured(*SWEEPS) | EXAMPLES | RESULTS),
+    "evaluate.shapes6.salience_weights": ([0, 10], measured("saliency") | RESULTS),
+    "evaluate.shapes6.grid.L2.eps": ([0, 3], measured("robustness_eps") | RESULTS),
+    "salience_weight.shapes6": (1.0, measured("robustness_eps_f", "robustness_eps_b") | RESULTS),
+    "examples.salience_weights": ([0, 1], EXAMPLES | {"figures@shapes6", "report"}),
+    # Results do not depend on it; the report shows it.
+    "evaluate.shapes6.batch_size": (5, {"report"}),
+    "plots.palette.at_pgd": ("#CC79A7", {"figures@shapes6", "report"}),
+}
+
+# A comment changes no result: after these stages runs the report alone, which shows the seconds they took.
+COMMENTS: dict[str, set[str]] = {
+    "src/dualperturb/cli.py": set(),
+    "src/dualperturb/figures/curves.py": {"figures@shapes6", "report"},
+    "src/dualperturb/report/captions.py": {"report"},
+    "src/dualperturb/training.py": TRAINING | {"report"},
+}
+
+
+def test_the_table_names_every_stage(complete: Workspace) -> None:
+    assert set(complete.lock()) == EVERYTHING
+
+
+def test_again_nothing_runs_and_it_says_so(workspace: Workspace) -> None:
+    outcome = workspace.repro().check()
+    assert outcome.stages == []
+    assert "Data and pipelines are up to date." in outcome.text
+
+
+@pytest.mark.parametrize("parameter", PARAMETERS)
+def test_parameter(workspace: Workspace, parameter: str) -> None:
+    value, expected = PARAMETERS[parameter]
+    workspace.change({parameter: value})
+    assert set(workspace.repro().check().stages) == expected
+
+
+@pytest.mark.parametrize("module", COMMENTS)
+def test_comment(workspace: Workspace, module: str) -> None:
+    with (workspace.root / module).open("a") as file:
+        file.write("# an afterthought\n")
+    assert set(workspace.repro().check().stages) == COMMENTS[module]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "line"),
+    [
+        ("eps_b", "text", "error: params.yaml: eps_b: found 'text'"),
+        ("train.shapes6.clean.epochs", 0, "error: params.yaml: train.shapes6.clean.epochs: found 0"),
+    ],
+)
+def test_a_wrong_parameter_is_named_in_one_line(
+    workspace: Workspace, parameter: str, value: Any, line: str
+) -> None:
+    workspace.change({parameter: value})
+    outcome = workspace.repro()
+    assert outcome.code != 0
+    assert [found for found in outcome.text.splitlines() if found.startswith(line)] != []
+    assert "Traceback" not in outcome.text
+
+
+def test_a_killed_run_goes_on(workspace: Workspace, warm: Path) -> None:
+    """SIGKILL to DVC and the stage in the middle of training; the next run ends as an undisturbed one."""
+    workspace.change({"train.shapes6.at_dual.epochs": 40})
+    workspace.programs = PROGRAMS  # a fork of the warm interpreter would outlive the process group
+    running = workspace.start(*REPRO)
+    checkpoints = workspace.root / "checkpoints/shapes6"
+    while running.poll() is None and not list(checkpoints.glob("at_dual-*.pt")):
+        time.sleep(0.05)
+    assert running.poll() is None, running.communicate()[0]
+    os.killpg(running.pid, signal.SIGKILL)
+    running.communicate()
+    workspace.programs = warm
+    resumed = workspace.repro().check()
+    assert " of 40 epochs done, going on from epoch " in resumed.text
+    assert set(resumed.stages) == PARAMETERS["train.shapes6.at_dual.epochs"][1]
+    assert not list(checkpoints.glob("*.pt"))
+    assert workspace.repro().check().stages == []

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dualperturb import __version__, cli
+from dualperturb.images import write_meta, write_split
+from dualperturb.params import load_params
+
+PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The exit code of `dualperturb ARGUMENTS`."""
+    monkeypatch.setattr(sys, "argv", ["dualperturb", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    row = (np.full((3, 4, 4), 9, np.uint8), 0, np.ones((1, 4, 4), np.bool_))
+    splits = {
+        split: write_split(tmp_path, split, 4, [row] * count) for split, count in (("train", 3), ("test", 2))
+    }
+    meta = {"name": "folder", "side": 4, "source": "photographs", "skipped": ["train/x/[b].jpg: no image"]}
+    write_meta(tmp_path, class_names=["cat[0]"], folders=["n01"], splits=splits, **meta)
+    return tmp_path
+
+
+@pytest.mark.parametrize("arguments", [(), ("data",), ("data", "link"), ("data", "check")])
+def test_help_on_every_level(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    assert call(monkeypatch, *arguments, "--help") == 0
+    assert "Usage" in capsys.readouterr().out
+
+
+def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"dualperturb {__version__}\n"
+
+
+def test_command_line_starts_without_heavy_modules() -> None:
+    heavy = ("torch", "pandas", "matplotlib")
+    code = f"import sys, dualperturb.cli; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_link_counts_the_links(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name in ("train", "val"):
+        (tmp_path / "copy" / name / "cat").mkdir(parents=True)
+        (tmp_path / "copy" / name / "cat" / "1.png").write_text("image")
+    monkeypatch.chdir(tmp_path)
+    arguments = ("data", "link", "folder", "--root", str(tmp_path / "copy"), "--raw", "raw")
+    assert call(monkeypatch, *arguments) == 0
+    assert capsys.readouterr().out == "raw: 2 links made, 0 kept, 0 removed\n"
+    assert (tmp_path / "raw" / "train" / "cat" / "1.png").is_symlink()
+
+
+def test_link_takes_the_classes_that_params_yaml_lists(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    listed = load_params(PARAMS).data.imagenet10.classes
+    for name in ("train", "val"):
+        for wnid in (*listed, "n00000001"):
+            (tmp_path / "copy" / name / wnid).mkdir(parents=True)
+            (tmp_path / "copy" / name / wnid / "1.JPEG").write_text("image")
+    monkeypatch.chdir(PARAMS.parent)
+    arguments = (
+        "data",
+        "link",
+        "imagenet10",
+        "--root",
+        str(tmp_path / "copy"),
+        "--raw",
+        str(tmp_path / "raw"),
+    )
+    assert call(monkeypatch, *arguments) == 0
+    assert "20 links made" in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "raw" / "train").iterdir()) == sorted(listed)
+
+
+def test_check_prints_counts_and_writes_the_sheet(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], prepared: Path
+) -> None:
+    sheet = prepared / "sheets" / "folder.png"
+    arguments = ("data", "check", "folder", "--prepared", str(prepared), "--sheet", str(sheet))
+    assert call(monkeypatch, *arguments) == 0
+    out = capsys.readouterr().out
+    assert "cat[0] (n01)" in out and "0.0%" in out and "skipped: train/x/[b].jpg: no image" in out
+    assert Image.open(sheet).format == "PNG"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("data", "check", "folder", "--prepared", "gone"), "error: gone/meta.json: not found; "),
+        (("data", "link", "folder", "--root", "gone"), "error: --root gone: no such folder; "),
+    ],
+)
+def test_mistake_is_one_line_and_exit_code_one(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    line: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, *arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(line) and error.count("\n") == 1
+
+
+def test_prepared_folder_of_another_data_set_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], prepared: Path
+) -> None:
+    assert call(monkeypatch, "data", "check", "shapes6", "--prepared", str(prepared)) == 1
+    assert "holds the data set folder, not shapes6" in capsys.readouterr().err

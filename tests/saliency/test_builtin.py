@@ -9,16 +9,8 @@ import torch
 from torch import Tensor
 
 from dualperturb.errors import UserError
-from dualperturb.saliency.builtin import (
-    BORDER_RIDGE,
-    CENTRE_SIGMA,
-    DISTANCE_FLOOR,
-    BuiltinSaliency,
-    builtin,
-    foreground_mask,
-    foreground_score,
-    saliency_model,
-)
+from dualperturb.saliency import builtin, foreground_mask, foreground_score, saliency_model
+from dualperturb.saliency.builtin import BORDER_RIDGE, CENTRE_SIGMA, DISTANCE_FLOOR, BuiltinSaliency
 
 MODEL = BuiltinSaliency()
 

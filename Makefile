@@ -15,7 +15,7 @@ repro: .venv/installed  ## run the pipeline to reports/index.html; nothing is do
 	@echo "report: reports/index.html"
 
 test: .venv/installed-dev  ## install what tests need and run them
-	@$(RUN) python -m pytest --numprocesses 2
+	@$(RUN) python -m pytest --numprocesses 2 --dist worksteal
 
 lint: .venv/installed-dev  ## ruff check and format check, mypy on src
 	@$(RUN) ruff check .

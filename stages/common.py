@@ -27,6 +27,7 @@ from dualperturb.params import AXES, DEFENCES, Params, load_params
 if TYPE_CHECKING:
     import torch
 
+    from dualperturb.mask_params import SaliencyParams
     from dualperturb.saliency import SaliencyModel
 
 PARAMS = Path("params.yaml")
@@ -94,11 +95,11 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def saliency(name: str) -> SaliencyModel:
-    """The saliency model of that name, on the device."""
+def saliency(chosen: SaliencyParams) -> SaliencyModel:
+    """The saliency model that the parameters name, on the device."""
     from dualperturb.saliency import saliency_model
 
-    model = saliency_model(name)
+    model = saliency_model(chosen.name, **chosen.options)
     return model.to(device()) if hasattr(model, "to") else model
 
 

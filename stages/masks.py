@@ -1,11 +1,22 @@
-"""Masks and log densities of one data set: data/masks/DATASET, their summary reports/masks/DATASET.json."""
+"""Masks and log densities of one data set: data/masks/DATASET; summary and sheet in reports/masks."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from dualperturb.errors import UserError
 from dualperturb.files import replacing, write_json
-from dualperturb.images import SPLITS, load_split
+from dualperturb.images import SPLITS, ImageSet, load_foreground, load_names, load_split
+from dualperturb.mask_files import MaskFiles, find_masks
+from dualperturb.mask_params import Masks
 from dualperturb.progress import counting
-from stages.common import MASK_SUMMARIES, MASKS, PREPARED, device, params, run, saliency, timed
+from stages.common import MASK_SUMMARIES, MASKS, PREPARED, RAW, device, params, run, saliency, timed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dualperturb.masks import OwnMasks
+    from dualperturb.saliency import SaliencyModel
 
 
 def main(dataset: str) -> None:
@@ -14,24 +25,90 @@ def main(dataset: str) -> None:
     chosen = params(dataset)
     chosen.check_test_images(dataset, len(load_split(PREPARED / dataset, "test")))
     settings = chosen.masks[dataset]
+    splits = {split: load_split(PREPARED / dataset, split) for split in SPLITS}
     model, summary = saliency(settings.model), {}
+    own = {split: own_masks(dataset, split, data, settings, model) for split, data in splits.items()}
     with timed(dataset, "masks"), replacing(MASKS / dataset) as folder:
-        for split in SPLITS:
+        for split, data in splits.items():
             with counting(f"{dataset} {split} masks") as progress:
                 summary[split] = write_masks(
                     folder,
                     split,
-                    load_split(PREPARED / dataset, split),
+                    data,
                     model,
-                    bring_own=settings.source == "dataset",
+                    own=own[split],
                     threshold=settings.threshold,
                     batch_size=settings.batch_size,
                     device=device(),
                     progress=progress,
                 )
+            summary[split] |= counted(dataset, split, own[split])
+    write_sheet(dataset, splits["test"])
     write_json(
-        MASK_SUMMARIES / f"{dataset}.json", {"source": settings.source, "model": settings.model, **summary}
+        MASK_SUMMARIES / f"{dataset}.json",
+        {"source": settings.source, "model": settings.model.name, **summary},
     )
+
+
+def write_sheet(dataset: str, data: ImageSet) -> None:
+    """Some test images with the outlines of their masks: reports/masks/DATASET.png."""
+    from dualperturb.mask_summary import mask_sheet
+
+    with replacing(MASK_SUMMARIES / f"{dataset}.png") as temporary:
+        mask_sheet(data, load_foreground(MASKS / dataset, "test")).save(temporary, format="PNG")
+
+
+def own_masks(
+    dataset: str, split: str, data: ImageSet, settings: Masks, model: SaliencyModel
+) -> OwnMasks | None:
+    """The masks that `masks.DATASET.source` names, or None where the saliency model's are computed."""
+    if settings.source == "saliency":
+        return None
+    if settings.source == "dataset":
+        if data.foreground is None:
+            raise UserError(
+                f"masks.{dataset}.source: found dataset, but this data set brings no masks; accepted: "
+                "saliency, files or segmentation"
+            )
+        return data.foreground
+    if settings.source == "segmentation":
+        return segmented_masks(dataset, data, settings, model)
+    assert settings.files is not None
+    folder, names = RAW / dataset / settings.files.folder, load_names(PREPARED / dataset, split)
+    return find_masks(folder, split, names, len(data), data.side, settings.files)
+
+
+def segmented_masks(dataset: str, data: ImageSet, settings: Masks, model: SaliencyModel) -> OwnMasks:
+    from dualperturb.saliency import foreground_mask
+    from dualperturb.saliency import segmentation as by
+
+    chosen = settings.segmentation
+    wanted = by.wanted_categories(data, chosen, f"masks.{dataset}.segmentation")
+    network = by.segmentation_network(chosen).to(device())
+
+    def salient(images: Tensor) -> Tensor:
+        return foreground_mask(model(images), settings.threshold)
+
+    fallback = by.middle_box if chosen.fallback == "center" else salient
+    return by.SegmentedMasks(data, network, wanted, chosen.side, fallback, device())
+
+
+def counted(dataset: str, split: str, own: OwnMasks | None) -> dict[str, Any]:
+    """What went amiss with masks that no saliency model made: told and returned.
+
+    From files: how many are missing and how many files belong to no image; from a segmentation network: the
+    images in which it found no such object.
+    """
+    missed = sorted(getattr(own, "not_found", ()))
+    if missed:
+        print(f"{dataset} {split}: no object found in {len(missed)} images, which got the fallback")
+    if hasattr(own, "not_found"):
+        return {"not_found": len(missed), "not_found_first": missed[:20]}
+    if not isinstance(own, MaskFiles):
+        return {}
+    if own.missing or own.unused:
+        print(f"{dataset} {split}: {own.missing} masks missing and filled, {own.unused} files of no image")
+    return {"missing": own.missing, "unused": own.unused}
 
 
 if __name__ == "__main__":

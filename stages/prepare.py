@@ -20,6 +20,9 @@ def main(dataset: str) -> None:
 
         with timed(dataset, "prepare"):
             meta = prepare(dataset, params(), RAW / dataset, PREPARED / dataset, show)
+    for kind in ("warning", "deviation"):
+        for line in meta.get(f"{kind}s", ()):
+            print(f"{kind}: {line}")
     counts = ", ".join(f"{entry['count']} {split}" for split, entry in meta["splits"].items())
     skipped = f", {len(meta['skipped'])} unreadable skipped" if meta["skipped"] else ""
     print(f"{dataset}: {counts} images of {meta['side']}x{meta['side']} pixels{skipped}")

@@ -86,7 +86,12 @@ def mask_summary(dataset: str) -> MaskSummary:
         raise UserError(f"{path}: cannot be read ({error}); make it with: dvc repro") from error
     test = summary["test"]
     return MaskSummary(
-        source={"dataset": "data set", "saliency": "saliency model"}[summary["source"]],
+        source={
+            "dataset": "data set",
+            "saliency": "saliency model",
+            "files": "imported files",
+            "segmentation": "segmentation network",
+        }[summary["source"]],
         saliency=summary["model"],
         foreground_fraction=test["foreground_fraction_mean"],
         foreground_score=test["clean_foreground_score_mean"],

@@ -39,4 +39,11 @@ def subject(dataset: str, defence: str, settings: Params, images: tuple[int, ...
 
 def attack_settings(dataset: str, settings: Params) -> AttackSettings:
     chosen = settings.evaluate[dataset]
-    return AttackSettings(chosen.steps, chosen.step_size, chosen.restarts, chosen.batch_size, settings.seed)
+    return AttackSettings(
+        chosen.steps,
+        chosen.step_size,
+        chosen.restarts,
+        chosen.batch_size,
+        settings.seed,
+        chosen.objective,
+    )

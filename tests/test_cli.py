@@ -34,7 +34,10 @@ def prepared(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("arguments", [(), ("data",), ("data", "link"), ("data", "check")])
+COMMANDS = ("link", "check", "fetch", "import-masks")
+
+
+@pytest.mark.parametrize("arguments", [(), ("data",), *(("data", command) for command in COMMANDS)])
 def test_help_on_every_level(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
@@ -65,6 +68,32 @@ def test_link_counts_the_links(
     assert call(monkeypatch, *arguments) == 0
     assert capsys.readouterr().out == "raw: 2 links made, 0 kept, 0 removed\n"
     assert (tmp_path / "raw" / "train" / "cat" / "1.png").is_symlink()
+
+
+def test_fetch_says_where_the_files_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    asked: list[tuple[str, Path]] = []
+
+    def fetch(*arguments: str | Path) -> int:
+        asked.append(arguments)  # type: ignore[arg-type]
+        return 5
+
+    monkeypatch.setattr("dualperturb.datasets.fetch.fetch", fetch)
+    assert call(monkeypatch, "data", "fetch", "stl10") == 0
+    assert capsys.readouterr().out == "data/raw/stl10: 5 of its files fetched\n"
+    assert call(monkeypatch, "data", "fetch", "stl10", "--raw", str(tmp_path)) == 0
+    assert asked == [("stl10", Path("data/raw/stl10")), ("stl10", tmp_path)]
+
+
+def test_import_masks_counts_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "stl10_test_cat.json").write_text('{"3": {"cat_0": [[1, 1]]}}')
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, "data", "import-masks", "stl10", "--marks", ".") == 0
+    assert capsys.readouterr().out == "data/raw/stl10/masks: 0 train, 1 test masks from 1 files\n"
+    assert (tmp_path / "data/raw/stl10/masks/test/00003.png").is_file()
 
 
 def test_link_takes_the_classes_that_params_yaml_lists(
@@ -106,6 +135,15 @@ def test_check_prints_counts_and_writes_the_sheet(
     [
         (("data", "check", "folder", "--prepared", "gone"), "error: gone/meta.json: not found; "),
         (("data", "link", "folder", "--root", "gone"), "error: --root gone: no such folder; "),
+        (("data", "fetch", "shapes6"), "error: dataset: found 'shapes6'; accepted: stl10"),
+        (
+            ("data", "import-masks", "folder", "--marks", "x"),
+            "error: dataset: found 'folder'; accepted: stl10",
+        ),
+        (
+            ("data", "import-masks", "stl10", "--marks", "gone"),
+            "error: gone: holds no stl10_train_CLASS.json ",
+        ),
     ],
 )
 def test_mistake_is_one_line_and_exit_code_one(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from dualperturb.errors import UserError
 from dualperturb.images import ImageSet, load_foreground, load_split, write_meta, write_split
+from dualperturb.mask_summary import mask_sheet, summarise
 from dualperturb.masks import write_masks
 from dualperturb.saliency import foreground_mask, foreground_score
 from dualperturb.saliency.builtin import BuiltinSaliency
@@ -18,9 +21,9 @@ from dualperturb.saliency.builtin import BuiltinSaliency
 SIDE, COUNT = 16, 7
 
 
-def image_set(masks: np.ndarray | None = None) -> ImageSet:
+def image_set() -> ImageSet:
     images = np.random.default_rng(0).integers(0, 256, (COUNT, 3, SIDE, SIDE), dtype=np.uint8)
-    return ImageSet(images, np.zeros(COUNT, dtype=np.int64), ("a",), masks)
+    return ImageSet(images, np.zeros(COUNT, dtype=np.int64), ("a",))
 
 
 def constant(images: Tensor) -> Tensor:
@@ -28,8 +31,8 @@ def constant(images: Tensor) -> Tensor:
     return torch.full(images[:, 0].shape, -float(np.log(SIDE * SIDE)))
 
 
-def write(folder: Path, data: ImageSet, saliency: Any, **changes: Any) -> dict[str, float | int]:
-    arguments = {"bring_own": False, "threshold": "log", "batch_size": 3, **changes}
+def write(folder: Path, data: ImageSet, saliency: Any, **changes: Any) -> dict[str, Any]:
+    arguments = {"own": None, "threshold": "log", "batch_size": 3, **changes}
     device = torch.device("cpu")
     return write_masks(
         folder, "test", data, saliency, device=device, **{"progress": lambda *_: None, **arguments}
@@ -52,10 +55,14 @@ def test_masks_and_densities_are_the_models(tmp_path: Path) -> None:
     shares = expected.numpy().mean(axis=(1, 2, 3))
     scores = foreground_score(log_density, expected).numpy()
     assert summary == {
-        **{"count": COUNT, "empty": 0, "full": 0},
+        **{"count": COUNT, "empty": 0, "empty_first": [], "full": 0, "full_first": []},
         "foreground_fraction_mean": pytest.approx(shares.mean(), abs=1e-4),
         "foreground_fraction_min": pytest.approx(shares.min(), abs=1e-4),
         "foreground_fraction_max": pytest.approx(shares.max(), abs=1e-4),
+        "foreground_fraction_percentiles": {
+            f"{percentile:02d}": pytest.approx(np.percentile(shares, percentile), abs=1e-4)
+            for percentile in (5, 25, 50, 75, 95)
+        },
         "clean_foreground_score_mean": pytest.approx(scores.mean(), abs=1e-4),
     }
 
@@ -84,22 +91,17 @@ def test_a_constant_density_gives_empty_masks_which_are_counted(tmp_path: Path, 
     assert summary["foreground_fraction_max"] == summary["clean_foreground_score_mean"] == 0
 
 
-def test_masks_that_the_data_set_brings_are_used_as_they_are(tmp_path: Path) -> None:
+def test_masks_of_ones_own_are_used_as_they_are(tmp_path: Path) -> None:
     own = np.random.default_rng(1).random((COUNT, 1, SIDE, SIDE)) < 0.3
     own[2], own[4], own[5] = True, False, True
-    summary = write(tmp_path, image_set(own), constant, bring_own=True)
+    summary = write(tmp_path, image_set(), constant, own=own)
     assert np.array_equal(load_foreground(tmp_path, "test"), own)
     assert (summary["empty"], summary["full"]) == (1, 2)
+    assert (summary["empty_first"], summary["full_first"]) == ([4], [2, 5])
     assert summary["foreground_fraction_min"] == 0 and summary["foreground_fraction_max"] == 1
     # Under a uniform density a foreground's score is its share of the image.
     assert summary["clean_foreground_score_mean"] == pytest.approx(own.mean(), abs=1e-4)
     assert np.allclose(densities(tmp_path), -np.log(SIDE * SIDE), atol=0.01)
-
-
-def test_masks_that_the_data_set_should_bring_and_does_not_are_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="source: found dataset.*brings no masks; accepted is saliency"):
-        write(tmp_path / "masks", image_set(), constant, bring_own=True)
-    assert not (tmp_path / "masks").exists()
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 100])
@@ -109,6 +111,27 @@ def test_masks_do_not_depend_on_the_batch_size(tmp_path: Path, batch_size: int) 
     three, other = (load_foreground(tmp_path / name, "test") for name in ("three", "other"))
     assert (three != other).mean() < 1e-3
     assert np.allclose(densities(tmp_path / "three"), densities(tmp_path / "other"), atol=0.01)
+
+
+def test_of_many_empty_masks_the_first_twenty_are_named() -> None:
+    masks = np.zeros((50, 1, 2, 2), dtype=np.bool_)
+    masks[3, 0, 0, 0] = True
+    summary = summarise(masks, np.zeros(50))
+    assert summary["empty"] == 49 and summary["empty_first"] == [0, 1, 2, *range(4, 21)]
+    assert json.loads(json.dumps(summary)) == summary
+
+
+def test_the_sheet_outlines_the_masks_that_were_made() -> None:
+    own, made = (np.zeros((COUNT, 1, SIDE, SIDE), dtype=np.bool_) for _ in range(2))
+    own[:, :, :3, :3] = made[:, :, 8:12, 8:12] = True
+    data = dataclasses.replace(image_set(), images=np.zeros_like(image_set().images), foreground=own)
+    sheet = np.array(mask_sheet(data, made))
+    rows, columns = np.nonzero((sheet == (255, 0, 255)).all(axis=2))
+    tile = 112 // SIDE  # pixels of the sheet a pixel of an image; the first tile begins at (4, 150)
+    first = columns < 150 + 112
+    assert (rows.min(), rows.max()) == (4 + 8 * tile, 4 + 12 * tile - 1)
+    assert (columns[first].min(), columns[first].max()) == (150 + 8 * tile, 150 + 12 * tile - 1)
+    assert np.array_equal(sheet, np.array(mask_sheet(data, made)))
 
 
 def test_progress_counts_up_to_all_images(tmp_path: Path) -> None:
@@ -124,7 +147,8 @@ def test_a_prepared_folder_open_for_reading_brings_no_warning(tmp_path: Path) ->
     write_meta(tmp_path, class_names=["a"], splits={"test": entry})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        write(tmp_path / "masks", load_split(tmp_path, "test"), constant, bring_own=True)
+        data = load_split(tmp_path, "test")
+        write(tmp_path / "masks", data, constant, own=data.foreground)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no array"])

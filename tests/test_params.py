@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,7 +15,8 @@ from ruamel.yaml import YAML
 
 from dualperturb.accepted import first_line
 from dualperturb.errors import UserError
-from dualperturb.params import AXES, DATASETS, DEFENCES, Params, SaliencyName, load_params
+from dualperturb.mask_params import SaliencyName
+from dualperturb.params import AXES, DATASETS, DEFENCES, Params, load_params
 
 ROOT = Path(__file__).resolve().parents[1]
 ABSENT = object()
@@ -60,6 +62,8 @@ def test_the_shipped_file_is_accepted() -> None:
 WHOLE = "a whole number of at least 1"
 NUMBER = "a finite number of at least 0"
 TOP = ", ".join(SHIPPED)
+NAMED = ", ".join(DATASETS)
+ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
 
 
 @pytest.mark.parametrize(
@@ -137,11 +141,51 @@ TOP = ", ".join(SHIPPED)
             "train.shapes6.classifier.weights: found null; accepted: text",
         ),
         ("plots.palette.clean", "blue", "plots.palette.clean: found 'blue'; accepted: a colour such as"),
-        ("masks.shapes6.model", "deepgaze", "masks.shapes6.model: found 'deepgaze'; accepted: builtin"),
+        ("masks.shapes6.model", "itti", "masks.shapes6.model: found 'itti'; accepted: builtin, center, "),
+        ("masks.shapes6.model", 3, "masks.shapes6.model: found 3; accepted: builtin, center, "),
+        ("masks.shapes6.model", {"name": "itti"}, "masks.shapes6.model: found 'itti'; accepted: builtin"),
+        ("masks.shapes6.model", {"side": 9}, "masks.shapes6.model.side: unknown key; accepted: name"),
+        (
+            "masks.shapes6.model",
+            {"name": "builtin", "side": 9},
+            "masks.shapes6.model.side: unknown key; accepted: name",
+        ),
+        (
+            "masks.shapes6.model",
+            {"name": "deepgaze", "file": "a"},
+            "masks.shapes6.model.file: unknown key; accepted: name, variant, weights, centre_bias, side",
+        ),
+        (
+            "masks.shapes6.model",
+            {"name": "deepgaze", "variant": "II"},
+            "masks.shapes6.model.variant: found 'II'; accepted: IIE or I",
+        ),
+        (
+            "masks.shapes6.model",
+            {"name": "deepgaze", "side": 0},
+            "masks.shapes6.model.side: found 0; accepted: a whole number of at least 1",
+        ),
+        ("masks.shapes6.model", "onnx", "masks.shapes6.model.file: missing key; model is onnx"),
+        (
+            "masks.shapes6.segmentation",
+            {"network": "unet"},
+            "masks.shapes6.segmentation.network: found 'unet'; accepted: fcn_resnet50, fcn_resnet101",
+        ),
+        ("masks.shapes6.segmentation", {"net": 1}, "masks.shapes6.segmentation.net: unknown key; accepted:"),
+        (
+            "masks.shapes6.segmentation",
+            {"classes": "smallest"},
+            "masks.shapes6.segmentation.classes: found 'smallest'; accepted: largest, or a mapping",
+        ),
+        (
+            "masks.shapes6.segmentation",
+            {"classes": {"puppy": "hound"}},
+            "masks.shapes6.segmentation.classes: found 'puppy': 'hound'; accepted categories: aeroplane",
+        ),
         # lists
         ("datasets", "shapes6", "datasets: found 'shapes6'; accepted: a list of at least one value"),
         ("datasets", [], "datasets: found []; accepted: a list of at least one value"),
-        ("datasets", ["cifar"], "datasets[0]: found 'cifar'; accepted: shapes6, imagenet10 or folder"),
+        ("datasets", ["cifar"], f"datasets[0]: found 'cifar'; accepted: {ANY_OF}"),
         ("datasets", ["shapes6"] * 2, "datasets: found shapes6 twice; accepted: each data set once"),
         ("evaluate.shapes6.grid.L2.eps", 3, "evaluate.shapes6.grid.L2.eps: found 3; accepted: a list"),
         (
@@ -161,12 +205,12 @@ TOP = ", ".join(SHIPPED)
             None,
             "train.shapes6.clean: found null; accepted: a mapping with the keys epochs",
         ),
-        ("masks", "builtin", "masks: found 'builtin'; accepted: a mapping with the keys shapes6, imagenet10"),
+        ("masks", "builtin", f"masks: found 'builtin'; accepted: a mapping with the keys {NAMED}"),
         ("salience_weight", 1.0, "salience_weight: found 1.0; accepted: a mapping with the keys shapes6"),
         ("eps_bb", 1, f"eps_bb: unknown key; accepted: {TOP}"),
         ("train.shapes6.clean.epoch", 3, "train.shapes6.clean.epoch: unknown key; accepted: epochs"),
-        ("masks.cifar", {}, "masks.cifar: unknown key; accepted: shapes6, imagenet10, folder"),
-        ("masks.5", {}, "masks.5: unknown key; accepted: shapes6, imagenet10, folder"),
+        ("masks.cifar", {}, f"masks.cifar: unknown key; accepted: {NAMED}"),
+        ("masks.5", {}, f"masks.5: unknown key; accepted: {NAMED}"),
         (
             "plots.palette.other",
             "#000000",
@@ -214,6 +258,33 @@ def test_what_the_evaluation_would_stumble_over_at_its_end_is_found_at_its_begin
     )
     assert refusal(**{"evaluate.shapes6.salience_weights": [0, 1, 1.0]}) == (
         "evaluate.shapes6.salience_weights: holds 1 twice"
+    )
+
+
+def test_the_size_of_segment6s_test_split_is_checked_where_it_is_limited() -> None:
+    line = refusal(datasets=["segment6"], **{"data.segment6.test_per_class": 83})
+    assert line.startswith("evaluate.segment6.n: found 500; accepted: up to 498")
+    Params.model_validate(changed(datasets=["segment6"]))
+
+
+def test_the_size_of_stl10s_test_split_is_checked_where_it_is_limited() -> None:
+    line = refusal(datasets=["stl10"], **{"data.stl10.test": 499})
+    assert line.startswith("evaluate.stl10.n: found 500; accepted: up to 499")
+    Params.model_validate(changed(datasets=["stl10"]))
+
+
+def test_mask_files_are_named_where_they_are_the_source() -> None:
+    line = refusal(**{"masks.stl10.source": "files", "masks.stl10.files": ABSENT})
+    assert line == "masks.stl10.files: missing key; source is files"
+    Params.model_validate(changed(**{"masks.stl10.files": ABSENT}))
+
+
+@pytest.mark.parametrize("folder", ["/masks", "../masks", "masks/../../other", ".", ""])
+def test_mask_files_lie_where_dvc_watches_them(folder: str) -> None:
+    line = refusal(**{"masks.stl10.files.folder": folder})
+    assert (
+        line
+        == f"masks.stl10.files.folder: found {folder!r}; accepted: the name of a folder in data/raw/DATASET"
     )
 
 
@@ -280,6 +351,26 @@ def test_the_names_of_the_saliency_models_are_those_that_can_be_built() -> None:
     from dualperturb import saliency
 
     assert set(get_args(SaliencyName)) == set(saliency._MODELS)
+
+
+def test_a_saliency_model_is_a_name_or_a_name_with_options() -> None:
+    plain = Params.model_validate(changed(**{"masks.shapes6.model": "deepgaze"})).masks["shapes6"].model
+    assert (plain.name, plain.options) == ("deepgaze", {})
+    asked = {"name": "deepgaze", "variant": "I", "side": 64}
+    params = Params.model_validate(changed(**{"masks.shapes6.model": asked}))
+    assert params.masks["shapes6"].model.options == {"variant": "I", "side": 64}
+    assert Params.model_validate(params.model_dump()) == params
+
+
+def test_the_options_are_those_that_the_models_take() -> None:
+    from inspect import signature
+
+    from dualperturb import saliency
+    from dualperturb.mask_params import OPTIONS
+
+    for name, (module, kind) in saliency._MODELS.items():
+        model = getattr(import_module(module), kind)
+        assert set(OPTIONS.get(name, ())) == set(signature(model).parameters) - {"args", "kwargs"}
 
 
 def test_the_axes_that_have_a_grid_are_its_keys() -> None:

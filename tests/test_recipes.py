@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 
 from dualperturb.attacks.adversaries import ThreatModel
 from dualperturb.errors import UserError
+from dualperturb.mask_params import SaliencyParams
 from dualperturb.params import DEFENCES, Params, load_params
 from dualperturb.recipes import fingerprint, training_adversary, training_settings
 
@@ -77,8 +78,8 @@ def test_steps_come_from_the_section_of_the_defence() -> None:
 def test_the_saliency_model_comes_only_with_a_weight() -> None:
     asked: list[str] = []
 
-    def saliency(name: str) -> Callable[..., Any]:
-        asked.append(name)
+    def saliency(model: SaliencyParams) -> Callable[..., Any]:
+        asked.append(model.name)
         return abs
 
     chosen = changed("train.shapes6.at_dual.salience_weight", 0.5)
@@ -137,13 +138,18 @@ def test_the_fingerprint_changes_with_what_the_weights_depend_on(
     assert {defence for defence in DEFENCES if before[defence] != after[defence]} == defences
 
 
-def test_the_saliency_model_counts_once_it_has_a_weight() -> None:
+def test_the_saliency_model_counts_once_it_has_a_weight(tmp_path: Path) -> None:
     weighted = changed("train.shapes6.at_dual.salience_weight", 1.0)
-    masks = {"shapes6": weighted.masks["shapes6"].model_copy(update={"model": "other"})}
-    other = weighted.model_copy(update={"masks": masks})
-    assert fingerprint(weighted, "shapes6", "at_dual", 32, DATA) != fingerprint(
-        other, "shapes6", "at_dual", 32, DATA
-    )
+    checkpoint = tmp_path / "deepgaze.pth"
+    checkpoint.write_bytes(b"1")
+    models: list[Any] = ["builtin", "center", "deepgaze", {"name": "deepgaze", "variant": "I"}]
+    models += [{"name": "deepgaze", "weights": str(checkpoint)}]
+    weighted = changed("train.shapes6.at_dual.salience_weight", 1.0)
+    chosen = [changed("masks.shapes6.model", model, weighted) for model in models]
+    names = [fingerprint(params, "shapes6", "at_dual", 32, DATA) for params in chosen]
+    checkpoint.write_bytes(b"2")
+    names.append(fingerprint(chosen[-1], "shapes6", "at_dual", 32, DATA))
+    assert len(set(names)) == len(models) + 1
 
 
 def test_the_fingerprint_tells_defences_data_and_sizes_apart(params: Params) -> None:

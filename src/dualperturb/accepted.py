@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Annotated, Any, Literal, LiteralString, cast
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 LARGEST_SEED = 2**63 - 1  # torch's generators take no larger one
@@ -57,6 +67,20 @@ def check_keys(raw: object, known: Iterable[str], required: Iterable[str]) -> No
             raise wrong_key(key, "missing key")
 
 
+class Section(BaseModel):
+    """A mapping in params.yaml: no unknown key, and every key but those with a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_known(cls, raw: object) -> object:
+        if not isinstance(raw, cls):
+            required = [key for key, field in cls.model_fields.items() if field.is_required()]
+            check_keys(raw, cls.model_fields, required)
+        return raw
+
+
 def are_names(raw: object) -> object:
     if raw != "all" and not (isinstance(raw, dict) and raw):
         raise _refusal("all, or a mapping of folder to shown name")
@@ -66,6 +90,13 @@ def are_names(raw: object) -> object:
                 f"found {_shown(folder)}: {_shown(name)}; accepted: two texts, a number in quotes"
             )
     return raw
+
+
+def is_inside(path: str) -> str:
+    """Refuse a path that leaves the folder that it is relative to."""
+    if Path(path).is_absolute() or not Path(path).parts or ".." in Path(path).parts:
+        raise ValueError(f"found {_shown(path)}; accepted: the name of a folder in data/raw/DATASET")
+    return path
 
 
 Text = Annotated[str, _accepts("text")]

@@ -1,4 +1,5 @@
-"""What a person runs by hand: `dualperturb data link`, `dualperturb data check`.
+"""What a person runs by hand: `dualperturb data fetch`, `build-segment6`, `link`, `import-masks`
+and `check`.
 
 Commands import what they need when they run, so that `--help` answers at once.
 """
@@ -53,11 +54,78 @@ def top(
     pass
 
 
+@data.command("fetch")
+def data_fetch(
+    dataset: Annotated[str, typer.Argument(help="stl10: 2.5 GB, of which 360 MB are kept.")],
+    raw: Annotated[
+        Path | None, typer.Option(help="Where the files go.", show_default="data/raw/DATASET")
+    ] = None,
+) -> None:
+    """Download a data set, check it and keep what the pipeline reads. If interrupted, it leaves nothing."""
+    from dualperturb.datasets.fetch import fetch
+
+    target = raw or Path("data/raw") / dataset
+    print(f"{target}: {fetch(dataset, target)} of its files fetched")
+
+
+@data.command("import-masks")
+def data_import_masks(
+    dataset: Annotated[str, typer.Argument(help="stl10.")],
+    marks: Annotated[
+        Path, typer.Option(help="Your copy of the public segmentations: stl10_SPLIT_CLASS.json.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Where the masks go.", show_default="data/raw/DATASET/masks")
+    ] = None,
+) -> None:
+    """Turn the public segmentations of STL-10 into masks for `masks.stl10.source: files` in params.yaml."""
+    from dualperturb.datasets.stl10_marks import import_masks
+
+    if dataset != "stl10":
+        raise UserError(f"dataset: found {dataset!r}; accepted: stl10")
+    target = out or Path("data/raw/stl10/masks")
+    done = import_masks(marks, target)
+    counts = ", ".join(f"{count} {split}" for split, count in done.masks.items())
+    print(f"{target}: {counts} masks from {done.files} files")
+
+
+@data.command("build-segment6")
+def data_build_segment6(
+    coco: Annotated[
+        Path, typer.Option(help="Your copy of MS-COCO 2017: annotations/, train2017/ and val2017/.")
+    ],
+    out: Annotated[Path, typer.Option(help="Where the set goes.")] = Path("data/raw/segment6"),
+    train_per_class: Annotated[int, typer.Option(help="Training images a class.", min=1)] = 3000,
+    test_per_class: Annotated[int, typer.Option(help="Test images a class.", min=1)] = 200,
+    seed: Annotated[int, typer.Option(help="Decides which objects are taken.", min=0)] = 0,
+    min_area: Annotated[int, typer.Option(help="Pixels of the smallest object taken.", min=1)] = 256,
+) -> None:
+    """Rebuild Segment-6 from MS-COCO 2017, in the published layout. If interrupted, it leaves nothing."""
+    from dualperturb.datasets.segment6_build import build
+    from dualperturb.progress import counting
+
+    asked = {"train": train_per_class, "test": test_per_class}
+    with counting("segment6") as progress:
+        built = build(coco, out, asked, seed, min_area, progress)
+    for split, counts in built.counts.items():
+        print(f"{out}: {sum(counts.values())} {split} images")
+        for name, count in counts.items():
+            if count < asked[split]:
+                print(
+                    f"{split}: {count} of {name}, {asked[split]} asked for; {coco} holds no more of that area"
+                )
+        if built.passed_over[split]:
+            print(f"{split}: {len(built.passed_over[split])} passed over, whose masks vanish at 32x32")
+
+
 @data.command("link")
 def data_link(
-    dataset: Annotated[str, typer.Argument(help="imagenet10 or folder.")],
+    dataset: Annotated[str, typer.Argument(help="imagenet10, folder or stl10.")],
     root: Annotated[
-        Path, typer.Option(help="Your copy: holds train/CLASS and val/CLASS (or test/CLASS), perhaps masks/.")
+        Path,
+        typer.Option(
+            help="Your copy: train/CLASS and val/CLASS (or test/CLASS), perhaps masks/; of stl10 five files."
+        ),
     ],
     raw: Annotated[
         Path | None, typer.Option(help="Where the links go.", show_default="data/raw/DATASET")
@@ -109,6 +177,8 @@ def data_check(
         raise UserError(f"{folder}: holds the data set {report.name}, not {dataset}")
     console = Console()
     console.print(_table(report))
+    for line in report.deviations:
+        console.print(f"deviation: {line}", markup=False, highlight=False, soft_wrap=True)
     for line in report.skipped:
         console.print(f"skipped: {line}", markup=False, highlight=False)
     with replacing(picture) as temporary:

@@ -5,6 +5,7 @@ Layout of a prepared folder, for each split (`train`, `test`):
     SPLIT.images.npy       uint8 (N, 3, H, W)
     SPLIT.labels.npy       int64 (N,)
     SPLIT.foreground.npy   bool (N, 1, H, W), where the data set brings masks
+    SPLIT.names.json       CLASS/FILE of each image, where the images come from files of their own
     meta.json              name, class names, side, source; for each split its counts and SHA-256 checksums
 """
 
@@ -114,6 +115,21 @@ def load_meta(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({error}); prepare the data set again") from error
     return meta
+
+
+def load_names(folder: Path, split: str) -> list[str] | None:
+    """CLASS/FILE of each image of a prepared split; None where its images have no files of their own.
+
+    Raises UserError for a damaged list.
+    """
+    path = folder / f"{split}.names.json"
+    if not path.exists():
+        return None
+    try:
+        names: list[str] = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON ({error}); prepare the data set again") from error
+    return names
 
 
 def write_split(folder: Path, split: str, side: int, rows: Iterable[Row]) -> dict[str, Any]:

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 
-from dualperturb.errors import UserError
 from dualperturb.images import ImageSet
+from dualperturb.mask_summary import summarise
 from dualperturb.saliency import SaliencyModel, foreground_mask, foreground_score
+
+
+class OwnMasks(Protocol):
+    """An array, or what is read from files as it is sliced: bool (n, 1, H, W) for n images."""
+
+    def __getitem__(self, part: slice, /) -> np.ndarray: ...
 
 
 @torch.no_grad()
@@ -25,24 +32,18 @@ def write_masks(
     data: ImageSet,
     saliency: SaliencyModel,
     *,
-    bring_own: bool,
+    own: OwnMasks | None,
     threshold: str,
     batch_size: int,
     device: torch.device,
     progress: Callable[[int, int], None],
-) -> dict[str, float | int]:
-    """Write one split's masks and densities; return its summary: the foreground's share of the
-    image, empty and full masks, the foreground score of the clean images.
+) -> dict[str, Any]:
+    """Write one split's masks and densities; return its summary (see `mask_summary.summarise`).
 
-    bring_own: use the masks that the data set brings, else threshold the model's log density or density,
-    as `threshold` says ("log" or "density").
+    own: the masks to use, bool (N, 1, H, W), read slice by slice; if there are none, the model's log density
+    or density is thresholded, as `threshold` says ("log" or "density").
     progress: called with the images done and the images in all.
-    Raises UserError if the data set brings no masks but should.
     """
-    if bring_own and data.foreground is None:
-        raise UserError(
-            "masks source: found dataset, but this data set brings no masks; accepted is saliency"
-        )
     count, side = len(data), data.side
     folder.mkdir(parents=True, exist_ok=True)
     # Opened in place: the caller hands in a temporary folder.
@@ -51,26 +52,14 @@ def write_masks(
     scores = np.empty(count)
     for first in range(0, count, batch_size):
         part = slice(first, min(first + batch_size, count))
-        log_density = saliency(torch.from_numpy(np.array(data.images[part])).to(device).float() / 255)
-        if bring_own:
-            assert data.foreground is not None
-            mask = torch.from_numpy(np.array(data.foreground[part])).to(device)
-        else:
+        images = torch.from_numpy(np.array(data.images[part])).to(device).float() / 255
+        with torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
+            log_density = saliency(images).float()
+        if own is None:
             mask = foreground_mask(log_density, threshold)
+        else:
+            mask = torch.from_numpy(np.array(own[part])).to(device)
         masks[part], densities[part] = mask.cpu().numpy(), log_density.cpu().numpy().astype(np.float16)
         scores[part] = foreground_score(log_density, mask).cpu().numpy()
         progress(part.stop, count)
-    return _summary(masks, scores)
-
-
-def _summary(masks: np.ndarray, scores: np.ndarray) -> dict[str, float | int]:
-    fractions = np.array([mask.mean() for mask in masks])
-    return {
-        "count": len(masks),
-        "empty": int((fractions == 0).sum()),
-        "full": int((fractions == 1).sum()),
-        "foreground_fraction_mean": round(float(fractions.mean()), 4),
-        "foreground_fraction_min": round(float(fractions.min()), 4),
-        "foreground_fraction_max": round(float(fractions.max()), 4),
-        "clean_foreground_score_mean": round(float(scores.mean()), 4),
-    }
+    return summarise(masks, scores)

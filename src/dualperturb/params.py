@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import BeforeValidator, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -25,6 +25,7 @@ from dualperturb.accepted import (
     NonNegative,
     Positive,
     Scale,
+    Section,
     Seed,
     Share,
     Switch,
@@ -38,14 +39,15 @@ from dualperturb.accepted import (
 )
 from dualperturb.budgets import applied_radius
 from dualperturb.errors import UserError
+from dualperturb.mask_params import Masks
 
 Norm = Literal["L2", "Linf"]
-Dataset = Literal["shapes6", "imagenet10", "folder"]
+Dataset = Literal["shapes6", "segment6", "stl10", "imagenet10", "folder"]
 Defence = Literal["clean", "at_pgd", "at_dual"]
-SaliencyName = Literal["builtin"]  # named here, too, so that a wrong name is found without importing torch
 
 DATASETS: tuple[str, ...] = get_args(Dataset)
 DEFENCES: tuple[str, ...] = get_args(Defence)
+_SEGMENT6_CLASSES = 6
 AXES = ("eps", "eps_f", "eps_b", "salience_weight")  # what an attack is swept over
 
 
@@ -57,17 +59,6 @@ def _by_dataset(raw: object) -> object:
 def _by_defence(raw: object) -> object:
     check_keys(raw, DEFENCES, DEFENCES)
     return raw
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _keys_known(cls, raw: object) -> object:
-        if not isinstance(raw, cls):
-            check_keys(raw, cls.model_fields, cls.model_fields)
-        return raw
 
 
 class Shapes6Data(Section):
@@ -93,17 +84,22 @@ class PhotoData(Section):
         return self
 
 
+class Segment6Data(Section):
+    train_per_class: CountOrAll
+    test_per_class: CountOrAll
+
+
+class Stl10Data(Section):
+    train: CountOrAll
+    test: CountOrAll
+
+
 class Data(Section):
     shapes6: Shapes6Data
+    segment6: Segment6Data
+    stl10: Stl10Data
     imagenet10: PhotoData
     folder: PhotoData
-
-
-class Masks(Section):
-    source: Literal["dataset", "saliency"]
-    model: SaliencyName
-    threshold: Literal["log", "density"]
-    batch_size: Count
 
 
 class ClassifierParams(Section):
@@ -196,6 +192,7 @@ class Evaluate(Section):
     steps: Count
     step_size: Share
     restarts: Count
+    objective: Literal["paper", "balanced"]
     grid: Grids
     salience_weights: Values
     examples: Indices
@@ -241,6 +238,11 @@ class Params(Section):
         """The most images that the test split can hold; None where only the files can tell."""
         if dataset == "shapes6":
             return self.data.shapes6.test
+        if dataset == "segment6":
+            per_class = self.data.segment6.test_per_class
+            return None if per_class == "all" else per_class * _SEGMENT6_CLASSES
+        if dataset == "stl10":
+            return None if self.data.stl10.test == "all" else self.data.stl10.test
         spec: PhotoData = getattr(self.data, dataset)
         if spec.test_per_class == "all" or spec.classes == "all":
             return None

@@ -23,6 +23,7 @@ from dualperturb.training import TrainingSettings
 if TYPE_CHECKING:
     # Imported where they are used: clean training depends on no attack and on no saliency model.
     from dualperturb.attacks.adversaries import PgdAdversary, ThreatModel
+    from dualperturb.mask_params import SaliencyParams
     from dualperturb.saliency import SaliencyModel
 
 
@@ -39,12 +40,12 @@ def training_settings(params: Params, dataset: str, defence: str) -> TrainingSet
 
 
 def training_adversary(
-    params: Params, dataset: str, defence: str, side: int, saliency: Callable[[str], SaliencyModel]
+    params: Params, dataset: str, defence: str, side: int, saliency: Callable[[SaliencyParams], SaliencyModel]
 ) -> PgdAdversary | None:
     """The adversary of a defence, its radii those really applied to images of `side` pixels; None for clean.
 
-    saliency: makes a saliency model from its name; called only if the defence's salience_weight is above 0.
-    Raises UserError for an unknown data set or defence.
+    saliency: makes a saliency model from its parameters; called only if the defence's salience_weight
+    is above 0. Raises UserError for an unknown data set or defence.
     """
     section = _section(params, dataset, defence)
     if isinstance(section, CleanTraining):
@@ -81,11 +82,19 @@ def fingerprint(params: Params, dataset: str, defence: str, side: int, data: Map
     if isinstance(section, AdversarialTraining):
         parts["threat"] = vars(_threat(params, dataset, section, side))
     if isinstance(section, DualTraining) and section.salience_weight > 0:
-        parts["saliency"] = params.masks[dataset].model
+        parts["saliency"] = _saliency_parts(params.masks[dataset].model)
     weights = Path(train.classifier.weights)
     if weights.is_file():
         parts["weights"] = sha256(weights)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _saliency_parts(model: SaliencyParams) -> str | dict[str, Any]:
+    """The model's name, or with options a mapping in which a file stands by its content."""
+    if not model.options:
+        return model.name
+    options = {key: sha256(Path(v)) if Path(str(v)).is_file() else v for key, v in model.options.items()}
+    return {"name": model.name, **options}
 
 
 def _threat(params: Params, dataset: str, section: AdversarialTraining, side: int) -> ThreatModel:

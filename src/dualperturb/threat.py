@@ -52,11 +52,11 @@ class L2:
         """Uniform in the ball: a Gaussian direction; as length the largest of d uniform numbers, U^(1/d)."""
         direction = _masked(_draw(torch.randn, images, seeds), region)
         lengths = _masked(_draw(torch.rand, images, seeds, stream=1), region).flatten(1).amax(dim=1)
-        return self.project(_unit(direction) * (self.radius * lengths).view(-1, 1, 1, 1))
+        return self.project(unit(direction) * (self.radius * lengths).view(-1, 1, 1, 1))
 
     def ascend(self, gradient: Tensor, share: float, region: Tensor | None = None) -> Tensor:
         # Masked before it is normalised: a region gets its full step, however small its part of the gradient.
-        return _unit(_masked(gradient, region)) * (share * self.radius)
+        return unit(_masked(gradient, region)) * (share * self.radius)
 
     def project(self, delta: Tensor, region: Tensor | None = None) -> Tensor:
         delta = _masked(delta, region)
@@ -161,7 +161,7 @@ def _masked(values: Tensor, region: Tensor | None) -> Tensor:
     return values if region is None else values * region
 
 
-def _unit(values: Tensor) -> Tensor:
+def unit(values: Tensor) -> Tensor:
     """Each image's values over their L2 norm; zero stays zero.
 
     Scaled by the largest value first: the square of a small gradient would vanish in float32.

@@ -36,7 +36,7 @@ def tree(root: Path, classes: tuple[str, ...] = ("cat", "dog"), count: int = 3, 
 
 def rows(root: Path, split: str = "train", skipped: list[str] | None = None, **changes: object) -> list:
     chosen = spec(**changes)
-    return list(read(survey(root, chosen), split, chosen, [] if skipped is None else skipped))
+    return list(read(survey(root, chosen), split, chosen, [] if skipped is None else skipped, []))
 
 
 def colour(path: Path) -> list[int]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from dualperturb.attacks.pgd import Objective, Saliency, perturb
+from dualperturb.attacks.objectives import Objective, Saliency
+from dualperturb.attacks.pgd import perturb
 from dualperturb.threat import L2, NORMS, Ball, Dual, Linf
 
 
@@ -53,8 +53,6 @@ class PgdAdversary:
         share: float,
     ) -> Tensor:
         """Adversarial images (N, 3, H, W) in [0, 1], the budget scaled by `share`."""
-        objective: Callable[[Tensor], tuple[Tensor, Tensor]] = Objective(
-            model, labels, self.saliency, self.salience_weight, foreground
-        )
+        objective = Objective(model, labels, self.saliency, self.salience_weight, foreground)
         ball = self.threat.ball(foreground, share)
         return perturb(objective, images, ball, steps=self.steps, step_size=self.step_size, seeds=seeds)

@@ -6,19 +6,16 @@ and the salience term. The loop leaves the classifier as it is: its mode, its pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dualperturb.attacks.objectives import OBJECTIVES, Objective, Saliency
 from dualperturb.attacks.seeds import image_seeds
 from dualperturb.errors import UserError
-from dualperturb.saliency.score import foreground_score
 from dualperturb.threat import Ball, Dual
-
-Saliency = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -30,32 +27,8 @@ class AttackResult:
     norms: dict[str, Tensor]
 
 
-@dataclass(frozen=True)
-class Objective:
-    """What the attack climbs, an image: cross-entropy + salience_weight * foreground score.
-
-    labels: int64 (N,). With weight 0 the saliency model is never called.
-    """
-
-    model: Callable[[Tensor], Tensor]
-    labels: Tensor
-    saliency: Saliency | None = None
-    salience_weight: float = 0.0
-    foreground: Tensor | None = None
-
-    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, C, H, W) -> the objective (N,) and the logits (N, classes)."""
-        logits = self.model(images)
-        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        value = F.cross_entropy(wide, self.labels, reduction="none")
-        if self.salience_weight:
-            assert self.saliency is not None and self.foreground is not None
-            value = value + self.salience_weight * foreground_score(self.saliency(images), self.foreground)
-        return value, logits
-
-
 def perturb(
-    objective: Callable[[Tensor], tuple[Tensor, Tensor]],
+    objective: Objective,
     images: Tensor,
     ball: Ball,
     *,
@@ -70,13 +43,10 @@ def perturb(
     region by region and then clipped to the pixel range, which never lengthens it.
     """
     delta = _clip(images, ball.start(images, seeds))
-    for _ in range(steps):
-        adversarial = (images + delta).requires_grad_(True)
-        with torch.enable_grad():
-            total = objective(adversarial)[0].sum()
-        (gradient,) = torch.autograd.grad(total, adversarial)
+    for step in range(steps):
+        gradient = objective.gradient(images + delta, step / steps)
         delta = _clip(images, ball.project(delta + ball.ascend(gradient, step_size)))
-    return images + delta
+    return objective.outcome(images + delta)
 
 
 def pgd(
@@ -92,6 +62,7 @@ def pgd(
     indices: Sequence[int] | None = None,
     saliency: Saliency | None = None,
     salience_weight: float = 0.0,
+    objective: str = "paper",
 ) -> AttackResult:
     """Attack `model` inside `ball`; of several restarts keep, image by image, the first success, else the
     highest objective.
@@ -100,16 +71,20 @@ def pgd(
     images: float (N, C, H, W) in [0, 1]; computed in float32 (float64 if given), the model sees their type.
     labels: int64 (N,). step_size: share of each radius. indices: names of the images for their random
     streams, by default 0..N-1. saliency: images -> log density (N, H, W), needed if salience_weight > 0,
-    and then `ball` must be a `Dual`, whose mask the foreground score is taken on.
+    and then `ball` must be a `Dual`, whose mask the foreground score is taken on. objective: how the salience
+    term is climbed, "paper" or "balanced" (see `objectives`); with weight 0 they are the same.
 
     Raises UserError for images outside [0, 1], labels or indices that do not fit them, and counts below 1.
     """
     names = range(len(images)) if indices is None else indices
     _check(images, labels, ball, steps, step_size, restarts, saliency, salience_weight)
+    if objective not in OBJECTIVES:
+        raise UserError(f"objective: found {objective!r}, accepted are {', '.join(OBJECTIVES)}")
     _check_streams(images, seed, names)
     wide = images.detach().to(torch.promote_types(images.dtype, torch.float32))
     classes = int(labels.max()) + 1 if len(labels) else 0
-    objective = Objective(
+    climbed = OBJECTIVES[objective if salience_weight else "paper"]
+    parts = (
         lambda pixels: _fitting(model(pixels.to(images.dtype)), len(labels), classes),
         labels,
         saliency,
@@ -120,9 +95,10 @@ def pgd(
     best_value = torch.full_like(labels, -torch.inf, dtype=wide.dtype)
     for restart in range(restarts):
         seeds = image_seeds(seed, names, restart)
-        candidate = perturb(objective, wide, ball, steps=steps, step_size=step_size, seeds=seeds)
+        run = climbed(*parts)
+        candidate = perturb(run, wide, ball, steps=steps, step_size=step_size, seeds=seeds)
         with torch.no_grad():
-            value, logits = objective(candidate)
+            value, logits = run(candidate)
         fooled = logits.argmax(dim=1) != labels
         better = ~success & (fooled | (value > best_value))
         best = torch.where(better.view(-1, 1, 1, 1), candidate, best)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dualperturb.errors import UserError
-from dualperturb.files import replacing
+from dualperturb.files import replacing, write_json
 from dualperturb.images import SPLITS, Row, write_meta, write_split
 from dualperturb.params import Params
 
@@ -65,9 +65,11 @@ def _photographs(
     skipped: list[str] = []
     splits = {}
     for split in SPLITS:
-        rows = photos.read(found, split, spec, skipped)
+        names: list[str] = []
+        rows = photos.read(found, split, spec, skipped, names)
         total = photos.total(found, split, spec)
         splits[split] = write_split(out, split, spec.side, _counted(rows, split, total, progress))
+        write_json(out / f"{split}.names.json", names)
     return {
         "class_names": list(found.class_names),
         "folders": list(found.folders),
@@ -75,6 +77,57 @@ def _photographs(
         "source": f"photographs under {raw.name if raw.is_absolute() else raw.as_posix()}",
         "splits": splits,
         "skipped": skipped,
+    }
+
+
+def _segment6(
+    dataset: str, params: Params, raw: Path, out: Path, progress: Progress | None
+) -> dict[str, Any]:
+    from dualperturb.datasets import segment6
+    from dualperturb.datasets.segment6_layout import CLASS_NAMES, SIDE
+
+    spec = params.data.segment6
+    found = segment6.survey(raw)
+    splits = {}
+    for split, wanted in zip(SPLITS, (spec.train_per_class, spec.test_per_class), strict=True):
+        items = segment6.chosen(found, split, wanted)
+        rows = segment6.read(items)
+        splits[split] = write_split(out, split, SIDE, _counted(rows, split, len(items), progress))
+        names = [f"{CLASS_NAMES[item.label]}/{item.image.name}" for item in items]
+        write_json(out / f"{split}.names.json", names)
+    return {
+        "class_names": list(CLASS_NAMES),
+        "folders": [],
+        "side": SIDE,
+        "source": "Segment-6 in its published layout",
+        "splits": splits,
+        "skipped": [],
+        "deviations": list(found.deviations),
+    }
+
+
+def _stl10(dataset: str, params: Params, raw: Path, out: Path, progress: Progress | None) -> dict[str, Any]:
+    from dualperturb.datasets import stl10
+
+    spec = params.data.stl10
+    found = stl10.survey(raw)
+    splits = {}
+    for split, wanted in zip(SPLITS, (spec.train, spec.test), strict=True):
+        rows, total = stl10.read(raw, found, split, wanted), stl10.total(raw, found, split, wanted)
+        splits[split] = write_split(out, split, stl10.SIDE, _counted(rows, split, total, progress))
+    unofficial = found.unofficial
+    return {
+        "class_names": list(found.class_names),
+        "folders": [],
+        "side": stl10.SIDE,
+        "source": "STL-10, not its official files" if unofficial else "STL-10, its official files",
+        "splits": splits,
+        "skipped": [],
+        "md5": found.md5,
+        "warnings": [
+            f"{name}: MD5 sum {found.md5[name]} is not that of the official file, {stl10.OFFICIAL_MD5[name]}"
+            for name in unofficial
+        ],
     }
 
 
@@ -100,4 +153,10 @@ def _counted(rows: Iterable[Row], split: str, total: int, progress: Progress | N
             progress(split, done, total)
 
 
-READERS: dict[str, Reader] = {"shapes6": _shapes6, "imagenet10": _photographs, "folder": _photographs}
+READERS: dict[str, Reader] = {
+    "shapes6": _shapes6,
+    "segment6": _segment6,
+    "stl10": _stl10,
+    "imagenet10": _photographs,
+    "folder": _photographs,
+}

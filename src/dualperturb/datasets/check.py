@@ -37,6 +37,7 @@ class CheckReport:
     source: str
     splits: dict[str, SplitReport]
     skipped: tuple[str, ...]
+    deviations: tuple[str, ...] = ()
 
 
 def check(folder: Path) -> CheckReport:
@@ -65,6 +66,7 @@ def check(folder: Path) -> CheckReport:
         source=meta["source"],
         splits=splits,
         skipped=tuple(meta["skipped"]),
+        deviations=tuple(meta.get("deviations", ())),
     )
 
 

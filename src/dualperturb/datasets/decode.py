@@ -22,7 +22,7 @@ _FORMATS = tuple(
 )
 _WIDE_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _MAX_16_BIT = 65535
-_MASK_THRESHOLD = 127
+MASK_THRESHOLD = 127
 
 
 class UnreadableError(Exception):
@@ -55,10 +55,22 @@ def read_photo(path: Path, mask: Path | None, resize: int, side: int) -> tuple[n
     pixels = np.asarray(_resize_crop(image, resize, side, Image.Resampling.BICUBIC)).transpose(2, 0, 1)
     if mask is None:
         return pixels, None
-    grey = _to_eight_bit(open_upright(mask), mask).convert("L")
-    _check_mask(grey, mask, image, path)
+    grey = open_mask(mask)
+    _check_size(grey, mask, image, path)
     cropped = np.asarray(_resize_crop(grey, resize, side, Image.Resampling.NEAREST))
-    return pixels, cropped[None] > _MASK_THRESHOLD
+    return pixels, cropped[None] > MASK_THRESHOLD
+
+
+def open_mask(path: Path) -> Image.Image:
+    """Decode a mask to 8-bit grey, upright; above MASK_THRESHOLD is foreground.
+
+    Raises UnreadableError, and UserError for values of 0 and 1, say, that none could be foreground.
+    """
+    grey = _to_eight_bit(open_upright(path), path).convert("L")
+    highest = int(np.asarray(grey).max())
+    if 0 < highest <= MASK_THRESHOLD:
+        raise UserError(f"{path}: largest value {highest}; accepted: above {MASK_THRESHOLD} is foreground")
+    return grey
 
 
 def open_upright(path: Path) -> Image.Image:
@@ -117,12 +129,9 @@ def _resize_crop(image: Image.Image, resize: int, side: int, filter_: Image.Resa
     return image.resize((side, side), filter_, box=(left, top, left + crop, top + crop))
 
 
-def _check_mask(grey: Image.Image, mask: Path, image: Image.Image, path: Path) -> None:
+def _check_size(grey: Image.Image, mask: Path, image: Image.Image, path: Path) -> None:
     if grey.size != image.size:
         found, expected = ("x".join(map(str, size)) for size in (grey.size, image.size))
         raise UserError(
             f"{mask}: the mask is {found} pixels, its image {path} is {expected}; accepted: one size"
         )
-    highest = int(np.asarray(grey).max())
-    if 0 < highest <= _MASK_THRESHOLD:
-        raise UserError(f"{mask}: largest value {highest}; accepted: above {_MASK_THRESHOLD} is foreground")

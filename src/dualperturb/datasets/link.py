@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dualperturb.datasets import stl10
 from dualperturb.datasets.photos import class_folders, split_folder
 from dualperturb.errors import UserError
 from dualperturb.images import SPLITS
 
-LINKABLE = ("imagenet10", "folder")
+LINKABLE = ("imagenet10", "folder", "stl10")
 _LINKED = ("train", "val", "masks")
 
 
@@ -31,7 +32,8 @@ class Links:
 def link(dataset: str, root: Path, target: Path, classes: Literal["all"] | Sequence[str] = "all") -> Links:
     """Fill `target/train`, `target/val` (and `target/masks`) with links to the files in `root`.
 
-    root: holds train/ and val/ (or test/) with one folder a class, and perhaps masks/ with the same two.
+    root: holds train/ and val/ (or test/) with one folder a class, and perhaps masks/ with the same two; of
+    stl10, its five files, which are linked into `target` itself.
     classes: the class folders to link, or "all". Links of an earlier copy or of other classes are removed;
     run again, it changes nothing.
     Raises UserError for a data set that needs no link, a root of another layout, a class that it lacks, or a
@@ -42,8 +44,8 @@ def link(dataset: str, root: Path, target: Path, classes: Literal["all"] | Seque
         raise UserError(f"dataset: found {dataset!r}; {drawn}accepted: {', '.join(LINKABLE)}")
     if root.resolve() == target.resolve():
         raise UserError(f"--root {root}: is the raw folder itself; accepted: the folder of your own copy")
-    wanted = dict(_wanted(root, classes))
-    present = _present(target)
+    wanted = dict(_stl10_files(root) if dataset == "stl10" else _wanted(root, classes))
+    present = _present(target, stl10.FILES if dataset == "stl10" else _LINKED)
     for place in present.keys() - wanted.keys():
         (target / place).unlink()
     kept = {place for place, source in wanted.items() if present.get(place) == source}
@@ -51,6 +53,15 @@ def link(dataset: str, root: Path, target: Path, classes: Literal["all"] | Seque
         _point(target / place, wanted[place])
     _remove_empty_folders(target)
     return Links(len(wanted) - len(kept), len(kept), len(present.keys() - wanted.keys()))
+
+
+def _stl10_files(root: Path) -> Iterator[tuple[Path, Path]]:
+    for name in stl10.FILES:
+        if not (root / name).is_file():
+            raise UserError(
+                f"--root {root}: holds no file {name}; accepted: a folder of {', '.join(stl10.FILES)}"
+            )
+        yield Path(name), (root / name).resolve()
 
 
 def _wanted(root: Path, classes: Literal["all"] | Sequence[str]) -> Iterator[tuple[Path, Path]]:
@@ -85,13 +96,16 @@ def _files(folder: Path, place: Path, classes: Sequence[str]) -> Iterator[tuple[
                 yield place / name / entry.name, entry.resolve()
 
 
-def _present(target: Path) -> dict[Path, Path]:
-    """The links in `target` and what they point to; a real file among them is the user's, and refused."""
+def _present(target: Path, names: Sequence[str]) -> dict[Path, Path]:
+    """The links of these names in `target`, or in its folders of these names, and what they point to.
+
+    A real file among them is the user's, and refused.
+    """
     links = {}
-    for name in _LINKED:
+    for name in names:
         top = target / name
         # A link in place of a folder is a file to rglob's eyes, and is replaced like any other link.
-        for path in [top] if top.is_symlink() else top.rglob("*"):
+        for path in [top] if top.is_symlink() or top.is_file() else top.rglob("*"):
             if path.is_symlink():
                 links[path.relative_to(target)] = path.readlink()
             elif not path.is_dir():

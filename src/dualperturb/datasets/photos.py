@@ -89,17 +89,17 @@ def survey(root: Path, spec: PhotoData) -> Survey:
     return Survey(tuple(names), tuple(names.values()), photos)
 
 
-def read(found: Survey, split: str, spec: PhotoData, skipped: list[str]) -> Iterator[Row]:
+def read(found: Survey, split: str, spec: PhotoData, skipped: list[str], names: list[str]) -> Iterator[Row]:
     """Yield a split's rows (see `images.write_split`) by class and file name, one in memory at a time.
 
     An unreadable image is refused (UserError) or left out, as `spec.unreadable` says; where a number was
     asked for, the next file takes its place. What was left out is appended to `skipped`, one line a file:
-    split, class folder, file name and reason.
+    split, class folder, file name and reason. CLASS/FILE of each row is appended to `names`.
     Raises UserError, too, when a class ends with fewer images than asked for, or none.
     """
     wanted = _wanted(spec, split)
     for photos in found.photos[split]:
-        rows = _readable(photos, spec, split, skipped)
+        rows = _readable(photos, spec, split, skipped, names)
         count = 0
         for row in rows if wanted == "all" else islice(rows, wanted):
             count += 1
@@ -113,7 +113,9 @@ def total(found: Survey, split: str, spec: PhotoData) -> int:
     return sum(len(photos) if wanted == "all" else wanted for photos in found.photos[split])
 
 
-def _readable(photos: tuple[Photo, ...], spec: PhotoData, split: str, skipped: list[str]) -> Iterator[Row]:
+def _readable(
+    photos: tuple[Photo, ...], spec: PhotoData, split: str, skipped: list[str], names: list[str]
+) -> Iterator[Row]:
     for photo in photos:
         try:
             pixels, mask = read_photo(photo.path, photo.mask, spec.resize, spec.side)
@@ -125,6 +127,7 @@ def _readable(photos: tuple[Photo, ...], spec: PhotoData, split: str, skipped: l
             kind = "mask " if error.path == photo.mask else ""
             skipped.append(f"{kind}{split}/{photo.path.parent.name}/{error.path.name}: {error}")
             continue
+        names.append(f"{photo.path.parent.name}/{photo.path.name}")
         yield pixels, photo.label, mask
 
 

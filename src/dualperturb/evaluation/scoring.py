@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb.attacks.adversaries import ThreatModel
-from dualperturb.attacks.pgd import Saliency, pgd
+from dualperturb.attacks.objectives import Saliency
+from dualperturb.attacks.pgd import pgd
 from dualperturb.images import ImageSet
 from dualperturb.saliency.score import foreground_score
 
@@ -34,6 +35,7 @@ class AttackSettings:
     restarts: int
     batch_size: int
     seed: int
+    objective: str = "paper"
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ def attack_batch(
             indices=chosen.tolist(),
             saliency=subject.saliency,
             salience_weight=salience_weight,
+            objective=settings.objective,
         ).images
     return adversarial, measure(subject, chosen, images, adversarial, labels, foreground, threat)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -20,13 +20,21 @@ class SaliencyModel(Protocol):
 
 
 # Name -> module and class, imported on demand: who takes one model depends on no other.
-_MODELS = {"builtin": ("dualperturb.saliency.builtin", "BuiltinSaliency")}
+_MODELS = {
+    "builtin": ("dualperturb.saliency.builtin", "BuiltinSaliency"),
+    "center": ("dualperturb.saliency.center", "CenterSaliency"),
+    "deepgaze": ("dualperturb.saliency.deepgaze", "DeepGazeSaliency"),
+    "onnx": ("dualperturb.saliency.scripted", "OnnxSaliency"),
+}
 
 
-def saliency_model(name: str) -> SaliencyModel:
-    """The saliency model of that name; an unknown name raises UserError."""
+def saliency_model(name: str, **options: Any) -> SaliencyModel:
+    """The saliency model of that name; options: keyword arguments of its class.
+
+    Raises UserError for an unknown name, and if what the model needs cannot be had.
+    """
     if name not in _MODELS:
         raise UserError(f"saliency model: found {name!r}, accepted are {', '.join(sorted(_MODELS))}")
     module, kind = _MODELS[name]
-    model: SaliencyModel = getattr(import_module(module), kind)()
+    model: SaliencyModel = getattr(import_module(module), kind)(**options)
     return model

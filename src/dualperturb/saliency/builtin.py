@@ -123,12 +123,12 @@ def _constants(height: int, width: int, dtype: torch.dtype, device: torch.device
         same = size == small
         return _Constants(
             opponent=cast(torch.tensor(OPPONENT, dtype=torch.float64)),
-            shrink=None if same else pair(*(_resize(n, m) for n, m in zip(size, small, strict=True))),
+            shrink=None if same else pair(*(resize_matrix(n, m) for n, m in zip(size, small, strict=True))),
             dct=pair(*(_dct(n) for n in small)),
             blur=pair(*(_blur(n) for n in small)),
             border=cast(_border(*small).flatten()),
-            enlarge=None if same else pair(*(_resize(m, n) for n, m in zip(size, small, strict=True))),
-            centre=cast(_centre(height)[:, None] + _centre(width)[None, :]),
+            enlarge=None if same else pair(*(resize_matrix(m, n) for n, m in zip(size, small, strict=True))),
+            centre=cast(centre_bias(height)[:, None] + centre_bias(width)[None, :]),
         )
 
 
@@ -147,7 +147,7 @@ def _blur(side: int) -> Tensor:
     return weights / weights.sum(1, keepdim=True)
 
 
-def _resize(source: int, target: int) -> Tensor:
+def resize_matrix(source: int, target: int) -> Tensor:
     """Bilinear resizing, antialiased, as a matrix: its backward pass is deterministic on every device."""
     identity = torch.eye(source, dtype=torch.float64)[None, None]
     return F.interpolate(identity, (target, source), mode="bilinear", antialias=True)[0, 0]
@@ -161,7 +161,7 @@ def _border(height: int, width: int) -> Tensor:
     return weights / weights.sum()
 
 
-def _centre(side: int) -> Tensor:
+def centre_bias(side: int) -> Tensor:
     """Log of a Gaussian along one axis, up to a constant."""
     position = (torch.arange(side, dtype=torch.float64) + 0.5) / side - 0.5
     return -0.5 * (position / CENTRE_SIGMA) ** 2

@@ -1,0 +1,170 @@
+"""Segment-6 (Masked MS-COCO in six classes, 32x32) in its published layout -> rows of an image set.
+
+For the layout see `segment6_layout`. A mask has the name of its image, or its stem. A set that does not fit
+together is refused; only the numbers of images may deviate from those published, and each deviation is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from dualperturb.datasets.decode import UnreadableError, open_upright, read_photo
+from dualperturb.datasets.segment6_layout import (
+    CLASS_NAMES,
+    PARTITIONS,
+    PUBLISHED,
+    SIDE,
+    find_folder,
+    find_table,
+    read_table,
+)
+from dualperturb.errors import UserError
+from dualperturb.images import SPLITS, Row
+
+_MASK_THRESHOLD = 127
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image, its mask and its label."""
+
+    image: Path
+    mask: Path
+    label: int
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Each split's items by label and file name, and each deviation from what was published, in a line."""
+
+    items: dict[str, tuple[Item, ...]]
+    deviations: tuple[str, ...]
+
+
+def survey(root: Path) -> Survey:
+    """Match images, masks and the list of partitions without decoding an image.
+
+    Raises UserError for a missing folder or list, a list that is wrong in itself, an image that is not listed
+    or not there, an image without a mask, and a mask without an image.
+    """
+    table = find_table(root)
+    folder = find_folder(root, "images")
+    images, masks = _files(folder), _files(find_folder(root, "masks"))
+    listed = read_table(table, folder.name)
+    _check_same(table, set(listed), set(images))
+    by_stem = _masks_by_image(images, masks)
+    items: dict[str, list[Item]] = {name: [] for name in PARTITIONS}
+    for name, (label, partition) in sorted(listed.items(), key=lambda one: (one[1][0], one[0])):
+        items[partition].append(Item(images[name], by_stem[name], label))
+    left_out = 0
+    if items["test"]:
+        left_out = len(items.pop("val"))
+    else:
+        items["test"] = items.pop("val")
+    for split in SPLITS:
+        if not items[split]:
+            raise UserError(f"{table}: no image of the partition {split}; accepted: train and test")
+    splits = {split: tuple(items[split]) for split in SPLITS}
+    return Survey(splits, tuple(_deviations(splits, left_out)))
+
+
+def chosen(found: Survey, split: str, per_class: int | Literal["all"]) -> list[Item]:
+    """A split's items, or the first `per_class` of each class. Raises UserError if a class has fewer."""
+    items = found.items[split]
+    if per_class == "all":
+        return list(items)
+    taken = []
+    for label, name in enumerate(CLASS_NAMES):
+        of_class = [item for item in items if item.label == label]
+        if len(of_class) < per_class:
+            raise UserError(
+                f"data.segment6.{split}_per_class: found {per_class}; "
+                f"accepted: up to {len(of_class)}, the {split} images of {name}"
+            )
+        taken += of_class[:per_class]
+    return taken
+
+
+def read(items: Sequence[Item]) -> Iterator[Row]:
+    """Yield rows (see `images.write_split`), one in memory at a time.
+
+    Raises UserError for a file that does not decode, an image or mask that is not 32x32, and a mask whose
+    values are neither 0 and 1 nor reach above 127.
+    """
+    for item in items:
+        try:
+            _check_side(item.image, open_upright(item.image).size, "image")
+            pixels, _ = read_photo(item.image, None, SIDE, SIDE)
+            yield pixels, item.label, _read_mask(item.mask)
+        except UnreadableError as error:
+            raise UserError(f"{error.path}: unreadable image ({error}); fetch or build it again") from error
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    return {path.name: path for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+def _masks_by_image(images: dict[str, Path], masks: dict[str, Path]) -> dict[str, Path]:
+    stems: dict[str, Path] = {}
+    for path in masks.values():
+        if path.stem in stems:
+            raise UserError(f"{path}: {stems[path.stem].name} is a mask of the same image; accepted: one")
+        stems[path.stem] = path
+    found = {}
+    for name in sorted(images):
+        mask = stems.pop(images[name].stem, None)
+        if mask is None:
+            raise UserError(f"{images[name]}: has no mask; accepted: one of its name in the folder of masks")
+        found[name] = mask
+    if stems:
+        raise UserError(f"{min(stems.values())}: is the mask of no image; accepted: masks of images alone")
+    return found
+
+
+def _check_same(table: Path, listed: set[str], there: set[str]) -> None:
+    if listed - there:
+        raise UserError(f"{table}: lists {min(listed - there)}, which is not among the images")
+    if there - listed:
+        raise UserError(f"{table}: does not list the image {min(there - listed)}; accepted: a row for each")
+
+
+def _deviations(splits: dict[str, tuple[Item, ...]], left_out: int) -> Iterator[str]:
+    for split, items in splits.items():
+        counts = [sum(item.label == label for item in items) for label in range(len(CLASS_NAMES))]
+        others = [
+            f"{count} of {name}"
+            for name, count in zip(CLASS_NAMES, counts, strict=True)
+            if count != PUBLISHED[split]
+        ]
+        if others:
+            total = len(CLASS_NAMES) * PUBLISHED[split]
+            yield (
+                f"{split}: {len(items)} images, {total} published; "
+                f"{', '.join(others)}, {PUBLISHED[split]} published"
+            )
+    if left_out:
+        yield f"val: {left_out} images left out; the published set has no such partition"
+
+
+def _check_side(path: Path, size: tuple[int, int], kind: str) -> None:
+    if size != (SIDE, SIDE):
+        raise UserError(
+            f"{path}: the {kind} is {size[0]}x{size[1]} pixels; accepted: {SIDE}x{SIDE}, as published"
+        )
+
+
+def _read_mask(path: Path) -> np.ndarray:
+    """Foreground, bool (1, 32, 32), of a mask whose foreground is 1, or above 127 (so 255)."""
+    grey = open_upright(path).convert("L")
+    _check_side(path, grey.size, "mask")
+    values = np.asarray(grey)[None]
+    highest = int(values.max())
+    if 1 < highest <= _MASK_THRESHOLD:
+        raise UserError(f"{path}: largest value {highest}; accepted: foreground is 1, or above 127")
+    foreground: np.ndarray = values == 1 if highest == 1 else values > _MASK_THRESHOLD
+    return foreground

@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+from torchvision.datasets import STL10
+
+from dualperturb.datasets import prepare, stl10
+from dualperturb.datasets.fetch import fetch
+from dualperturb.datasets.link import Links, link
+from dualperturb.errors import UserError
+from dualperturb.images import load_names, load_split
+from dualperturb.params import Params, load_params
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SAMPLE = REPOSITORY / ".." / "shared" / "data" / "stl10_binary"
+NAMES = ["airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"]
+COUNTS = {"train": 4, "test": 3}
+
+
+def with_limits(**limits: int | str) -> Params:
+    params = load_params(REPOSITORY / "params.yaml")
+    data = params.data.model_copy(update={"stl10": params.data.stl10.model_copy(update=limits)})
+    return params.model_copy(update={"data": data})
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return with_limits()
+
+
+def pixels(split: str) -> np.ndarray:
+    """(N, 3, 96, 96), rows before columns: what the files below hold."""
+    return np.random.default_rng(len(split)).integers(0, 256, (COUNTS[split], 3, 96, 96), dtype=np.uint8)
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    folder = tmp_path / "raw" / "stl10"
+    folder.mkdir(parents=True)
+    for split, count in COUNTS.items():
+        (folder / f"{split}_X.bin").write_bytes(pixels(split).transpose(0, 1, 3, 2).tobytes())
+        (folder / f"{split}_y.bin").write_bytes(bytes([10, 1, 5, 2][:count]))
+    (folder / "class_names.txt").write_text("\n".join(NAMES) + "\n")
+    return folder
+
+
+def test_images_are_upright_and_labels_from_zero(params: Params, raw: Path, tmp_path: Path) -> None:
+    meta = prepare("stl10", params, raw, tmp_path / "out")
+    for split in COUNTS:
+        prepared = load_split(tmp_path / "out", split)
+        assert np.array_equal(prepared.images, pixels(split))
+        assert prepared.labels.tolist() == [9, 0, 4, 1][: COUNTS[split]] and prepared.foreground is None
+    assert prepared.class_names == tuple(NAMES) and meta["side"] == prepared.side == 96
+    assert load_names(tmp_path / "out", "test") is None
+
+
+def test_files_read_as_torchvision_reads_them(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(STL10, "_check_integrity", lambda self: True)
+    monkeypatch.setattr(STL10, "base_folder", raw.name)
+    found = stl10.survey(raw)
+    for split in COUNTS:
+        theirs = STL10(str(raw.parent), split)
+        rows = list(stl10.read(raw, found, split, "all"))
+        assert np.array_equal(np.stack([image for image, _, _ in rows]), theirs.data)
+        assert [label for _, label, _ in rows] == theirs.labels.tolist()
+
+
+def test_official_sums_are_torchvisions() -> None:
+    theirs = dict(STL10.train_list + STL10.test_list)
+    assert theirs.pop("unlabeled_X.bin") and theirs == stl10.OFFICIAL_MD5
+
+
+def test_other_sums_are_a_warning_for_each_file_and_kept(params: Params, raw: Path, tmp_path: Path) -> None:
+    meta = prepare("stl10", params, raw, tmp_path / "out")
+    found = hashlib.md5((raw / "test_y.bin").read_bytes()).hexdigest()
+    assert meta["md5"]["test_y.bin"] == found and len(meta["warnings"]) == 4
+    assert meta["warnings"][3] == (
+        f"test_y.bin: MD5 sum {found} is not that of the official file, 36f9794fa4beb8a2c72628de14fa638e"
+    )
+    assert meta["source"] == "STL-10, not its official files"
+
+
+def test_official_files_bring_no_warning(
+    params: Params, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stl10, "OFFICIAL_MD5", {name: stl10.md5(raw / name) for name in stl10.OFFICIAL_MD5})
+    meta = prepare("stl10", params, raw, tmp_path / "out")
+    assert meta["warnings"] == [] and meta["source"] == "STL-10, its official files"
+
+
+def test_the_first_images_where_so_many_are_asked_for(raw: Path, tmp_path: Path) -> None:
+    prepare("stl10", with_limits(train=2, test="all"), raw, tmp_path / "out")
+    assert np.array_equal(load_split(tmp_path / "out", "train").images, pixels("train")[:2])
+    with pytest.raises(UserError, match=r"data\.stl10\.test: 9 images asked for, .*test_X\.bin holds 3"):
+        prepare("stl10", with_limits(test=9), raw, tmp_path / "out")
+
+
+def test_the_unlabelled_images_are_not_touched(params: Params, raw: Path, tmp_path: Path) -> None:
+    (raw / "unlabeled_X.bin").mkdir()  # opening it would fail
+    prepare("stl10", params, raw, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("train_X.bin", b"\0" * 27649, r"train_X\.bin: 27649 bytes; accepted: a multiple of 27648"),
+        ("train_X.bin", b"", r"train_X\.bin: 0 bytes; accepted: a multiple"),
+        ("train_y.bin", bytes([1, 2, 11, 4]), r"train_y\.bin: label 2 is 11; accepted: 1 to 10$"),
+        ("train_y.bin", bytes([1, 0, 2, 4]), r"train_y\.bin: label 1 is 0; accepted: 1 to 10$"),
+        ("test_y.bin", bytes([1, 2]), r"test_y\.bin: 2 labels, test_X\.bin holds 3 images"),
+        ("class_names.txt", b"cat\ndog\n", r"class_names\.txt: 2 names; accepted: 10"),
+    ],
+)
+def test_a_bad_file_is_one_line(
+    params: Params, raw: Path, tmp_path: Path, name: str, content: bytes, line: str
+) -> None:
+    (raw / name).write_bytes(content)
+    with pytest.raises(UserError, match=line) as caught:
+        prepare("stl10", params, raw, tmp_path / "out")
+    assert "\n" not in str(caught.value) and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", stl10.FILES)
+def test_a_missing_file_says_how_to_get_it(params: Params, raw: Path, tmp_path: Path, name: str) -> None:
+    (raw / name).unlink()
+    with pytest.raises(UserError, match=rf"{name}: not found; .*: dualperturb data fetch stl10, or link"):
+        prepare("stl10", params, raw, tmp_path / "out")
+    (raw / name).symlink_to("gone")
+    with pytest.raises(UserError, match=rf"{name}: a link to gone, which is absent; "):
+        prepare("stl10", params, raw, tmp_path / "out")
+
+
+def test_file_and_folder_in_each_others_place(params: Params, raw: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"train_y\.bin: is a file; accepted: a folder"):
+        prepare("stl10", params, raw / "train_y.bin", tmp_path / "out")
+    (raw / "test_X.bin").unlink()
+    (raw / "test_X.bin").mkdir()
+    with pytest.raises(UserError, match=r"test_X\.bin: is a folder; accepted: the file"):
+        prepare("stl10", params, raw, tmp_path / "out")
+
+
+def test_real_images(params: Params, tmp_path: Path) -> None:
+    if not SAMPLE.is_dir():
+        pytest.skip("the STL-10 sample is absent")
+    meta = prepare("stl10", params, SAMPLE, tmp_path / "out")
+    assert [meta["splits"][split]["count"] for split in ("train", "test")] == [59, 63]
+    assert meta["class_names"] == NAMES and len(meta["warnings"]) == 4
+    # The sample's letterboxes are black rows: bars of the top, not of the left.
+    images = load_split(tmp_path / "out", "test").images
+    assert (images[:, :, :3].max(axis=(1, 2, 3)) < 40).sum() > (
+        images[..., :3].max(axis=(1, 2, 3)) < 40
+    ).sum()
+
+
+def test_link_of_the_five_files(raw: Path, tmp_path: Path) -> None:
+    target = tmp_path / "project" / "stl10"
+    (raw / "unlabeled_X.bin").write_text("large")
+    assert link("stl10", raw, target) == Links(5, 0, 0)
+    assert link("stl10", raw, target) == Links(0, 5, 0)
+    assert sorted(path.name for path in target.iterdir()) == sorted(stl10.FILES)
+    (target / "train_X.bin").unlink()
+    (target / "train_X.bin").write_text("mine")
+    with pytest.raises(UserError, match=r"train_X\.bin: is a file of your own and no link"):
+        link("stl10", raw, target)
+    with pytest.raises(UserError, match=r"holds no file train_X\.bin; accepted: a folder of train_X\.bin, "):
+        link("stl10", tmp_path, target)
+
+
+@pytest.fixture
+def downloads(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The official archive is one of the files in `raw`; returns what was downloaded so far."""
+    archive = tmp_path / "archive.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for path in sorted(raw.iterdir()):
+            tar.add(path, f"stl10_binary/{path.name}")
+        tar.addfile(tarfile.TarInfo("stl10_binary/unlabeled_X.bin"), io.BytesIO())
+    sums = {name: stl10.md5(raw / name) for name in stl10.OFFICIAL_MD5}
+    monkeypatch.setattr("dualperturb.datasets.fetch.OFFICIAL_MD5", sums)
+    done: list[str] = []
+
+    def download(url: str, root: str, filename: str, md5: str) -> None:
+        assert md5 == STL10.tgz_md5
+        (Path(root) / filename).write_bytes(archive.read_bytes())
+        done.append(url)
+
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", download)
+    return done
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_fetch_puts_the_five_files_there_once(raw: Path, tmp_path: Path, downloads: list[str]) -> None:
+    target = tmp_path / "project" / "stl10"
+    assert fetch("stl10", target) == 5 and downloads == [STL10.url]
+    assert names(target) == sorted(stl10.FILES) and names(target.parent) == ["stl10"]
+    assert all((target / name).read_bytes() == (raw / name).read_bytes() for name in stl10.FILES)
+    assert fetch("stl10", target) == 0 and len(downloads) == 1
+    (target / "test_y.bin").unlink()
+    assert fetch("stl10", target) == 1 and len(downloads) == 2
+
+
+def test_fetch_leaves_files_of_ones_own_alone(raw: Path, tmp_path: Path, downloads: list[str]) -> None:
+    (raw / "train_y.bin").write_bytes(bytes([1, 1, 1, 1]))
+    with pytest.raises(UserError, match=r"train_y\.bin: is there and is not STL-10's official file; move it"):
+        fetch("stl10", raw)
+    assert (raw / "train_y.bin").read_bytes() == bytes([1, 1, 1, 1]) and downloads == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError()])
+@pytest.mark.parametrize("step", ["torchvision.datasets.utils.download_url", "shutil.copyfileobj"])
+def test_an_interrupted_fetch_leaves_nothing_and_can_be_run_again(
+    tmp_path: Path, downloads: list[str], monkeypatch: pytest.MonkeyPatch, step: str, error: BaseException
+) -> None:
+    def interrupt(first: Any, second: Any, *_: object) -> None:
+        if isinstance(second, str):
+            (Path(second) / STL10.filename).write_text("half")
+        else:
+            second.write(b"half")
+        raise error
+
+    target = tmp_path / "project" / "stl10"
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr(step, interrupt)
+        fetch("stl10", target)
+    assert names(target.parent) == []
+    (target.parent / ".stl10.fetch").mkdir()  # as after a run that was killed
+    (target.parent / ".stl10.fetch" / "train_X.bin").write_text("half")
+    assert fetch("stl10", target) == 5 and names(target.parent) == ["stl10"]
+
+
+@pytest.mark.parametrize(
+    "error", [URLError("no route"), RuntimeError("File not found or corrupted."), TimeoutError("timed out")]
+)
+def test_without_a_network_one_line_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", fail)
+    with pytest.raises(
+        UserError, match="cannot be downloaded .*; run again with a network, or unpack"
+    ) as line:
+        fetch("stl10", tmp_path / "project" / "stl10")
+    assert str(line.value).startswith(STL10.url) and "\n" not in str(line.value)
+    assert names(tmp_path / "project") == []
+
+
+def test_an_archive_that_lacks_a_file_or_is_cut_is_one_line(
+    raw: Path, tmp_path: Path, downloads: list[str]
+) -> None:
+    archive, whole = tmp_path / "archive.tar.gz", (tmp_path / "archive.tar.gz").read_bytes()
+    archive.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"stl10_binary\.tar\.gz: cannot be unpacked"):
+        fetch("stl10", tmp_path / "project" / "stl10")
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(raw / "train_X.bin", "stl10_binary/train_X.bin")
+    with pytest.raises(UserError, match=r"stl10_binary\.tar\.gz: holds no class_names\.txt"):
+        fetch("stl10", tmp_path / "project" / "stl10")
+    assert names(tmp_path / "project") == []
+
+
+def test_other_data_sets_cannot_be_fetched(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="dataset: found 'imagenet10'; accepted: stl10"):
+        fetch("imagenet10", tmp_path)

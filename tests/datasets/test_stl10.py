@@ -104,7 +104,8 @@ def test_the_first_images_where_so_many_are_asked_for(raw: Path, tmp_path: Path)
 
 def test_the_unlabelled_images_are_not_touched(params: Params, raw: Path, tmp_path: Path) -> None:
     (raw / "unlabeled_X.bin").mkdir()  # opening it would fail
-    prepare("stl10", params, raw, tmp_path / "out")
+    meta = prepare("stl10", params, raw, tmp_path / "out")
+    assert [entry["count"] for entry in meta["splits"].values()] == [4, 3]
 
 
 @pytest.mark.parametrize(

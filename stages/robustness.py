@@ -23,6 +23,7 @@ def main(axis: str, dataset: str, defence: str) -> None:
             settings.eps_f,
             settings.eps_b,
             settings.salience_weight[dataset],
+            settings.evaluate[dataset].objective,
         )
         table, images = sweep(
             measured,

@@ -46,4 +46,5 @@ def attack_settings(dataset: str, settings: Params) -> AttackSettings:
         chosen.batch_size,
         settings.seed,
         chosen.objective,
+        chosen.salience_every,
     )

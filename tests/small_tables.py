@@ -21,7 +21,15 @@ class Look:
     dpi: int = 60
 
 
-def _row(defence: str, attack: str, axis: str, value: float, eps_f: float, eps_b: float) -> dict[str, object]:
+def _row(
+    defence: str,
+    attack: str,
+    axis: str,
+    value: float,
+    eps_f: float,
+    eps_b: float,
+    objective: str = "paper",
+) -> dict[str, object]:
     accuracy = ACCURACY[defence]
     return {
         **{"dataset": "shapes6", "defence": defence, "attack": attack, "norm": "L2", "axis": axis},
@@ -32,7 +40,8 @@ def _row(defence: str, attack: str, axis: str, value: float, eps_f: float, eps_b
             "eps_f_spent": eps_f / 7,
             "eps_b_spent": eps_b / 7,
         },
-        **{"salience_weight": value if axis == "salience_weight" else 0.0, "steps": 20, "n": 50},
+        **{"salience_weight": value if axis == "salience_weight" else 0.0, "objective": objective},
+        **{"salience_every": 1, "steps": 20, "n": 50},
         **{"accuracy": accuracy, "accuracy_low": accuracy - 0.05, "accuracy_high": accuracy + 0.05},
         **{"foreground_score": 0.6, "foreground_score_low": 0.58, "foreground_score_high": 0.62},
     }
@@ -45,7 +54,11 @@ def small_results() -> pd.DataFrame:
         rows += [_row(defence, "dual", "eps_f", value, value, 20) for value in (4.0, 0.0, 2.0)]
         rows += [_row(defence, "dual", "eps_b", value, 2, value) for value in (0.0, 10.0, 20.0)]
         rows += [_row(defence, "pgd", "eps", value, value, value) for value in (0.0, 1.0, 3.0)]
-        rows += [_row(defence, "dual", "salience_weight", value, 2, 20) for value in (0.0, 0.1, 10.0)]
+        for objective in ("paper", "balanced"):
+            rows += [
+                _row(defence, "dual", "salience_weight", value, 2, 20, objective)
+                for value in (0.0, 0.1, 10.0)
+            ]
     return pd.DataFrame(rows)
 
 

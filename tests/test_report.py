@@ -241,9 +241,20 @@ def test_no_lead_and_overlapping_intervals_are_said() -> None:
 def test_salience_caption_tells_the_change_of_each_defence() -> None:
     results = small_results()
     last = (results["axis"] == "salience_weight") & (results["value"] == 10) & (results["defence"] == "clean")
-    results.loc[last, ["foreground_score", "accuracy"]] = [0.65, 0.3]
+    paper = last & (results["objective"] == "paper")
+    results.loc[paper, ["foreground_score", "accuracy"]] = [0.65, 0.3]
+    results.loc[last & ~paper, ["foreground_score", "accuracy"]] = [0.7, 0.1]
     text = salience_caption(results)
-    assert "from weight 0 to 10: Clean +0.050 and +20.0 points; AT-PGD +0.000 and +0.0 points" in text
+    assert "paper objective Clean +0.050 and +20.0 points; AT-PGD +0.000 and +0.0 points" in text
+    assert "balanced objective Clean +0.100 and +0.0 points" in text
+    assert "renewed" not in text
+
+
+def test_a_salience_gradient_used_for_several_steps_is_told() -> None:
+    results = small_results()
+    results.loc[results["salience_weight"] > 0, "salience_every"] = 4
+    assert "The gradient of the foreground score is renewed in every 4 steps." in salience_caption(results)
+    assert "renewed" not in accuracy_caption(results)
 
 
 def test_examples_caption_counts_wrong_predictions_and_means_scores() -> None:

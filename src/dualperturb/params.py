@@ -193,6 +193,7 @@ class Evaluate(Section):
     step_size: Share
     restarts: Count
     objective: Literal["paper", "balanced"]
+    salience_every: Count
     grid: Grids
     salience_weights: Values
     examples: Indices

@@ -50,8 +50,16 @@ class L2:
 
     def start(self, images: Tensor, seeds: Seeds, region: Tensor | None = None) -> Tensor:
         """Uniform in the ball: a Gaussian direction; as length the largest of d uniform numbers, U^(1/d)."""
-        direction = _masked(_draw(torch.randn, images, seeds), region)
-        lengths = _masked(_draw(torch.rand, images, seeds, stream=1), region).flatten(1).amax(dim=1)
+        return self.place(self.draw(images, seeds), region)
+
+    def draw(self, images: Tensor, seeds: Seeds) -> tuple[Tensor, ...]:
+        """What a start is made of, for any region: normal numbers and uniform ones."""
+        return _draw(torch.randn, images, seeds), _draw(torch.rand, images, seeds, stream=1)
+
+    def place(self, drawn: tuple[Tensor, ...], region: Tensor | None = None) -> Tensor:
+        """The start that `drawn` makes."""
+        direction, uniform = (_masked(numbers, region) for numbers in drawn)
+        lengths = uniform.flatten(1).amax(dim=1)
         return self.project(unit(direction) * (self.radius * lengths).view(-1, 1, 1, 1))
 
     def ascend(self, gradient: Tensor, share: float, region: Tensor | None = None) -> Tensor:
@@ -86,7 +94,15 @@ class Linf:
 
     def start(self, images: Tensor, seeds: Seeds, region: Tensor | None = None) -> Tensor:
         """Uniform in the cube."""
-        return self.project(_masked((2 * _draw(torch.rand, images, seeds) - 1) * self.radius, region))
+        return self.place(self.draw(images, seeds), region)
+
+    def draw(self, images: Tensor, seeds: Seeds) -> tuple[Tensor, ...]:
+        """What a start is made of, for any region: uniform numbers."""
+        return (_draw(torch.rand, images, seeds),)
+
+    def place(self, drawn: tuple[Tensor, ...], region: Tensor | None = None) -> Tensor:
+        """The start that `drawn` makes."""
+        return self.project(_masked((2 * drawn[0] - 1) * self.radius, region))
 
     def ascend(self, gradient: Tensor, share: float, region: Tensor | None = None) -> Tensor:
         return _masked(gradient, region).sign() * (share * self.radius)
@@ -125,8 +141,12 @@ class Dual:
             raise UserError(
                 f"foreground: shape {tuple(self.foreground.shape)} does not fit images {tuple(images.shape)}"
             )
-        inside = self.inside.start(images, seeds, self.foreground)
-        return inside + self.outside.start(images, seeds, ~self.foreground)
+        # Drawing is slow beside a small network's pass: both regions take their part of one draw.
+        drawn = self.inside.draw(images, seeds)
+        inside = self.inside.place(drawn, self.foreground)
+        if type(self.outside) is not type(self.inside):
+            drawn = self.outside.draw(images, seeds)
+        return inside + self.outside.place(drawn, ~self.foreground)
 
     def ascend(self, gradient: Tensor, share: float) -> Tensor:
         inside = self.inside.ascend(gradient, share, self.foreground)

@@ -120,8 +120,8 @@ def test_a_linear_classifier_is_attacked_along_its_weights_in_each_region(norm: 
 def test_one_step_moves_by_its_share_of_each_radius() -> None:
     @dataclass(frozen=True)
     class FromZero(L2):
-        def start(self, images: Tensor, seeds: Sequence[int], region: Tensor | None = None) -> Tensor:
-            return torch.zeros_like(images)
+        def place(self, drawn: tuple[Tensor, ...], region: Tensor | None = None) -> Tensor:
+            return torch.zeros_like(drawn[0])
 
     images, foreground = torch.full((3, 3, 4, 4), 0.5), masks("random", (3, 3, 4, 4), 0)
     ball = Dual(FromZero(0.5), FromZero(2.0), foreground)

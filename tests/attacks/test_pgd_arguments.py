@@ -71,6 +71,7 @@ MISTAKES = {
     "labels a column": ("labels", {"labels": LABELS[:, None]}),
     "no steps": ("steps", {"steps": 0}),
     "no restarts": ("restarts", {"restarts": 0}),
+    "no step renews": ("salience_every", {"salience_every": 0}),
     "step size 0": ("step_size", {"step_size": 0.0}),
     "step size nan": ("step_size", {"step_size": float("nan")}),
     "too few indices": ("indices", {"indices": [5]}),

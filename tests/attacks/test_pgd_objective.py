@@ -59,3 +59,48 @@ def test_float64_is_not_narrowed() -> None:
     label, logits = torch.zeros(1, dtype=torch.int64), torch.tensor([[0.0, 1.0]], dtype=torch.float64)
     low, high = (Objective(lambda x, add=add: x + add * logits, label)(logits)[0] for add in (0, 1e-12))
     assert low.dtype == torch.float64 and high > low
+
+
+@pytest.mark.parametrize("objective", ["paper", "balanced"])
+@pytest.mark.parametrize(("every", "gradients"), [(1, 7), (2, 4), (3, 3), (10, 1)])
+def test_the_foreground_score_costs_one_forward_and_backward_in_every_so_many_steps(
+    parts: Parts, brightness: Saliency, objective: str, every: int, gradients: int
+) -> None:
+    model, images, labels, foreground = parts()
+    with_gradient, without = [], []
+
+    def counted(pixels: Tensor) -> Tensor:
+        (with_gradient if pixels.requires_grad else without).append(1)
+        return brightness(pixels)
+
+    ball = Dual(L2(0.5), L2(2.0), foreground)
+    settings = {"saliency": counted, "salience_weight": 1.0, "objective": objective, "salience_every": every}
+    pgd(model, images, labels, ball, steps=7, step_size=0.2, **settings)
+    assert len(with_gradient) == gradients
+    assert len(without) == (1 if objective == "paper" else 2), "the restart's value, and balanced's last look"
+
+
+def test_a_gradient_used_again_is_the_one_before(parts: Parts, brightness: Saliency) -> None:
+    model, images, labels, foreground = parts()
+    objective = Objective(model, labels, brightness, 3.0, foreground, salience_every=2)
+    moved = (images + 0.1).clamp(0, 1)
+    alone = Objective(model, labels)
+    scores = [objective.gradient(at, 0.0) - alone.gradient(at, 0.0) for at in (images, moved, moved)]
+    torch.testing.assert_close(scores[1], scores[0])
+    assert not torch.allclose(scores[2], scores[0])
+
+
+@pytest.mark.parametrize("objective", ["paper", "balanced"])
+def test_a_run_starts_with_a_gradient_of_its_own(parts: Parts, brightness: Saliency, objective: str) -> None:
+    """Restarts are runs of their own: the second does not use the first's gradient."""
+    model, images, labels, foreground = parts()
+    calls = []
+
+    def counted(pixels: Tensor) -> Tensor:
+        calls.append(pixels.requires_grad)
+        return brightness(pixels)
+
+    ball = Dual(L2(0.5), L2(2.0), foreground)
+    settings = {"saliency": counted, "salience_weight": 1.0, "objective": objective, "salience_every": 5}
+    pgd(model, images, labels, ball, steps=5, step_size=0.2, restarts=3, **settings)
+    assert sum(calls) == 3

@@ -1,19 +1,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from dualperturb.errors import UserError
 from dualperturb.evaluation.intervals import mean_interval, wilson
-from dualperturb.evaluation.scoring import AttackSettings, Subject
+from dualperturb.evaluation.scoring import AttackSettings, Subject, attack_images
 from dualperturb.evaluation.sweeps import Point, points, sweep
 
 SETTINGS = AttackSettings(steps=3, step_size=0.5, restarts=1, batch_size=20, seed=0)
 COLUMNS = [
     *("attack", "norm", "axis", "value", "eps_f", "eps_b", "eps_f_spent", "eps_b_spent", "salience_weight"),
-    *("steps", "n", "accuracy", "accuracy_low", "accuracy_high"),
+    *("objective", "salience_every", "steps", "n", "accuracy", "accuracy_low", "accuracy_high"),
     *("foreground_score", "foreground_score_low", "foreground_score_high"),
 ]
 MakeSubject = Callable[..., Subject]
@@ -24,14 +25,19 @@ def a_seventh(value: float) -> float:
 
 
 def test_what_is_not_on_the_axis_stays_fixed() -> None:
-    assert points("eps", (0.0, 3.0), 2.0, 20.0, 1.0) == [
-        Point("eps", 0.0, 0.0, None, 0.0),
-        Point("eps", 3.0, 3.0, None, 0.0),
+    assert points("eps", (0.0, 3.0), 2.0, 20.0, 1.0, "balanced") == [
+        Point("eps", 0.0, 0.0, None, 0.0, "paper"),
+        Point("eps", 3.0, 3.0, None, 0.0, "paper"),
     ]
-    assert points("eps_f", (3.0,), 2.0, 20.0, 1.0) == [Point("eps_f", 3.0, 3.0, 20.0, 1.0)]
-    assert points("eps_b", (3.0,), 2.0, 20.0, 1.0) == [Point("eps_b", 3.0, 2.0, 3.0, 1.0)]
-    assert points("salience_weight", (3.0,), 2.0, 20.0, 1.0) == [
-        Point("salience_weight", 3.0, 2.0, 20.0, 3.0)
+    assert points("eps_f", (3.0,), 2.0, 20.0, 1.0, "paper") == [Point("eps_f", 3.0, 3.0, 20.0, 1.0, "paper")]
+    assert points("eps_b", (3.0,), 2.0, 20.0, 1.0, "balanced") == [
+        Point("eps_b", 3.0, 2.0, 3.0, 1.0, "balanced")
+    ]
+
+
+def test_over_the_salience_weight_both_objectives_are_measured() -> None:
+    assert points("salience_weight", (3.0,), 2.0, 20.0, 1.0, "paper") == [
+        Point("salience_weight", 3.0, 2.0, 20.0, 3.0, objective) for objective in ("paper", "balanced")
     ]
 
 
@@ -39,13 +45,15 @@ def test_an_unknown_axis_is_refused_with_the_names_accepted() -> None:
     with pytest.raises(
         UserError, match=r"^axis: found 'eps_g'; accepted: eps, eps_f, eps_b, salience_weight$"
     ):
-        points("eps_g", (1.0,), 2.0, 20.0, 1.0)
+        points("eps_g", (1.0,), 2.0, 20.0, 1.0, "paper")
 
 
-@pytest.mark.parametrize("axis", ["eps", "eps_f", "eps_b", "salience_weight"])
+@pytest.mark.parametrize("axis", ["eps", "eps_f", "eps_b"])
 def test_rows_and_images_agree(make_subject: MakeSubject, axis: str) -> None:
     values = (0.0, 2.0, 4.0)
-    table, images = sweep(make_subject(), points(axis, values, 2.0, 7.0, 0.5), "L2", a_seventh, SETTINGS)
+    table, images = sweep(
+        make_subject(), points(axis, values, 2.0, 7.0, 0.5, "paper"), "L2", a_seventh, SETTINGS
+    )
     assert list(table.columns) == COLUMNS
     assert table["value"].tolist() == list(values) and set(table["axis"]) == {axis}
     assert set(table["attack"]) == {"pgd" if axis == "eps" else "dual"} and set(table["norm"]) == {"L2"}
@@ -65,11 +73,15 @@ def test_rows_and_images_agree(make_subject: MakeSubject, axis: str) -> None:
 
 
 def test_budgets_are_at_the_papers_scale_and_what_is_spent_is_the_radius(make_subject: MakeSubject) -> None:
-    table, _ = sweep(make_subject(), points("eps_b", (0.0, 7.0), 2.0, 9.0, 1.0), "L2", a_seventh, SETTINGS)
+    table, _ = sweep(
+        make_subject(), points("eps_b", (0.0, 7.0), 2.0, 9.0, 1.0, "paper"), "L2", a_seventh, SETTINGS
+    )
     assert table["eps_f"].tolist() == [2.0, 2.0] and table["eps_b"].tolist() == [0.0, 7.0]
     assert table["eps_f_spent"].tolist() == [2 / 7, 2 / 7] and table["eps_b_spent"].tolist() == [0.0, 1.0]
     assert table["salience_weight"].tolist() == [1.0, 1.0]
-    table, _ = sweep(make_subject(), points("eps", (0.0, 7.0), 2.0, 9.0, 1.0), "Linf", a_seventh, SETTINGS)
+    table, _ = sweep(
+        make_subject(), points("eps", (0.0, 7.0), 2.0, 9.0, 1.0, "paper"), "Linf", a_seventh, SETTINGS
+    )
     for name in ("eps_f", "eps_b"):
         assert table[name].tolist() == [0.0, 7.0]
         assert table[f"{name}_spent"].tolist() == [0.0, 1.0]
@@ -77,13 +89,36 @@ def test_budgets_are_at_the_papers_scale_and_what_is_spent_is_the_radius(make_su
 
 
 def test_pgd_without_a_budget_is_the_clean_accuracy(make_subject: MakeSubject) -> None:
-    table, images = sweep(make_subject(), points("eps", (0.0, 4.0), 2.0, 9.0, 0.0), "L2", a_seventh, SETTINGS)
+    table, images = sweep(
+        make_subject(), points("eps", (0.0, 4.0), 2.0, 9.0, 0.0, "paper"), "L2", a_seventh, SETTINGS
+    )
     assert table["accuracy"][0] == 0.8 and table["accuracy"][1] < 0.8
     assert (images[images["value"] == 0][["foreground_norm", "background_norm"]] == 0).all(axis=None)
 
 
 def test_a_sweep_repeats(make_subject: MakeSubject) -> None:
-    panel = points("eps_f", (1.0, 2.0), 2.0, 7.0, 0.5)
+    panel = points("eps_f", (1.0, 2.0), 2.0, 7.0, 0.5, "paper")
     first, second = (sweep(make_subject(), panel, "L2", a_seventh, SETTINGS) for _ in range(2))
     for one, other in zip(first, second, strict=True):
         pd.testing.assert_frame_equal(one, other, check_exact=True)
+
+
+def test_without_salience_the_objectives_share_one_attack(
+    make_subject: MakeSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = []
+
+    def counted(*arguments: object) -> pd.DataFrame:
+        runs.append(arguments)
+        return attack_images(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("dualperturb.evaluation.sweeps.attack_images", counted)
+    panel = points("salience_weight", (0.0, 5.0), 2.0, 7.0, 0.5, "paper")
+    settings = replace(SETTINGS, salience_every=2)
+    table, images = sweep(make_subject(), panel, "L2", a_seventh, settings)
+    assert len(runs) == 3 and len(table) == 4 and len(images) == 80
+    assert table["objective"].tolist() == ["paper", "balanced"] * 2
+    assert table["salience_every"].tolist() == [1, 1, 2, 2]
+    measured = images.groupby(["value", "objective"])["foreground_score"].mean()
+    assert measured[0.0, "paper"] == measured[0.0, "balanced"]
+    assert measured[5.0, "paper"] != measured[5.0, "balanced"]

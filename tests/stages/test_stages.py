@@ -38,7 +38,7 @@ TINY = {
 }
 COLUMNS = [
     *("dataset", "defence", "attack", "norm", "axis", "value", "eps_f", "eps_b"),
-    *("eps_f_spent", "eps_b_spent", "salience_weight", "steps", "n"),
+    *("eps_f_spent", "eps_b_spent", "salience_weight", "objective", "salience_every", "steps", "n"),
     *("accuracy", "accuracy_low", "accuracy_high"),
     *("foreground_score", "foreground_score_low", "foreground_score_high"),
 ]
@@ -133,7 +133,8 @@ def project(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_results_have_the_columns_and_one_row_a_point(finished: Path) -> None:
     results = pd.read_csv(finished / "reports/results.csv")
     assert list(results.columns) == COLUMNS
-    assert len(results) == len(results.groupby(["defence", "axis", "value"])) == 3 * 4 * 2
+    points = results.groupby(["defence", "axis", "value", "objective"])
+    assert len(results) == len(points) == 3 * (3 * 2 + 2 * 2)
     assert (results["n"] == 10).all() and (results["steps"] == 2).all()
 
 
@@ -153,7 +154,7 @@ def test_images_agree_with_points_and_lie_in_their_budgets(finished: Path) -> No
     chosen = set()
     for row in results.itertuples():
         table = pd.read_csv(finished / f"reports/cells/shapes6/{row.axis}/{row.defence}.images.csv")
-        own = table[table["value"] == row.value]
+        own = table[(table["value"] == row.value) & (table["objective"] == row.objective)]
         assert len(own) == own["index"].nunique() == row.n
         assert own["correct"].mean() == pytest.approx(row.accuracy)
         assert own["foreground_score"].mean() == pytest.approx(row.foreground_score, abs=1e-6)

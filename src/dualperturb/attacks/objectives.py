@@ -28,11 +28,13 @@ SALIENCE_SHARE = 3.0
 GIVE_UP = 0.75
 
 
-@dataclass(frozen=True)
+@dataclass
 class Objective:
     """The paper's: cross-entropy + salience_weight * foreground score, an image.
 
-    labels: int64 (N,); foreground: bool (N, 1, H, W). With weight 0 the saliency model is never called.
+    labels: int64 (N,); foreground: bool (N, 1, H, W). With weight 0 the saliency model is never called, else
+    once forward and once backward a step; salience_every k: in every k-th step, and its gradient is used again
+    until the next. Good for one run: it counts the steps.
     """
 
     model: Callable[[Tensor], Tensor]
@@ -40,6 +42,9 @@ class Objective:
     saliency: Saliency | None = None
     salience_weight: float = 0.0
     foreground: Tensor | None = None
+    salience_every: int = 1
+    _steps: int = field(default=0, init=False)
+    _climb_score: Tensor | None = field(default=None, init=False)
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(N, C, H, W) -> the objective (N,) and the logits (N, classes)."""
@@ -48,14 +53,35 @@ class Objective:
 
     def gradient(self, images: Tensor, done: float) -> Tensor:
         """The direction to climb at `images`, (N, C, H, W); done: the share of the steps taken so far."""
-        images = images.detach().requires_grad_(True)
-        with torch.enable_grad():
-            total = self(images)[0].sum()
-        return torch.autograd.grad(total, images)[0]
+        climb_loss, _ = self._loss_gradient(images)
+        if not self.salience_weight:
+            return climb_loss
+        climb_score, _ = self._score_gradient(images)
+        return climb_loss + self.salience_weight * climb_score
 
     def outcome(self, images: Tensor) -> Tensor:
         """The images to return when the last step led to `images`: these."""
         return images
+
+    def _loss_gradient(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-entropy's gradient, and the logits."""
+        images = images.detach().requires_grad_(True)
+        with torch.enable_grad():
+            loss, logits = self._loss(images)
+            (climb,) = torch.autograd.grad(loss.sum(), images)
+        return climb, logits.detach()
+
+    def _score_gradient(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The foreground score's gradient, and the score (N,), or None in a step that uses an older gradient."""
+        due, score = self._steps % self.salience_every == 0, None
+        if due or self._climb_score is None:
+            images = images.detach().requires_grad_(True)
+            with torch.enable_grad():
+                score = self._score(images)
+                (self._climb_score,) = torch.autograd.grad(score.sum(), images)
+            score = score.detach()
+        self._steps += 1
+        return self._climb_score, score
 
     def _loss(self, images: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.model(images)
@@ -75,29 +101,27 @@ class _Best(NamedTuple):
     score: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass
 class BalancedObjective(Objective):
     """Fool first, then raise the foreground score, and return the best images met on the way (ours).
 
     Both gradients are scaled to unit length in each region. That of S counts where the image is fooled at the
     moment, and, in the last steps, where it never was. Costs what the paper's objective costs, and one more
-    look at the last images. Good for one run: it remembers what it met. Needs a salience_weight above 0.
+    look at the last images; images are met in the steps that renew S's gradient. Needs a salience_weight
+    above 0.
     """
 
-    _met: list[_Best] = field(default_factory=list)
+    _best: _Best | None = field(default=None, init=False)
 
     def gradient(self, images: Tensor, done: float) -> Tensor:
-        images = images.detach().requires_grad_(True)
-        with torch.enable_grad():
-            loss, logits = self._loss(images)
-            score = self._score(images)
+        climb_loss, logits = self._loss_gradient(images)
+        climb_score, score = self._score_gradient(images)
         fooled = logits.argmax(dim=1) != self.labels
-        best = self._remember(images.detach(), fooled, score.detach())
-        (climb_loss,) = torch.autograd.grad(loss.sum(), images)
-        (climb_score,) = torch.autograd.grad(score.sum(), images)
-        salient = fooled | (~best.fooled & (done >= GIVE_UP))
+        if score is not None:
+            self._remember(images.detach(), fooled, score)
+        assert self._best is not None and self.foreground is not None
+        salient = fooled | (~self._best.fooled & (done >= GIVE_UP))
         weight = (SALIENCE_SHARE * self.salience_weight * salient.to(images.dtype)).view(-1, 1, 1, 1)
-        assert self.foreground is not None
         regions = (self.foreground, ~self.foreground)
         return torch.stack([unit(climb_loss * r) + weight * unit(climb_score * r) for r in regions]).sum(0)
 
@@ -108,13 +132,12 @@ class BalancedObjective(Objective):
         return self._remember(images, fooled, self._score(images)).images
 
     def _remember(self, images: Tensor, fooled: Tensor, score: Tensor) -> _Best:
-        now = _Best(images, fooled, score)
-        if self._met:
-            old = self._met.pop()
+        now, old = _Best(images, fooled, score), self._best
+        if old is not None:
             better = (fooled & ~old.fooled) | ((fooled == old.fooled) & (score > old.score))
             kept = torch.where(better.view(-1, 1, 1, 1), images, old.images)
             now = _Best(kept, fooled | old.fooled, torch.where(better, score, old.score))
-        self._met.append(now)
+        self._best = now
         return now
 
 

@@ -6,8 +6,9 @@ and the salience term. The loop leaves the classifier as it is: its mode, its pa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +64,7 @@ def pgd(
     saliency: Saliency | None = None,
     salience_weight: float = 0.0,
     objective: str = "paper",
+    salience_every: int = 1,
 ) -> AttackResult:
     """Attack `model` inside `ball`; of several restarts keep, image by image, the first success, else the
     highest objective.
@@ -73,37 +75,51 @@ def pgd(
     streams, by default 0..N-1. saliency: images -> log density (N, H, W), needed if salience_weight > 0,
     and then `ball` must be a `Dual`, whose mask the foreground score is taken on. objective: how the salience
     term is climbed, "paper" or "balanced" (see `objectives`); with weight 0 they are the same.
+    salience_every: the gradient of the foreground score is renewed in every so many steps.
 
     Raises UserError for images outside [0, 1], labels or indices that do not fit them, and counts below 1.
     """
     names = range(len(images)) if indices is None else indices
-    _check(images, labels, ball, steps, step_size, restarts, saliency, salience_weight)
+    _check(images, labels, ball, steps, step_size, restarts, saliency, salience_weight, salience_every)
     if objective not in OBJECTIVES:
         raise UserError(f"objective: found {objective!r}, accepted are {', '.join(OBJECTIVES)}")
     _check_streams(images, seed, names)
     wide = images.detach().to(torch.promote_types(images.dtype, torch.float32))
-    classes = int(labels.max()) + 1 if len(labels) else 0
-    climbed = OBJECTIVES[objective if salience_weight else "paper"]
-    parts = (
-        lambda pixels: _fitting(model(pixels.to(images.dtype)), len(labels), classes),
-        labels,
-        saliency,
-        salience_weight,
-        ball.foreground if isinstance(ball, Dual) else None,
-    )
-    best, success = wide, torch.zeros_like(labels, dtype=torch.bool)
-    best_value = torch.full_like(labels, -torch.inf, dtype=wide.dtype)
+    foreground = ball.foreground if isinstance(ball, Dual) else None
+    make = OBJECTIVES[objective if salience_weight else "paper"]
+    logits_of = _checked(model, labels, images.dtype)
+    kept = _Kept.clean(wide, labels)
     for restart in range(restarts):
+        run = make(logits_of, labels, saliency, salience_weight, foreground, salience_every)
         seeds = image_seeds(seed, names, restart)
-        run = climbed(*parts)
-        candidate = perturb(run, wide, ball, steps=steps, step_size=step_size, seeds=seeds)
-        with torch.no_grad():
-            value, logits = run(candidate)
-        fooled = logits.argmax(dim=1) != labels
-        better = ~success & (fooled | (value > best_value))
-        best = torch.where(better.view(-1, 1, 1, 1), candidate, best)
-        best_value, success = torch.where(better, value.to(best_value.dtype), best_value), success | fooled
-    return AttackResult(best, success, ball.norms(best - wide))
+        kept = kept.or_better(perturb(run, wide, ball, steps=steps, step_size=step_size, seeds=seeds), run)
+    return AttackResult(kept.images, kept.success, ball.norms(kept.images - wide))
+
+
+class _Kept(NamedTuple):
+    """What is kept of the restarts, image by image."""
+
+    images: Tensor
+    success: Tensor
+    value: Tensor
+
+    @staticmethod
+    def clean(images: Tensor, labels: Tensor) -> _Kept:
+        """Nothing yet: every run is better than the images themselves."""
+        lowest = torch.full_like(labels, -torch.inf, dtype=images.dtype)
+        return _Kept(images, torch.zeros_like(labels, dtype=torch.bool), lowest)
+
+    @torch.no_grad()
+    def or_better(self, candidate: Tensor, objective: Objective) -> _Kept:
+        """The first success, else the highest objective."""
+        value, logits = objective(candidate)
+        fooled = logits.argmax(dim=1) != objective.labels
+        better = ~self.success & (fooled | (value > self.value))
+        return _Kept(
+            torch.where(better.view(-1, 1, 1, 1), candidate, self.images),
+            self.success | fooled,
+            torch.where(better, value.to(self.value.dtype), self.value),
+        )
 
 
 def _clip(images: Tensor, delta: Tensor) -> Tensor:
@@ -119,6 +135,7 @@ def _check(
     restarts: int,
     saliency: Saliency | None,
     salience_weight: float,
+    salience_every: int,
 ) -> None:
     if images.ndim != 4 or not images.is_floating_point():
         raise UserError(f"images: expected float (N, C, H, W), got {images.dtype} {tuple(images.shape)}")
@@ -129,7 +146,7 @@ def _check(
         raise UserError(f"labels: expected int64 ({len(images)},), got {labels.dtype} {tuple(labels.shape)}")
     if labels.numel() and labels.min() < 0:
         raise UserError(f"labels: expected classes from 0, got {int(labels.min())}")
-    for name, value in (("steps", steps), ("restarts", restarts)):
+    for name, value in (("steps", steps), ("restarts", restarts), ("salience_every", salience_every)):
         if value < 1:
             raise UserError(f"{name}: expected at least 1, got {value}")
     if not 0 < step_size < float("inf"):
@@ -148,11 +165,17 @@ def _check_streams(images: Tensor, seed: int, indices: Sequence[int]) -> None:
             raise UserError(f"{name}: expected whole numbers from 0, got {int(lowest)}")
 
 
-def _fitting(logits: Tensor, count: int, classes: int) -> Tensor:
-    """The logits, if there is one row an image and a column for every label."""
-    if logits.ndim != 2 or logits.shape[0] != count or logits.shape[1] < classes:
-        raise UserError(
-            f"labels: expected logits for {count} images and at least {classes} classes, "
-            f"the model gave {tuple(logits.shape)}"
-        )
-    return logits
+def _checked(model: nn.Module, labels: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """The model on pixels of `dtype`; it must give one row of logits an image and a column for every label."""
+    count, classes = len(labels), int(labels.max()) + 1 if len(labels) else 0
+
+    def logits_of(images: Tensor) -> Tensor:
+        logits: Tensor = model(images.to(dtype))
+        if logits.ndim != 2 or logits.shape[0] != count or logits.shape[1] < classes:
+            raise UserError(
+                f"labels: expected logits for {count} images and at least {classes} classes, "
+                f"the model gave {tuple(logits.shape)}"
+            )
+        return logits
+
+    return logits_of

@@ -36,6 +36,7 @@ class AttackSettings:
     batch_size: int
     seed: int
     objective: str = "paper"
+    salience_every: int = 1
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def attack_batch(
             saliency=subject.saliency,
             salience_weight=salience_weight,
             objective=settings.objective,
+            salience_every=settings.salience_every,
         ).images
     return adversarial, measure(subject, chosen, images, adversarial, labels, foreground, threat)
 

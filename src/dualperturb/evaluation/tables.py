@@ -28,8 +28,13 @@ def metrics(results: pd.DataFrame, eps_f: float, eps_b: float) -> dict[str, dict
 
 
 def curves(results: pd.DataFrame, axis: str) -> pd.DataFrame:
-    """Adversarial accuracy in %, one row a value of the axis, one column a defence."""
+    """Adversarial accuracy in %, one row a value of the axis, one column a defence.
+
+    Over the salience weight that of the paper's objective.
+    """
     rows = results[results["axis"] == axis]
+    if axis == "salience_weight":
+        rows = rows[rows["objective"] == "paper"]
     wide = rows.pivot(index="value", columns="defence", values="accuracy") * 100
     wide = wide[[name for name in DEFENCES if name in wide.columns]].round(2)
     return wide.rename_axis(axis).rename_axis(None, axis="columns").reset_index()

@@ -14,6 +14,7 @@ _BUDGETS = {
     "eps_b": r"background budget $\epsilon_b$",
     "eps": r"budget $\epsilon$ of the whole image",
 }
+OBJECTIVES = {"paper": "(a) the paper's objective", "balanced": "(b) balanced objective (ours)"}
 _UNITS = {"L2": r"$L_2$, at 224$\times$224", "Linf": r"$L_\infty$, in 1/255"}
 
 
@@ -45,26 +46,32 @@ def accuracy_panels(results: pd.DataFrame, style: Style) -> Figure:
 
 
 def salience_panels(results: pd.DataFrame, style: Style) -> Figure:
-    """Fig. 3: foreground score and adversarial accuracy under dual over the salience weight, one data set.
+    """Fig. 3: foreground score (above) and adversarial accuracy under dual over the salience weight.
 
-    One column wide. The weights stand at equal distances, since they hold 0 and span orders of magnitude.
+    The paper's objective at the left, the balanced one at the right. The weights stand at equal distances,
+    since they hold 0 and span orders of magnitude.
     """
-    rows = sweep(results, "dual", "salience_weight")
+    by_objective = {name: sweep(results, "dual", "salience_weight", name) for name in OBJECTIVES}
+    rows = pd.concat(by_objective.values())
     weights = sorted(rows["value"].unique())
-    places = rows["value"].map({weight: place for place, weight in enumerate(weights)})
     with house_style():
-        figure = new_figure(style.width_inches / 2, 0.6 * style.width_inches, style)
-        above, below = figure.subplots(2, 1, sharex=True)
-        _lines(above, rows, "foreground_score", places, style)
-        above.set_ylabel("foreground score")
-        _score_limits(above, rows)
-        _lines(below, rows, "accuracy", places, style, percent=True)
-        below.set_ylabel("adversarial accuracy (%)")
-        _whole_percent(below)
-        below.set_xticks(range(len(weights)), [f"{weight:g}" for weight in weights])
-        below.set_xlabel("salience weight (equal steps, no scale)")
-        above.set_title(_threat_model(rows))
-        _legend(figure, below)
+        figure = new_figure(style.width_inches, 0.62 * style.width_inches, style)
+        panels = figure.subplots(2, len(by_objective), sharex=True, sharey="row")
+        for (above, below), own, title in zip(
+            panels.T, by_objective.values(), OBJECTIVES.values(), strict=True
+        ):
+            places = own["value"].map({weight: place for place, weight in enumerate(weights)})
+            _lines(above, own, "foreground_score", places, style)
+            above.set_title(title)
+            _lines(below, own, "accuracy", places, style, percent=True)
+            below.set_xlabel("salience weight (equal steps, no scale)")
+        _score_limits(panels[0, 0], rows)
+        panels[0, 0].set_ylabel("foreground score")
+        _whole_percent(panels[1, 0])
+        panels[1, 0].set_ylabel("adversarial accuracy (%)")
+        panels[1, 0].set_xticks(range(len(weights)), [f"{weight:g}" for weight in weights])
+        figure.suptitle(_threat_model(rows), fontsize=8.5)
+        _legend(figure, panels[1, 0])
     return figure
 
 

@@ -35,14 +35,17 @@ def constant(rows: pd.DataFrame, column: str) -> float:
     return float(rows[column].iloc[0])
 
 
-def sweep(results: pd.DataFrame, attack: str, axis: str) -> pd.DataFrame:
+def sweep(results: pd.DataFrame, attack: str, axis: str, objective: str | None = None) -> pd.DataFrame:
     """The rows of one data set's sweep of `attack` over `axis`, sorted by value.
 
+    objective: only the rows in which the salience term was climbed so.
     Raises `UserError` where `results` holds several data sets or norms, has no such rows, or where the
     defences were not all measured once at the same values.
     """
     dataset = only(results, "dataset")
     rows = results[(results["attack"] == attack) & (results["axis"] == axis)].sort_values("value")
+    if objective is not None:
+        rows = rows[rows["objective"] == objective]
     if rows.empty:
         raise UserError(f"results: no rows of attack {attack} over the axis {axis} for data set {dataset}")
     only(rows, "norm")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dualperturb.figures.curves import OBJECTIVES
 from dualperturb.figures.sweeps import constant, defences, label, only, sweep
 from dualperturb.report.summary import NORM_NAMES
 
@@ -24,7 +25,7 @@ def accuracy_caption(results: pd.DataFrame) -> str:
         f"(a) dual over the foreground budget, eps_b = {constant(by_foreground, 'eps_b'):g}; "
         f"(b) dual over the background budget, eps_f = {constant(by_background, 'eps_f'):g}; "
         f"(c) PGD over one budget for the whole image. "
-        f"Salience weight of dual: {constant(dual, 'salience_weight'):g}. "
+        f"Salience weight of dual: {constant(dual, 'salience_weight'):g}.{salience_note(dual)} "
         f"{_images(pd.concat([dual, whole]))}; bands are 95 % Wilson intervals."
     )
     if {"at_pgd", "at_dual"} <= set(defences(results)):
@@ -33,21 +34,23 @@ def accuracy_caption(results: pd.DataFrame) -> str:
 
 
 def salience_caption(results: pd.DataFrame) -> str:
-    """Fig. 3: what changes from the smallest to the largest salience weight, a defence at a time."""
-    rows = sweep(results, "dual", "salience_weight")
+    """Fig. 3: what changes from the smallest to the largest weight, an objective and a defence at a time."""
+    rows = pd.concat([sweep(results, "dual", "salience_weight", name) for name in OBJECTIVES])
     first, last = rows["value"].min(), rows["value"].max()
-    changes = []
-    for defence in defences(rows):
-        own = rows[rows["defence"] == defence]
-        score = own["foreground_score"].iloc[-1] - own["foreground_score"].iloc[0]
-        accuracy = 100 * (own["accuracy"].iloc[-1] - own["accuracy"].iloc[0])
-        changes.append(f"{label(defence)} {score:+.3f} and {accuracy:+.1f} points")
+    changes = [f"{name} objective {_changes(rows[rows['objective'] == name])}" for name in OBJECTIVES]
     return (
         f"Mean foreground score (above) and adversarial accuracy (below) of {_names(rows)} under dual with "
-        f"eps_f = {constant(rows, 'eps_f'):g}, eps_b = {constant(rows, 'eps_b'):g} over the salience weight. "
-        f"{_images(rows)}; bands are 95 % intervals. Change of foreground score and accuracy from weight "
-        f"{first:g} to {last:g}: {'; '.join(changes)}."
+        f"eps_f = {constant(rows, 'eps_f'):g}, eps_b = {constant(rows, 'eps_b'):g} over the salience weight, "
+        f"by the paper's objective (a) and the balanced one (b). {_images(rows)}; bands are 95 % intervals."
+        f"{salience_note(rows)} Change of foreground score and accuracy from weight {first:g} to {last:g}: "
+        f"{'. '.join(changes)}."
     )
+
+
+def salience_note(rows: pd.DataFrame) -> str:
+    """A sentence where the gradient of the foreground score was used for several steps, else nothing."""
+    most = int(rows["salience_every"].max())
+    return f" The gradient of the foreground score is renewed in every {most} steps." if most > 1 else ""
 
 
 def dual_examples_caption(examples: Mapping[str, Any], eps_f: float, eps_b: float) -> str:
@@ -90,6 +93,16 @@ def _lead(rows: pd.DataFrame) -> str:
         f"AT-Dual's largest lead over AT-PGD on the {axis} sweep: {lead[best]:.1f} points "
         f"at {axis} = {dual['value'].iloc[best]:g} ({'intervals apart' if apart else 'intervals overlap'})."
     )
+
+
+def _changes(rows: pd.DataFrame) -> str:
+    changes = []
+    for defence in defences(rows):
+        own = rows[rows["defence"] == defence]
+        score = own["foreground_score"].iloc[-1] - own["foreground_score"].iloc[0]
+        accuracy = 100 * (own["accuracy"].iloc[-1] - own["accuracy"].iloc[0])
+        changes.append(f"{label(defence)} {score:+.3f} and {accuracy:+.1f} points")
+    return "; ".join(changes)
 
 
 def _outcome(labels: Any, predicted: Any, scores: Any) -> str:

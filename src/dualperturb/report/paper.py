@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from dualperturb.figures.curves import OBJECTIVES
 from dualperturb.figures.sweeps import defences, label, sweep
 from dualperturb.report.captions import (
     accuracy_caption,
@@ -56,12 +57,14 @@ def accuracy_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def salience_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row a salience weight and defence: foreground score and accuracy with intervals."""
-    points = sweep(rows, "dual", "salience_weight").copy()
-    points["order"] = points["defence"].map({name: place for place, name in enumerate(defences(rows))})
-    points = points.sort_values(["order", "value"])
+    """A row an objective, salience weight and defence: foreground score and accuracy with intervals."""
+    points = pd.concat([sweep(rows, "dual", "salience_weight", name) for name in OBJECTIVES])
+    for column, names in (("objective", list(OBJECTIVES)), ("defence", defences(rows))):
+        points[f"{column} place"] = points[column].map(names.index)
+    points = points.sort_values(["objective place", "defence place", "value"])
     return pd.DataFrame(
         {
+            "objective": list(points["objective"]),
             "defence": [label(name) for name in points["defence"]],
             "salience weight": list(points["value"]),
             "foreground score": [_score_text(row) for _, row in points.iterrows()],

@@ -69,7 +69,7 @@ def run(main: Callable[..., None]) -> None:
     def guarded(*args: Any, **kwargs: Any) -> None:
         try:
             main(*args, **kwargs)
-        except UserError as error:
+        except (UserError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(1) from None
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dualperturb.errors import UserError
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
 
     from dualperturb.masks import OwnMasks
     from dualperturb.saliency import SaliencyModel
+    from dualperturb.saliency.segmentation import SegmentedMasks
+
+WORDS = ("download", "uniform")  # where else the path of a file may stand
 
 
 def main(dataset: str) -> None:
@@ -26,8 +32,10 @@ def main(dataset: str) -> None:
     chosen.check_test_images(dataset, len(load_split(PREPARED / dataset, "test")))
     settings = chosen.masks[dataset]
     splits = {split: load_split(PREPARED / dataset, split) for split in SPLITS}
+    warn_of_unseen_files(dataset, settings)
+    # Models are built once and freed with the process, which ends with the stage.
     model, summary = saliency(settings.model), {}
-    own = {split: own_masks(dataset, split, data, settings, model) for split, data in splits.items()}
+    own = own_masks(dataset, splits, settings, model)
     with timed(dataset, "masks"), replacing(MASKS / dataset) as folder:
         for split, data in splits.items():
             with counting(f"{dataset} {split} masks") as progress:
@@ -58,39 +66,68 @@ def write_sheet(dataset: str, data: ImageSet) -> None:
         mask_sheet(data, load_foreground(MASKS / dataset, "test")).save(temporary, format="PNG")
 
 
+def warn_of_unseen_files(dataset: str, settings: Masks) -> None:
+    """Name the files of a model outside the data set's raw folder: DVC does not notice when they change."""
+    model = settings.model
+    named = [model.file, *(name for name in (model.weights, model.centre_bias) if name not in WORDS)]
+    if settings.source == "segmentation" and settings.segmentation.weights not in WORDS:
+        named.append(settings.segmentation.weights)
+    watched = Path(os.path.abspath(RAW / dataset))
+    for name in filter(None, named):
+        if not Path(os.path.abspath(name)).is_relative_to(watched):
+            print(
+                f"{dataset}: DVC does not notice when {name} changes: keep it in {RAW / dataset}, or run "
+                f"dvc repro -f masks@{dataset} after a change"
+            )
+
+
 def own_masks(
-    dataset: str, split: str, data: ImageSet, settings: Masks, model: SaliencyModel
-) -> OwnMasks | None:
+    dataset: str, splits: Mapping[str, ImageSet], settings: Masks, model: SaliencyModel
+) -> dict[str, OwnMasks | None]:
     """The masks that `masks.DATASET.source` names, or None where the saliency model's are computed."""
     if settings.source == "saliency":
-        return None
-    if settings.source == "dataset":
-        if data.foreground is None:
-            raise UserError(
-                f"masks.{dataset}.source: found dataset, but this data set brings no masks; accepted: "
-                "saliency, files or segmentation"
-            )
-        return data.foreground
+        return dict.fromkeys(splits)
     if settings.source == "segmentation":
-        return segmented_masks(dataset, data, settings, model)
+        return {**segmented_masks(dataset, splits, settings, model)}
+    if settings.source == "dataset":
+        return {split: brought_masks(dataset, data) for split, data in splits.items()}
     assert settings.files is not None
-    folder, names = RAW / dataset / settings.files.folder, load_names(PREPARED / dataset, split)
-    return find_masks(folder, split, names, len(data), data.side, settings.files)
+    folder = RAW / dataset / settings.files.folder
+    return {
+        split: find_masks(
+            folder, split, load_names(PREPARED / dataset, split), len(data), data.side, settings.files
+        )
+        for split, data in splits.items()
+    }
 
 
-def segmented_masks(dataset: str, data: ImageSet, settings: Masks, model: SaliencyModel) -> OwnMasks:
+def brought_masks(dataset: str, data: ImageSet) -> OwnMasks:
+    if data.foreground is None:
+        raise UserError(
+            f"masks.{dataset}.source: found dataset, but this data set brings no masks; accepted: "
+            "saliency, files or segmentation"
+        )
+    return data.foreground
+
+
+def segmented_masks(
+    dataset: str, splits: Mapping[str, ImageSet], settings: Masks, model: SaliencyModel
+) -> dict[str, SegmentedMasks]:
     from dualperturb.saliency import foreground_mask
     from dualperturb.saliency import segmentation as by
 
-    chosen = settings.segmentation
-    wanted = by.wanted_categories(data, chosen, f"masks.{dataset}.segmentation")
+    chosen, key = settings.segmentation, f"masks.{dataset}.segmentation"
+    wanted = {split: by.wanted_categories(data, chosen, key) for split, data in splits.items()}
     network = by.segmentation_network(chosen).to(device())
 
     def salient(images: Tensor) -> Tensor:
         return foreground_mask(model(images), settings.threshold)
 
     fallback = by.middle_box if chosen.fallback == "center" else salient
-    return by.SegmentedMasks(data, network, wanted, chosen.side, fallback, device())
+    return {
+        split: by.SegmentedMasks(data, network, wanted[split], chosen.side, fallback, device())
+        for split, data in splits.items()
+    }
 
 
 def counted(dataset: str, split: str, own: OwnMasks | None) -> dict[str, Any]:

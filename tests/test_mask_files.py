@@ -50,7 +50,9 @@ def test_masks_are_matched_by_their_number(folder: Path) -> None:
 def test_the_test_split_may_be_called_val(folder: Path) -> None:
     (folder / "test").rename(folder / "val")
     assert find(folder).missing == 0
-    with pytest.raises(UserError, match="train: no such folder of masks; masks.files.folder names the one"):
+    with pytest.raises(
+        UserError, match="train: not found; accepted: a folder of masks; masks.files.folder names the"
+    ):
         find(folder, split="train")
 
 
@@ -121,7 +123,23 @@ def test_a_mask_of_another_size_is_refused_or_resized(folder: Path) -> None:
         find(folder, other_size="resize")[slice(0, 3)]
 
 
-@pytest.mark.parametrize("content", [b"", b"no image"])
+def test_a_file_in_place_of_the_folder_is_refused(folder: Path) -> None:
+    (folder / "train").write_text("")
+    for place, name in ((folder, "train"), (folder / "train", "train")):
+        with pytest.raises(UserError, match=f"{name}: is a file; accepted: a folder of masks; masks.files"):
+            find(place, split="train")
+
+
+def test_class_folders_may_be_links(folder: Path, tmp_path: Path) -> None:
+    (folder / "train").mkdir()
+    (folder / "train" / "cat").symlink_to(folder / "test")
+    assert find(folder, ["cat/0.jpg", "cat/01.jpg", "cat/000002.jpg"], "train", match="name").missing == 0
+
+
+TRUNCATED = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x06\0\0\0\x06\x08\0\0\0\0"
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", TRUNCATED])
 def test_an_unreadable_mask_is_one_line(folder: Path, content: bytes) -> None:
     (folder / "test" / "01.png").write_bytes(content)
     with pytest.raises(UserError, match=r"01\.png: unreadable mask \("):

@@ -33,10 +33,8 @@ def constant(images: Tensor) -> Tensor:
 
 def write(folder: Path, data: ImageSet, saliency: Any, **changes: Any) -> dict[str, Any]:
     arguments = {"own": None, "threshold": "log", "batch_size": 3, **changes}
-    device = torch.device("cpu")
-    return write_masks(
-        folder, "test", data, saliency, device=device, **{"progress": lambda *_: None, **arguments}
-    )
+    defaults = {"device": torch.device("cpu"), "progress": lambda *_: None}
+    return write_masks(folder, "test", data, saliency, **{**defaults, **arguments})
 
 
 def densities(folder: Path) -> np.ndarray:
@@ -102,6 +100,22 @@ def test_masks_of_ones_own_are_used_as_they_are(tmp_path: Path) -> None:
     # Under a uniform density a foreground's score is its share of the image.
     assert summary["clean_foreground_score_mean"] == pytest.approx(own.mean(), abs=1e-4)
     assert np.allclose(densities(tmp_path), -np.log(SIDE * SIDE), atol=0.01)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_model_runs_in_half_precision_on_a_gpu_only(tmp_path: Path, device: str) -> None:
+    if not getattr(torch, device).is_available():
+        pytest.skip("no GPU")
+    seen: list[torch.dtype] = []
+
+    def model(images: Tensor) -> Tensor:
+        product = images @ images.transpose(2, 3)
+        seen.append(product.dtype)
+        return product.mean(1).flatten(1).log_softmax(1).reshape(images[:, 0].shape)
+
+    write(tmp_path, image_set(), model, device=torch.device(device))
+    assert set(seen) == {torch.float16 if device == "cuda" else torch.float32}
+    assert densities(tmp_path).dtype == np.float16
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 100])

@@ -1,7 +1,8 @@
 """What a person runs by hand: `dualperturb data fetch`, `build-segment6`, `link`, `import-masks`
 and `check`.
 
-Commands import what they need when they run, so that `--help` answers at once.
+Commands import what they need when they run, so that `--help` answers at once. Paths are not checked by Typer
+(`readable=False`): what is wrong with one is said in one line by the code that reads it.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def top(
 def data_fetch(
     dataset: Annotated[str, typer.Argument(help="stl10: 2.5 GB, of which 360 MB are kept.")],
     raw: Annotated[
-        Path | None, typer.Option(help="Where the files go.", show_default="data/raw/DATASET")
+        Path | None, typer.Option(readable=False, help="Where the files go.", show_default="data/raw/DATASET")
     ] = None,
 ) -> None:
     """Download a data set, check it and keep what the pipeline reads. If interrupted, it leaves nothing."""
@@ -72,10 +73,12 @@ def data_fetch(
 def data_import_masks(
     dataset: Annotated[str, typer.Argument(help="stl10.")],
     marks: Annotated[
-        Path, typer.Option(help="Your copy of the public segmentations: stl10_SPLIT_CLASS.json.")
+        Path,
+        typer.Option(readable=False, help="Your copy of the public segmentations: stl10_SPLIT_CLASS.json."),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Where the masks go.", show_default="data/raw/DATASET/masks")
+        Path | None,
+        typer.Option(readable=False, help="Where the masks go.", show_default="data/raw/DATASET/masks"),
     ] = None,
 ) -> None:
     """Turn the public segmentations of STL-10 into masks for `masks.stl10.source: files` in params.yaml."""
@@ -92,9 +95,14 @@ def data_import_masks(
 @data.command("build-segment6")
 def data_build_segment6(
     coco: Annotated[
-        Path, typer.Option(help="Your copy of MS-COCO 2017: annotations/, train2017/ and val2017/.")
+        Path,
+        typer.Option(
+            readable=False, help="Your copy of MS-COCO 2017: annotations/, train2017/ and val2017/."
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Where the set goes.")] = Path("data/raw/segment6"),
+    out: Annotated[Path, typer.Option(readable=False, help="Where the set goes.")] = Path(
+        "data/raw/segment6"
+    ),
     train_per_class: Annotated[int, typer.Option(help="Training images a class.", min=1)] = 3000,
     test_per_class: Annotated[int, typer.Option(help="Test images a class.", min=1)] = 200,
     seed: Annotated[int, typer.Option(help="Decides which objects are taken.", min=0)] = 0,
@@ -124,22 +132,37 @@ def data_link(
     root: Annotated[
         Path,
         typer.Option(
-            help="Your copy: train/CLASS and val/CLASS (or test/CLASS), perhaps masks/; of stl10 five files."
+            readable=False,
+            help="Your copy: train/CLASS and val/CLASS (or test/CLASS), perhaps masks/; of stl10 five files; "
+            "of imagenet10 a full ImageNet, val/ in folders or flat, or Kaggle's archive of it.",
         ),
     ],
     raw: Annotated[
-        Path | None, typer.Option(help="Where the links go.", show_default="data/raw/DATASET")
+        Path | None, typer.Option(readable=False, help="Where the links go.", show_default="data/raw/DATASET")
+    ] = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the files instead of linking to them.")] = False,
+    val_labels: Annotated[
+        Path | None,
+        typer.Option(
+            readable=False,
+            help="Of imagenet10 with a flat val/: its labels, where they do not lie beside it: the devkit's "
+            "folder, LOC_val_solution.csv or a csv of file,wnid.",
+        ),
     ] = None,
 ) -> None:
-    """Link a copy of a data set that lies elsewhere into the project, file by file. Nothing is copied.
+    """Link a copy of a data set that lies elsewhere into the project, file by file.
 
     Of imagenet10 the classes that params.yaml lists are linked, if there is a params.yaml.
     """
     from dualperturb.datasets.link import link
+    from dualperturb.progress import counting
 
     target = raw or Path("data/raw") / dataset
-    links = link(dataset, root, target, _listed_classes(dataset))
-    print(f"{target}: {links.made} links made, {links.kept} kept, {links.removed} removed")
+    classes = _listed_classes(dataset)
+    with counting(dataset) as progress:
+        links = link(dataset, root, target, classes, copy=copy, val_labels=val_labels, progress=progress)
+    made = "copies" if copy else "links"
+    print(f"{target}: {links.made} {made} made, {links.kept} kept, {links.removed} removed")
 
 
 def _listed_classes(dataset: str) -> Literal["all"] | list[str]:
@@ -155,11 +178,14 @@ def _listed_classes(dataset: str) -> Literal["all"] | list[str]:
 def data_check(
     dataset: Annotated[str, typer.Argument(help="A prepared data set: shapes6, imagenet10 or folder.")],
     prepared: Annotated[
-        Path | None, typer.Option(help="The prepared folder.", show_default="data/prepared/DATASET")
+        Path | None,
+        typer.Option(readable=False, help="The prepared folder.", show_default="data/prepared/DATASET"),
     ] = None,
     sheet: Annotated[
         Path | None,
-        typer.Option(help="PNG file for the contact sheet.", show_default="reports/contact-DATASET.png"),
+        typer.Option(
+            readable=False, help="PNG file for the contact sheet.", show_default="reports/contact-DATASET.png"
+        ),
     ] = None,
     columns: Annotated[int, typer.Option(help="Images of each class on the contact sheet.", min=1)] = 8,
 ) -> None:

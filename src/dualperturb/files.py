@@ -1,13 +1,15 @@
-"""Writing files so that a reader never meets a half-written one."""
+"""Writing files so that a reader never meets a half-written one, and looking into folders."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,24 +18,78 @@ from dualperturb.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
+_SUFFIX = ".partial"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class _FullError(UserError):
+    """The disk is full. Of its own kind, so that the outermost target is the one that is named."""
+
+    def __init__(self, path: Path, number: int | None) -> None:
+        super().__init__(f"{path}: {os.strerror(number or errno.ENOSPC)}; free some and run again")
+        self.errno = number
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the place of `path`, else it is removed.
 
     What is written at the temporary path may be a file or a folder; it is on the same file system, so that
-    the final rename is atomic for a file. A folder that stands at `path` is removed just before the rename.
+    `path` is at any moment what it was, or what it becomes, or, for a folder between two renames, absent.
+    Raises UserError where `path` cannot be written, and for a file in a folder's place or the reverse.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    temporary = holder / path.name
-    try:
+    with scratch(path) as holder:
+        temporary = holder / path.name
         yield temporary
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+        if temporary.is_dir() and path.is_dir():
+            path.rename(holder / f"{path.name}.old")
+        try:
+            os.replace(temporary, path)
+        except (IsADirectoryError, NotADirectoryError):
+            kinds = ("folder", "file") if path.is_dir() else ("file", "folder")
+            raise UserError(f"{path}: is a {kinds[0]}; accepted: a {kinds[1]}, or a free name") from None
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `path`, which is removed at the end.
+
+    What runs that were killed left beside the same `path` is removed first, but nothing of a run that still
+    goes on. Raises UserError for a place that cannot be written to and a disk that is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        holder, lock = _claim(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        yield holder
+    except (OSError, _FullError) as error:
+        if isinstance(error, _FullError) or is_full(error):
+            raise _FullError(path, error.errno) from error
+        raise
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def is_full(error: OSError) -> bool:
+    """Whether something could not be written for want of space (NumPy's own error has no number)."""
+    return error.errno in _FULL or (error.errno is None and str(error).endswith(" written"))
+
+
+def entries(folder: Path, accepted: str) -> list[Path]:
+    """What lies in a folder, sorted.
+
+    Raises UserError, ending in `accepted`, if it is absent, no folder or may not be read.
+    """
+    try:
+        there = sorted(folder.iterdir())
+        os.stat(os.path.join(folder, "."))  # names alone are of no use
+        return there
+    except OSError as error:
+        raise UserError(f"{_state(folder, error)}; {accepted}") from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -56,3 +112,52 @@ def read_csv(path: Path) -> pd.DataFrame:
         return pd.read_csv(path)
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise UserError(f"{path}: cannot be read as a table ({error}); make it with: dvc repro") from error
+
+
+def _claim(path: Path) -> tuple[Path, int | None]:
+    """A folder beside `path`, and the descriptor of its lock, which the system frees however the run ends."""
+    # The parent is locked so that nobody takes a folder for left over before it has its own lock.
+    parent = _lock(path.parent, wait=True)
+    try:
+        for left in path.parent.glob(f".{escape(path.name)}.*{_SUFFIX}"):
+            lock = _lock(left, wait=False)
+            if lock is not None:
+                shutil.rmtree(left, ignore_errors=True)
+                os.close(lock)
+        holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_SUFFIX, dir=path.parent))
+        return holder, _lock(holder, wait=False)
+    finally:
+        if parent is not None:
+            os.close(parent)
+
+
+def _lock(folder: Path, wait: bool) -> int | None:
+    """A descriptor that holds the folder's lock; None if another run holds it, or there are no locks."""
+    try:
+        import fcntl  # not on Windows
+
+        descriptor = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    if is_full(error):
+        return _FullError(path, error.errno)
+    state = _state(path.parent, error, verb="written")
+    return UserError(f"{state}; accepted: a folder in which {path.name} can be written")
+
+
+def _state(folder: Path, error: OSError, verb: str = "read") -> str:
+    """Which folder is wrong, and how."""
+    if error.errno == errno.ENOENT:
+        return f"{folder}: not found"
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):  # perhaps a folder above it is a file
+        return f"{next((one for one in folder.parents if one.is_file()), folder)}: is a file"
+    return f"{folder}: cannot be {verb} ({error.strerror})"

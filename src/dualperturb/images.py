@@ -112,6 +112,8 @@ def load_meta(folder: Path) -> dict[str, Any]:
         meta: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError:
         raise UserError(f"{path}: not found; prepare the data set first (dvc repro)") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({error}); prepare the data set again") from error
     return meta
@@ -127,6 +129,8 @@ def load_names(folder: Path, split: str) -> list[str] | None:
         return None
     try:
         names: list[str] = json.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({error}); prepare the data set again") from error
     return names

@@ -10,7 +10,7 @@ Masks are in any image format, square, of the side of the prepared images; above
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,10 @@ from PIL import Image
 from dualperturb.datasets.decode import MASK_THRESHOLD, UnreadableError, is_image, open_mask
 from dualperturb.datasets.photos import IMAGE_SUFFIXES, split_folder
 from dualperturb.errors import UserError
+from dualperturb.files import entries
 from dualperturb.mask_params import MaskFilesParams
+
+_FOLDER = "accepted: a folder of masks; masks.files.folder names the one that holds it"
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,11 @@ def find_masks(
     """Match the files in `folder` to the `count` images, of `side` pixels, of a prepared split; decode none.
 
     names: CLASS/FILE of each image where the data set keeps them, needed to match by name.
-    Raises UserError for an absent folder, two masks of one image, a folder in which no file is an image's,
-    and missing masks, unless `files.missing` says what to fill them with.
+    Raises UserError for a folder that is absent, a file or unreadable, two masks of one image, a folder in
+    which no file is an image's, and missing masks, unless `files.missing` says what to fill them with.
     """
+    entries(folder, _FOLDER)
     inside = split_folder(folder, split)
-    if not inside.is_dir():
-        raise UserError(f"{inside}: no such folder of masks; masks.files.folder names the one that holds it")
     by_key = _by_key(inside, files.match)
     if files.match == "name":
         keys: list[int | str] = [str(Path(name).with_suffix("")) for name in _known(names)]
@@ -107,9 +109,7 @@ def _known(names: Sequence[str] | None) -> Sequence[str]:
 def _by_key(folder: Path, match: str) -> dict[int | str, Path]:
     """Index, or CLASS/STEM -> file."""
     files: dict[int | str, Path] = {}
-    for path in sorted(folder.rglob("*") if match == "name" else folder.iterdir()):
-        if path.name.startswith(".") or path.is_dir():
-            continue
+    for path in _files(folder, deep=match == "name"):
         if path.suffix.lower() not in IMAGE_SUFFIXES and not is_image(path):
             continue
         key = str(path.relative_to(folder).with_suffix("")) if match == "name" else _index(path)
@@ -117,6 +117,16 @@ def _by_key(folder: Path, match: str) -> dict[int | str, Path]:
             raise UserError(f"{path}: {files[key].name} is a mask of the same image; accepted: one mask each")
         files[key] = path
     return files
+
+
+def _files(folder: Path, deep: bool) -> Iterator[Path]:
+    for path in entries(folder, _FOLDER):
+        if path.name.startswith("."):
+            continue
+        if not path.is_dir():
+            yield path
+        elif deep:
+            yield from _files(path, deep)
 
 
 def _index(path: Path) -> int:

@@ -6,12 +6,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dualperturb.errors import UserError
+from dualperturb.state_dicts import read_state_dict
 
 # torchvision's classifiers that return a tuple while they train.
 TWO_HEADED = ("googlenet", "inception_v3")
@@ -112,17 +111,7 @@ def _imagenet_state(architecture: str) -> dict[str, Tensor]:
 
 def _file_state(path: Path) -> dict[str, Tensor]:
     """Tensors by name. Names as `save_classifier` writes them lose their prefix."""
-    if not path.is_file():
-        raise UserError(f"weights: {path} not found; accepted are none, imagenet or a file")
-    try:
-        safe = path.suffix == ".safetensors"
-        state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged files raise many types
-        raise UserError(f"weights: {path} holds no plain state dict ({type(error).__name__})") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(
-            f"weights: {path} holds no plain state dict, but more or other things than named tensors"
-        )
+    state = read_state_dict(path, "weights", "none, imagenet or a file")
     return {name.removeprefix("network."): tensor for name, tensor in state.items()}
 
 

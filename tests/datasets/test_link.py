@@ -3,7 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from dualperturb.cli import app
 from dualperturb.datasets.link import Links, link
 from dualperturb.errors import UserError
 
@@ -90,6 +92,18 @@ def test_file_of_the_users_own_is_refused_and_nothing_made(tmp_path: Path, targe
     with pytest.raises(UserError, match=r"val/cat/mine.png: is a file of your own and no link"):
         link("folder", copy(tmp_path / "copy"), target)
     assert files(target) == ["README.md", "val/cat/mine.png"]
+
+
+def test_command_copies_where_asked_to(tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = copy(tmp_path / "copy")
+    arguments = ["data", "link", "folder", "--root", str(root), "--raw", str(target)]
+    lines = [CliRunner().invoke(app, [*arguments, *more]).stdout for more in (["--copy"], ["--copy"], [])]
+    made = ("4 copies made, 0 kept", "0 copies made, 4 kept", "4 links made, 0 kept")
+    assert [line.strip() for line in lines] == [f"{target}: {counts}, 0 removed" for counts in made]
+    (tmp_path / "labels.csv").write_text("file,wnid\n")
+    refused = CliRunner().invoke(app, [*arguments, "--val-labels", "labels.csv"])
+    assert str(refused.exception).startswith("--val-labels: folder needs none")
 
 
 def test_raw_folder_itself_is_no_root(target: Path) -> None:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from dualperturb.datasets.decode import UnreadableError, read_photo
 from dualperturb.datasets.photos import read, survey
+from dualperturb.datasets.pool import decoding
 from dualperturb.errors import UserError
 from dualperturb.params import PhotoData
 
@@ -34,9 +35,12 @@ def tree(root: Path, classes: tuple[str, ...] = ("cat", "dog"), count: int = 3, 
     return root
 
 
-def rows(root: Path, split: str = "train", skipped: list[str] | None = None, **changes: object) -> list:
+def rows(
+    root: Path, split: str = "train", skipped: list[str] | None = None, processes: int = 1, **changes: object
+) -> list:
     chosen = spec(**changes)
-    return list(read(survey(root, chosen), split, chosen, [] if skipped is None else skipped, []))
+    with decoding(processes) as decode:
+        return list(read(survey(root, chosen), split, chosen, [] if skipped is None else skipped, [], decode))
 
 
 def colour(path: Path) -> list[int]:
@@ -161,10 +165,12 @@ def test_image_under_a_strange_name_is_read(tmp_path: Path) -> None:
     assert len(rows(tmp_path)) == 7
 
 
-def test_first_so_many_by_name_and_the_next_for_one_that_is_skipped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_first_so_many_by_name_and_the_next_for_one_that_is_skipped(tmp_path: Path, processes: int) -> None:
     damaged(tree(tmp_path) / "train" / "cat" / "0b.jpg", "text")
+    damaged(tmp_path / "train" / "cat" / "1b.jpg", "text")  # not reached
     skipped: list[str] = []
-    found = rows(tmp_path, skipped=skipped, unreadable="skip", train_per_class=2)
+    found = rows(tmp_path, skipped=skipped, processes=processes, unreadable="skip", train_per_class=2)
     assert [(label, int(pixels[0, 0, 0])) for pixels, label, _ in found] == [(0, 0), (0, 40), (1, 0), (1, 40)]
     assert len(skipped) == 1
 

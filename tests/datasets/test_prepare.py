@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,69 @@ def test_interruption_leaves_no_prepared_folder(
     with pytest.raises(interruption):
         prepare("folder", params, raw, tmp_path / "prepared" / "folder", interrupt)
     assert list((tmp_path / "prepared").iterdir()) == []
+
+
+def test_number_of_processes_changes_nothing(
+    params: Params, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (raw / "train" / "cat" / "0b.jpg").write_text("no picture")
+    Image.new("L", (16, 16)).save(raw / "masks" / "train" / "cat" / "0b.png")
+    asked: list[int] = []
+    for processes in (1, 3):
+        monkeypatch.setattr(
+            "dualperturb.datasets.pool.processes_for",
+            lambda count, processes=processes: asked.append(count) or processes,
+        )
+        prepare("folder", params, raw, tmp_path / str(processes))
+    assert asked == [9, 9]
+    files = sorted(path.name for path in (tmp_path / "1").iterdir())
+    assert files == sorted(path.name for path in (tmp_path / "3").iterdir()) and "meta.json" in files
+    for name in files:
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes()
+
+
+@pytest.fixture
+def user(params: Params, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Permissions bind as they do for a user: root passes over them. Paths are relative to tmp_path."""
+    monkeypatch.chdir(tmp_path)
+    prepare("folder", params, raw, tmp_path / "before")  # imports modules that may be closed to a user, too
+    yield
+    if os.geteuid() != os.getuid():
+        os.seteuid(os.getuid())
+    for path in (raw / "train" / "cat", raw / "train" / "cat" / "0.png"):
+        path.chmod(0o755)
+
+
+def become_user() -> None:
+    Path.cwd().chmod(0o777)  # the folders above it may be closed to the user, hence the relative paths
+    if os.geteuid() == 0:
+        try:
+            os.seteuid(65534)
+        except OSError as error:
+            pytest.skip(f"root may not become a user here: {error}")
+
+
+def test_image_that_may_not_be_read(params: Params, raw: Path, user: None) -> None:
+    (raw / "train" / "cat" / "0.png").chmod(0)
+    become_user()
+    skipped = prepare("folder", params, Path("raw"), Path("skipping"))["skipped"]
+    assert skipped == ["train/cat/0.png: Permission denied"]
+    folder = params.data.folder.model_copy(update={"unreadable": "refuse"})
+    strict = params.model_copy(update={"data": params.data.model_copy(update={"folder": folder})})
+    message = (
+        r"^raw/train/cat/0\.png: unreadable image \(Permission denied\); remove it, or set unreadable: skip$"
+    )
+    with pytest.raises(UserError, match=message):
+        prepare("folder", strict, Path("raw"), Path("refusing"))
+    assert not Path("refusing").exists()
+
+
+def test_folder_that_may_not_be_read(params: Params, raw: Path, user: None) -> None:
+    (raw / "train" / "cat").chmod(0)
+    become_user()
+    with pytest.raises(UserError, match=r"^raw/train/cat: Permission denied; folder is not prepared$"):
+        prepare("folder", params, Path("raw"), Path("out"))
+    assert not Path("out").exists()
 
 
 def test_progress_counts_each_split(params: Params, raw: Path, tmp_path: Path) -> None:

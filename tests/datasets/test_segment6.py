@@ -144,6 +144,13 @@ def test_the_first_of_each_class_can_be_asked_for(root: Path) -> None:
         segment6.chosen(found, "test", 2)
 
 
+def truncated(path: Path) -> None:
+    """A JPEG that ends in the middle, whatever its name."""
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path, format="JPEG", quality=95)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
 def drop_row(root: Path) -> None:
     write_list(root / "partitions.csv", [row for row in all_rows() if row[0] != "train_dog_1.png"])
 
@@ -199,6 +206,10 @@ def to_file(name: str) -> Callable[[Path], None]:
             lambda root: halved(root / "masks" / "test_cat_0.bmp"),
             "is a mask of the same image; accepted: one",
         ),
+        (
+            lambda root: truncated(root / "images" / "test_cat_0.png"),
+            "images/test_cat_0.png: unreadable image (",
+        ),
         (change_file("images/test_cat_0.png", b""), "images/test_cat_0.png: unreadable image (no image"),
         (change_file("masks/test_cat_0.png", b"P5"), "masks/test_cat_0.png: unreadable image ("),
         (
@@ -245,7 +256,8 @@ def test_a_root_that_is_absent_or_a_file_says_how_to_get_the_set(tmp_path: Path)
     how = "unpack the published data set there, or build it: dualperturb data build-segment6 --coco DIR"
     assert refusal(tmp_path / "absent").startswith(f"{tmp_path / 'absent'}: not found; {how}")
     (tmp_path / "file").write_text("")
-    assert refusal(tmp_path / "file").startswith(f"{tmp_path / 'file'}: is a file; {how}")
+    for root in (tmp_path / "file", tmp_path / "file" / "segment6"):
+        assert refusal(root).startswith(f"{tmp_path / 'file'}: is a file; {how}")
 
 
 def test_prepared_set_holds_the_rows_their_names_and_the_deviations(root: Path, tmp_path: Path) -> None:

@@ -204,10 +204,11 @@ FULL = HEIGHT * WIDTH
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (first_dog(image_id=7), ": its image 7 is not in the images' list"),
+        (first_dog(image_id=7), r"val2017\.json: annotation 2000: its image 7 is not in the images' list"),
+        (lambda content: content["images"].pop(), r"val2017\.json: annotation 2010: its image 202 is not in"),
         (
             first_dog(segmentation={"size": [WIDTH, HEIGHT], "counts": [FULL]}),
-            r": run lengths of size \[80, 60\], its image .*\.jpg is \[60, 80\]",
+            r"val2017\.json: annotation \d+: run lengths of size \[80, 60\], its image .*\.jpg is \[60, 80\]",
         ),
         (first_dog(segmentation={"size": [60, 80], "counts": [9]}), "its run lengths are not those of 60x80"),
         (first_dog(segmentation={"size": [60, 80], "counts": [-1, FULL + 1]}), "its run lengths are not"),
@@ -219,6 +220,7 @@ FULL = HEIGHT * WIDTH
         (first_dog(segmentation=[[1, 2, 3, 4, 5, "a"]]), "a polygon is no list of three"),
         (first_dog(segmentation=[[1, 2, 3, 4, 5, float("nan")]]), "a polygon is no list of three"),
         (first_dog(segmentation=[]), "no polygon; accepted: at least one"),
+        (first_dog(id=float("inf")), "annotation inf: id, image_id or area is no number"),
         (first_dog(area="big"), "annotation 2000: id, image_id or area is no number"),
         (first_dog(id=5), "annotation 5 occurs twice"),
         (lambda content: content["annotations"][0].pop("area"), "annotation 2000 lacks area"),
@@ -230,10 +232,10 @@ FULL = HEIGHT * WIDTH
         ),
         (
             lambda content: [image.update(width=81) for image in content["images"]],
-            r"\.jpg: 80x60 pixels, its annotations say 81x60",
+            r"\.jpg: 80x60 pixels; accepted: 81x60, as its annotations say",
         ),
         (
-            lambda content: content["images"][0].update(id=101),
+            lambda content: content["images"].append({**content["images"][0], "id": 101}),
             "image 101: listed in both train2017 and val2017",
         ),
     ],
@@ -256,6 +258,7 @@ def test_wrong_annotations_are_refused_in_one_line_and_nothing_is_written(
         (b"[1, 2]", "val2017.json: lacks one of the lists images, annotations, categories"),
         (b'{"images": "\xff"}', "val2017.json: no whole JSON file ('utf-8' codec"),
         (b"[" * 100_000, "val2017.json: no whole JSON file ("),
+        (b'{"id": ' + b"9" * 5000 + b"}", "val2017.json: no whole JSON file ("),
     ],
 )
 def test_file_that_holds_no_annotations_is_refused(
@@ -349,7 +352,7 @@ def test_files_of_the_users_own_are_left_alone(coco: Path, tmp_path: Path, name:
 
 def test_out_that_is_a_file_is_refused(coco: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(UserError, match="--out .*out: is a file; accepted: a folder"):
+    with pytest.raises(UserError, match="out: is a file; accepted for --out: a folder, or a free name"):
         built(coco, tmp_path / "out")
 
 

@@ -233,8 +233,6 @@ def test_an_interrupted_fetch_leaves_nothing_and_can_be_run_again(
         patch.setattr(step, interrupt)
         fetch("stl10", target)
     assert names(target.parent) == []
-    (target.parent / ".stl10.fetch").mkdir()  # as after a run that was killed
-    (target.parent / ".stl10.fetch" / "train_X.bin").write_text("half")
     assert fetch("stl10", target) == 5 and names(target.parent) == ["stl10"]
 
 
@@ -268,6 +266,25 @@ def test_an_archive_that_lacks_a_file_or_is_cut_is_one_line(
     with pytest.raises(UserError, match=r"stl10_binary\.tar\.gz: holds no class_names\.txt"):
         fetch("stl10", tmp_path / "project" / "stl10")
     assert names(tmp_path / "project") == []
+
+
+def test_a_link_in_place_of_the_folder_is_followed(raw: Path, tmp_path: Path, downloads: list[str]) -> None:
+    target = tmp_path / "project" / "stl10"
+    target.parent.mkdir()
+    target.symlink_to(tmp_path / "large" / "stl10")
+    assert fetch("stl10", target) == 5 and names(tmp_path / "large" / "stl10") == sorted(stl10.FILES)
+    assert names(tmp_path / "large") == names(target.parent) == ["stl10"]
+
+
+def test_a_file_in_place_of_the_folder_is_refused_before_the_download(
+    tmp_path: Path, downloads: list[str]
+) -> None:
+    (tmp_path / "stl10").write_text("mine")
+    with pytest.raises(UserError, match="stl10: is a file; accepted for --raw: a folder, or a free name"):
+        fetch("stl10", tmp_path / "stl10")
+    with pytest.raises(UserError, match="stl10: is a file; accepted: a folder in which raw can be written"):
+        fetch("stl10", tmp_path / "stl10" / "raw")
+    assert downloads == [] and (tmp_path / "stl10").read_text() == "mine"
 
 
 def test_other_data_sets_cannot_be_fetched(tmp_path: Path) -> None:

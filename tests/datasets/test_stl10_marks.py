@@ -52,7 +52,7 @@ def test_an_earlier_import_is_replaced_and_nothing_else(marks: Path, tmp_path: P
         UserError, match=r"masks: holds mine\.txt; accepted: a new folder or an earlier import"
     ):
         import_masks(marks, out)
-    with pytest.raises(UserError, match=r"mine\.txt: is a file; accepted: a folder"):
+    with pytest.raises(UserError, match=r"mine\.txt: is a file; accepted for --out: a folder"):
         import_masks(marks, out / "mine.txt")
 
 
@@ -60,6 +60,8 @@ def test_an_earlier_import_is_replaced_and_nothing_else(marks: Path, tmp_path: P
     ("content", "line"),
     [
         ('{"7": {"cat_0": [[1, 2', r"test_cat\.json: .*; accepted: JSON of the form"),
+        ('{"-1": {}}', r"test_cat\.json: found the image '-1'; accepted: JSON"),
+        ("[" * 100_000, r"test_cat\.json: .*; accepted: JSON"),
         ("[1]", r"test_cat\.json: .*; accepted: JSON"),
         ('{"seven": {}}', r"test_cat\.json: .*seven.*; accepted: JSON"),
         ('{"7": {"cat_0": [[1, 17]]}}', r"found a mark at \[1, 17\]; accepted"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,6 +37,16 @@ class Session:
         assert pixels.dtype == np.float32 and pixels.shape[1:] == (3, 40, 40)
         assert self.batch is None or len(pixels) == self.batch
         return [pixels[:, :1] if self.answer is None else self.answer]
+
+
+class Trap:
+    """Unpickling this writes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.path,)
 
 
 @pytest.fixture
@@ -79,8 +91,26 @@ def test_a_gradient_is_refused_in_one_line(file: Path) -> None:
 
 @pytest.mark.parametrize("name", ["model.pt", "model.pth", "model.pkl", "model.pt2", "model.ts"])
 def test_what_may_run_code_is_refused_unopened(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UserError, match=r"accepted is \.onnx; files that may run code"):
+    line = f"file: found '{tmp_path / name}', accepted is .onnx; files that may run code (.pt, .pth, "
+    with pytest.raises(UserError, match=re.escape(line)) as caught:
         saliency_model("onnx", file=str(tmp_path / name))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning", "ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["pickle", "torch", "torchscript"])
+def test_what_may_run_code_is_refused_under_another_name(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("onnxruntime")
+    path, sprung = tmp_path / "model.onnx", tmp_path / "sprung"
+    if kind == "pickle":
+        path.write_bytes(pickle.dumps(Trap(sprung), protocol=2))
+    elif kind == "torch":
+        torch.save(Trap(sprung), path)
+    else:
+        torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(path))
+    with pytest.raises(UserError, match=r"^saliency model onnx: file: .*\.onnx cannot be read as ONNX"):
+        saliency_model("onnx", file=str(path))
+    assert not sprung.exists()
 
 
 def test_absent_or_damaged_files_are_one_line(file: Path) -> None:

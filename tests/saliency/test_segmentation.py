@@ -37,6 +37,19 @@ class ByColour(nn.Module):
         return {"out": scores}
 
 
+class Convolution(nn.Module):
+    """Keeps the type that it computes in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Conv2d(3, 1 + len(VOC), 1)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        scores = self.inner(images)
+        self.dtype = scores.dtype
+        return {"out": scores}
+
+
 def pictures() -> np.ndarray:
     """A dog of 4x4 pixels with a person of 6x6; two dogs; nothing."""
     images = np.zeros((3, 3, SIDE, SIDE), dtype=np.uint8)
@@ -73,6 +86,15 @@ def test_the_network_sees_the_stated_side() -> None:
     network = ByColour()
     masks, _ = segment(torch.rand(2, 3, 20, 30), network, 40, None)
     assert network.seen == (2, 3, 40, 60) and masks.shape == (2, 1, 20, 30)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_network_runs_in_half_precision_on_a_gpu_only(device: str) -> None:
+    if not getattr(torch, device).is_available():
+        pytest.skip("no GPU")
+    network = Convolution().to(device)
+    segment(torch.rand(1, 3, SIDE, SIDE, device=device), network, SIDE, None)
+    assert network.dtype == (torch.float16 if device == "cuda" else torch.float32)
 
 
 def test_images_without_the_object_get_the_fallback_and_are_counted() -> None:

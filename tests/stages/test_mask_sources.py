@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,12 @@ import torch
 import torchvision.models as zoo
 from PIL import Image
 from ruamel.yaml import YAML
+from torch import Tensor, nn
 
 from dualperturb.errors import UserError
 from dualperturb.images import load_foreground, write_meta, write_split
+from dualperturb.mask_params import Masks
+from dualperturb.saliency import deepgaze, segmentation
 from stages import masks
 
 SHIPPED = YAML(typ="safe", pure=True).load(
@@ -54,12 +59,12 @@ def run(folder: Path, **changes: Any) -> dict[str, Any]:
     return summary
 
 
-def segmentation(**changes: Any) -> dict[str, Any]:
+def segmented(**changes: Any) -> dict[str, Any]:
     return {"network": NETWORK, "weights": "network.pth", "side": 32, **changes}
 
 
 def test_masks_from_a_segmentation_network(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    summary = run(project, source="segmentation", segmentation=segmentation(fallback="center"))
+    summary = run(project, source="segmentation", segmentation=segmented(fallback="center"))
     assert (summary["source"], summary["test"]["not_found"]) == ("segmentation", 4)
     assert summary["train"]["not_found_first"] == [0, 1, 2, 3]
     assert "shapes6 test: no object found in 4 images, which got the fallback" in capsys.readouterr().out
@@ -69,7 +74,7 @@ def test_masks_from_a_segmentation_network(project: Path, capsys: pytest.Capture
 
 
 def test_the_other_fallback_is_the_saliency_models_mask(project: Path) -> None:
-    run(project, source="segmentation", segmentation=segmentation())
+    run(project, source="segmentation", segmentation=segmented())
     fallback = np.array(load_foreground(project / "data/masks/shapes6", "test"))
     run(project, source="saliency")
     assert np.array_equal(fallback, load_foreground(project / "data/masks/shapes6", "test"))
@@ -77,7 +82,7 @@ def test_the_other_fallback_is_the_saliency_models_mask(project: Path) -> None:
 
 def test_a_class_without_a_category_is_one_line(project: Path) -> None:
     with pytest.raises(UserError, match=r"^masks\.shapes6\.segmentation\.classes: missing class 'cat'"):
-        run(project, source="segmentation", segmentation=segmentation(classes={"dog": "dog"}))
+        run(project, source="segmentation", segmentation=segmented(classes={"dog": "dog"}))
 
 
 def test_summary_and_sheet_are_of_the_model_named_and_the_same_each_time(project: Path) -> None:
@@ -98,3 +103,102 @@ def test_a_model_that_cannot_be_had_leaves_the_earlier_masks(project: Path) -> N
     with pytest.raises(UserError, match=r"^saliency model onnx: file: .* not found"):
         run(project, source="saliency", model={"name": "onnx", "file": "u2net.onnx"})
     assert (project / "data/masks/shapes6/test.foreground.npy").read_bytes() == before
+
+
+def test_the_segmentation_network_is_built_once_a_stage(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build, built = segmentation.segmentation_network, []
+    monkeypatch.setattr(
+        segmentation, "segmentation_network", lambda chosen: built.append(chosen) or build(chosen)
+    )
+    run(project, source="segmentation", segmentation=segmented())
+    assert len(built) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "outside"),
+    [
+        ({"source": "saliency", "model": "builtin", "segmentation": segmented()}, []),
+        ({"source": "segmentation", "segmentation": segmented()}, ["network.pth"]),
+        ({"source": "segmentation", "segmentation": segmented(weights="data/raw/shapes6/network.pth")}, []),
+        ({"model": {"name": "onnx", "file": "data/raw/shapes6/../other/u2net.onnx"}}, ["other/u2net.onnx"]),
+        ({"model": {"name": "onnx", "file": "data/raw/shapes6/u2net.onnx"}}, []),
+        (
+            {"model": {"name": "deepgaze", "weights": "/gaze.pth", "centre_bias": "bias.npy"}},
+            ["/gaze.pth", "bias.npy"],
+        ),
+        ({"model": {"name": "deepgaze", "weights": "download", "centre_bias": "uniform"}}, []),
+    ],
+)
+def test_files_that_dvc_does_not_see_change_are_named(
+    capsys: pytest.CaptureFixture[str], changes: dict[str, Any], outside: list[str]
+) -> None:
+    masks.warn_of_unseen_files("shapes6", Masks.model_validate(SHIPPED["masks"]["shapes6"] | changes))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(outside)
+    for line, name in zip(lines, outside, strict=True):
+        assert line.startswith("shapes6: DVC does not notice when ") and f"{name} changes: keep it in" in line
+        assert line.endswith("keep it in data/raw/shapes6, or run dvc repro -f masks@shapes6 after a change")
+
+
+class DeepGazeStandIn(nn.Module):
+    """Has the signature of deepgaze_pytorch's networks."""
+
+    def __init__(self, variant: str) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(0.02))
+
+    def forward(self, image: Tensor, centerbias: Tensor) -> Tensor:
+        return self.weight * image.mean(1) + centerbias
+
+
+class Session:
+    """Has the signature of onnxruntime's sessions."""
+
+    def __init__(self, path: str, providers: list[str]) -> None:
+        self.inputs = [SimpleNamespace(name="image", shape=["n", 3, 32, 32])]
+
+    def get_inputs(self) -> list[Any]:
+        return self.inputs
+
+    def run(self, names: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        return [feeds["image"].mean(axis=1)]
+
+
+SOURCES: dict[str, dict[str, Any]] = {
+    "builtin": {"source": "saliency", "model": "builtin"},
+    "center": {"source": "saliency", "model": "center"},
+    "deepgaze": {
+        "source": "saliency",
+        "model": {"name": "deepgaze", "weights": "deepgaze.pth", "side": 32},
+    },
+    "onnx": {"source": "saliency", "model": {"name": "onnx", "file": "model.onnx", "side": 32}},
+    "segmentation": {"source": "segmentation", "segmentation": segmented(weights="varied.pth")},
+}
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    files = [path for part in ("data/masks", "reports/masks") for path in (folder / part).rglob("*.*")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_stage_writes_the_same_bytes_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(deepgaze, "build_network", DeepGazeStandIn)
+    monkeypatch.setitem(sys.modules, "onnxruntime", SimpleNamespace(InferenceSession=Session))
+    torch.save(DeepGazeStandIn("IIE").state_dict(), project / "deepgaze.pth")
+    (project / "model.onnx").touch()
+    state = torch.load(project / "network.pth", weights_only=True)
+    state["classifier.low_classifier.bias"].zero_()
+    state["classifier.low_classifier.weight"].normal_(generator=torch.Generator().manual_seed(0))
+    torch.save(state, project / "varied.pth")
+    first = run(project, **SOURCES[name])
+    before = written(project)
+    torch.rand(1)  # nothing may depend on the global stream
+    assert run(project, **SOURCES[name]) == first
+    assert len(before) == 6 and written(project) == before
+    assert 0 < first["test"]["foreground_fraction_mean"] < 1
+    assert first["test"].get("not_found", 0) < 4

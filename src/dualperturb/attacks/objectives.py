@@ -33,8 +33,8 @@ class Objective:
     """The paper's: cross-entropy + salience_weight * foreground score, an image.
 
     labels: int64 (N,); foreground: bool (N, 1, H, W). With weight 0 the saliency model is never called, else
-    once forward and once backward a step; salience_every k: in every k-th step, and its gradient is used again
-    until the next. Good for one run: it counts the steps.
+    once forward and once backward a step; salience_every k: in every k-th step, and its gradient is used
+    again until the next. Good for one run: it counts the steps.
     """
 
     model: Callable[[Tensor], Tensor]
@@ -72,7 +72,7 @@ class Objective:
         return climb, logits.detach()
 
     def _score_gradient(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The foreground score's gradient, and the score (N,), or None in a step that uses an older gradient."""
+        """The foreground score's gradient, and the score (N,), or None in a step that uses an older one."""
         due, score = self._steps % self.salience_every == 0, None
         if due or self._climb_score is None:
             images = images.detach().requires_grad_(True)

@@ -23,13 +23,18 @@ def prepare(
 
     raw: the data set's own raw folder (unused by shapes6). The folder is written beside `out` under a
     temporary name and renamed when complete, so that an interrupted run leaves nothing half written at `out`.
-    Raises UserError for an unknown data set, an absent raw folder and whatever its reader refuses.
+    Raises UserError for an unknown data set, an absent raw folder, a full disk and what its reader
+    refuses.
     """
     if dataset not in READERS:
         raise UserError(f"dataset: found {dataset!r}; accepted: {', '.join(READERS)}")
-    with replacing(out) as folder:
-        meta = {"name": dataset, **READERS[dataset](dataset, params, raw, folder, progress)}
-        write_meta(folder, **meta)
+    try:
+        with replacing(out) as folder:
+            meta = {"name": dataset, **READERS[dataset](dataset, params, raw, folder, progress)}
+            write_meta(folder, **meta)
+    except OSError as error:  # a folder that may not be read, say
+        reason = error.strerror or str(error)
+        raise UserError(f"{error.filename or out}: {reason}; {dataset} is not prepared") from error
     return meta
 
 
@@ -58,18 +63,20 @@ def _photographs(
     dataset: str, params: Params, raw: Path, out: Path, progress: Progress | None
 ) -> dict[str, Any]:
     from dualperturb.datasets import photos
+    from dualperturb.datasets.pool import decoding, processes_for
 
     _require_raw(dataset, raw)
     spec = getattr(params.data, dataset)
     found = photos.survey(raw, spec)
+    totals = {split: photos.total(found, split, spec) for split in SPLITS}
     skipped: list[str] = []
     splits = {}
-    for split in SPLITS:
-        names: list[str] = []
-        rows = photos.read(found, split, spec, skipped, names)
-        total = photos.total(found, split, spec)
-        splits[split] = write_split(out, split, spec.side, _counted(rows, split, total, progress))
-        write_json(out / f"{split}.names.json", names)
+    with decoding(processes_for(sum(totals.values()))) as decode:
+        for split, total in totals.items():
+            names: list[str] = []
+            rows = photos.read(found, split, spec, skipped, names, decode)
+            splits[split] = write_split(out, split, spec.side, _counted(rows, split, total, progress))
+            write_json(out / f"{split}.names.json", names)
     return {
         "class_names": list(found.class_names),
         "folders": list(found.folders),

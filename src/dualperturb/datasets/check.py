@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from dualperturb.errors import UserError
+from dualperturb.files import entries
 from dualperturb.images import SPLITS, ImageSet, load_meta, load_split, sha256
 
 _TILE_PIXELS = 112
 _GAP = 4
 _LABEL_WIDTH = 150
 _OUTLINE = (255, 0, 255)
+_KEYS = ("name", "class_names", "folders", "side", "source", "skipped")
+_SPLIT_KEYS = ("count", "sha256")
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ def check(folder: Path) -> CheckReport:
 
     Raises UserError for the first file that is absent or whose checksum, count or shape is another.
     """
-    meta = load_meta(folder)
+    meta = _meta(folder)
     splits = {}
     for split in SPLITS:
         sums: dict[str, str] = meta["splits"][split]["sha256"]
@@ -87,6 +92,22 @@ def contact_sheet(image_set: ImageSet, columns: int) -> Image.Image:
         for column, index in enumerate(np.flatnonzero(image_set.labels == label)[:columns]):
             sheet.paste(_tile(image_set, int(index), tile), (_LABEL_WIDTH + column * step, top))
     return sheet
+
+
+def _meta(folder: Path) -> dict[str, Any]:
+    """`meta.json`, if it holds what the report needs."""
+    if os.path.exists(folder):
+        entries(folder, "accepted: a prepared folder")
+    meta = load_meta(folder)
+    try:
+        lacks = [key for key in _KEYS if key not in meta]
+        for split in SPLITS:
+            lacks += [f"{split}'s {key}" for key in _SPLIT_KEYS if key not in meta["splits"][split]]
+    except (KeyError, TypeError):
+        lacks = ["splits"]
+    if lacks:
+        raise UserError(f"{folder / 'meta.json'}: lacks {lacks[0]}; prepare the data set again")
+    return meta
 
 
 def _verify(path: Path, expected: str) -> None:

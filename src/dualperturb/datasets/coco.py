@@ -51,7 +51,8 @@ def read_annotations(path: Path, categories: Mapping[int, str], min_area: float)
     """The instances of some categories that are no crowd and cover at least `min_area` pixels.
 
     categories: id to name; an annotation file that names them otherwise is refused.
-    Raises UserError for a file that is absent, cut off or of another kind, and for an id that occurs twice.
+    Raises UserError for a file that is absent, cut off or of another kind, for an id that occurs twice and
+    for an instance whose image is not listed.
     """
     kept = _parse(path, categories, min_area)
     found = {entry.get("id"): entry.get("name") for entry in kept["categories"] if isinstance(entry, dict)}
@@ -66,6 +67,11 @@ def read_annotations(path: Path, categories: Mapping[int, str], min_area: float)
         if first.id == second.id:
             raise UserError(f"{path}: annotation {first.id} occurs twice; accepted: each id once")
     images = {image.id: image for image in kept["images"] if isinstance(image, CocoImage)}
+    for instance in instances:
+        if instance.image_id not in images:
+            raise UserError(
+                f"{path}: annotation {instance.id}: its image {instance.image_id} is not in the images' list"
+            )
     return Annotations(tuple(instances), images)
 
 
@@ -96,7 +102,9 @@ def _parse(path: Path, categories: Mapping[int, str], min_area: float) -> dict[s
             kept = json.load(file, object_hook=reduce)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; accepted: COCO's instance annotations") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UserError:
+        raise
+    except (ValueError, RecursionError) as error:  # the errors of JSON and of UTF-8 are ValueErrors
         raise UserError(f"{path}: no whole JSON file ({error}); unpack COCO's archive again") from None
     sections = ("images", "annotations", "categories")
     if not isinstance(kept, dict) or any(not isinstance(kept.get(name), list) for name in sections):
@@ -117,14 +125,14 @@ def _instance(
         if not wanted:
             return None
         return Instance(int(entry["id"]), int(entry["image_id"]), entry["category_id"], entry["segmentation"])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(f"{path}: annotation {entry['id']}: id, image_id or area is no number") from None
 
 
 def _image(entry: dict[str, Any], path: Path) -> CocoImage:
     try:
         return CocoImage(int(entry["id"]), str(entry["file_name"]), int(entry["height"]), int(entry["width"]))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise UserError(f"{path}: image {entry['file_name']} lacks its id, height or width") from None
 
 

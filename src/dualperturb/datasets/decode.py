@@ -29,8 +29,11 @@ class UnreadableError(Exception):
     """A file that does not decode to an image. `path` names it, the message says why in one line."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(reason)
-        self.path = path
+        super().__init__(path, reason)  # both, so that it can be handed from one process to another
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 def is_image(path: Path) -> bool:

@@ -14,12 +14,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from dualperturb.datasets.decode import UnreadableError, is_image, read_photo
+from dualperturb.datasets.decode import UnreadableError, is_image
 from dualperturb.errors import UserError
 from dualperturb.images import SPLITS, Row
 from dualperturb.params import PhotoData
+
+if TYPE_CHECKING:
+    from dualperturb.datasets.pool import Decode
 
 IMAGE_SUFFIXES = frozenset(
     (
@@ -89,8 +92,12 @@ def survey(root: Path, spec: PhotoData) -> Survey:
     return Survey(tuple(names), tuple(names.values()), photos)
 
 
-def read(found: Survey, split: str, spec: PhotoData, skipped: list[str], names: list[str]) -> Iterator[Row]:
-    """Yield a split's rows (see `images.write_split`) by class and file name, one in memory at a time.
+def read(
+    found: Survey, split: str, spec: PhotoData, skipped: list[str], names: list[str], decode: Decode
+) -> Iterator[Row]:
+    """Yield a split's rows (see `images.write_split`) by class and file name, few in memory at a time.
+
+    decode: see `pool.decoding`; the rows and all else are the same whatever the number of processes.
 
     An unreadable image is refused (UserError) or left out, as `spec.unreadable` says; where a number was
     asked for, the next file takes its place. What was left out is appended to `skipped`, one line a file:
@@ -99,11 +106,14 @@ def read(found: Survey, split: str, spec: PhotoData, skipped: list[str], names: 
     """
     wanted = _wanted(spec, split)
     for photos in found.photos[split]:
-        rows = _readable(photos, spec, split, skipped, names)
-        count = 0
-        for row in rows if wanted == "all" else islice(rows, wanted):
-            count += 1
-            yield row
+        rest = iter(photos)
+        count, missing = 0, len(photos) if wanted == "all" else wanted
+        # As many files as rows are missing: no file is decoded that a smaller number of processes would not.
+        while missing and (batch := list(islice(rest, missing))):
+            for row in _readable(batch, spec, split, skipped, names, decode):
+                count += 1
+                yield row
+            missing = 0 if wanted == "all" else wanted - count
         _check_count(photos[0].path.parent, count, wanted, split)
 
 
@@ -114,21 +124,26 @@ def total(found: Survey, split: str, spec: PhotoData) -> int:
 
 
 def _readable(
-    photos: tuple[Photo, ...], spec: PhotoData, split: str, skipped: list[str], names: list[str]
+    photos: list[Photo],
+    spec: PhotoData,
+    split: str,
+    skipped: list[str],
+    names: list[str],
+    decode: Decode,
 ) -> Iterator[Row]:
-    for photo in photos:
-        try:
-            pixels, mask = read_photo(photo.path, photo.mask, spec.resize, spec.side)
-        except UnreadableError as error:
-            if spec.unreadable == "refuse":
-                raise UserError(
-                    f"{error.path}: unreadable image ({error}); remove it, or set unreadable: skip"
-                ) from error
-            kind = "mask " if error.path == photo.mask else ""
-            skipped.append(f"{kind}{split}/{photo.path.parent.name}/{error.path.name}: {error}")
+    tasks = [(photo.path, photo.mask, spec.resize, spec.side) for photo in photos]
+    for photo, outcome in zip(photos, decode(tasks), strict=True):
+        if not isinstance(outcome, UnreadableError):
+            names.append(f"{photo.path.parent.name}/{photo.path.name}")
+            pixels, mask = outcome
+            yield pixels, photo.label, mask
             continue
-        names.append(f"{photo.path.parent.name}/{photo.path.name}")
-        yield pixels, photo.label, mask
+        if spec.unreadable == "refuse":
+            raise UserError(
+                f"{outcome.path}: unreadable image ({outcome}); remove it, or set unreadable: skip"
+            ) from outcome
+        kind = "mask " if outcome.path == photo.mask else ""
+        skipped.append(f"{kind}{split}/{photo.path.parent.name}/{outcome.path.name}: {outcome}")
 
 
 def _class_names(root: Path, spec: PhotoData) -> dict[str, str]:

@@ -24,6 +24,7 @@ from dualperturb.datasets.segment6_layout import (
     read_table,
 )
 from dualperturb.errors import UserError
+from dualperturb.files import entries
 from dualperturb.images import SPLITS, Row
 
 _MASK_THRESHOLD = 127
@@ -49,12 +50,12 @@ class Survey:
 def survey(root: Path) -> Survey:
     """Match images, masks and the list of partitions without decoding an image.
 
-    Raises UserError for a missing folder or list, a list that is wrong in itself, an image that is not listed
-    or not there, an image without a mask, and a mask without an image.
+    Raises UserError for a missing or unreadable folder or list, a list that is wrong in itself, an image that
+    is not listed or not there, an image without a mask, and a mask without an image.
     """
     table = find_table(root)
     folder = find_folder(root, "images")
-    images, masks = _files(folder), _files(find_folder(root, "masks"))
+    images, masks = _files(folder, "images"), _files(find_folder(root, "masks"), "masks")
     listed = read_table(table, folder.name)
     _check_same(table, set(listed), set(images))
     by_stem = _masks_by_image(images, masks)
@@ -105,8 +106,9 @@ def read(items: Sequence[Item]) -> Iterator[Row]:
             raise UserError(f"{error.path}: unreadable image ({error}); fetch or build it again") from error
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    return {path.name: path for path in folder.iterdir() if not path.name.startswith(".")}
+def _files(folder: Path, kind: str) -> dict[str, Path]:
+    there = entries(folder, f"accepted: the folder of {kind}")
+    return {path.name: path for path in there if not path.name.startswith(".")}
 
 
 def _masks_by_image(images: dict[str, Path], masks: dict[str, Path]) -> dict[str, Path]:

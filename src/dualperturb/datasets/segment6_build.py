@@ -9,6 +9,7 @@ not known.
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from PIL import Image
 from dualperturb.datasets.coco import Annotations, CocoImage, Instance, foreground, read_annotations
 from dualperturb.datasets.segment6_layout import CLASS_NAMES, IMAGES, MANIFEST, MASKS, SIDE, TABLE
 from dualperturb.errors import UserError
-from dualperturb.files import replacing
+from dualperturb.files import entries, replacing
 from dualperturb.images import SPLITS
 
 Progress = Callable[[int, int], None]
@@ -63,10 +64,8 @@ def build(
     """
     _check_pycocotools()
     _check_out(out)
-    found = {
-        split: read_annotations(coco / "annotations" / f"instances_{subset}.json", _COCO_IDS, min_area)
-        for split, subset in _SUBSETS.items()
-    }
+    entries(coco, "accepted for --coco: a folder that holds annotations/, train2017/ and val2017/")
+    found = {split: read_annotations(_annotation_file(coco, split), _COCO_IDS, min_area) for split in SPLITS}
     _check_disjoint(found)
     candidates = list(_candidates(found, seed))
     total = sum(min(per_class[split], len(instances)) for split, _, instances in candidates)
@@ -78,7 +77,7 @@ def build(
         for name in (IMAGES, MASKS):
             (folder / name).mkdir(parents=True)
         for split, label, instances in candidates:
-            pairs = _pairs(coco / _SUBSETS[split], instances, found[split].images, passed_over[split])
+            pairs = _pairs(coco, split, instances, found[split].images, passed_over[split])
             for instance, pair in islice(pairs, per_class[split]):
                 rows.append(_save(folder, pair, instance, label, split))
                 if progress is not None:
@@ -89,16 +88,19 @@ def build(
     return Built(_counts(rows), passed_over)
 
 
+def _annotation_file(coco: Path, split: str) -> Path:
+    return coco / "annotations" / f"instances_{_SUBSETS[split]}.json"
+
+
 def _check_pycocotools() -> None:
     if find_spec("pycocotools") is None:
         raise UserError("pycocotools: not installed, COCO's masks need it; pip install 'dualperturb[coco]'")
 
 
 def _check_out(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out}: is a file; accepted: a folder, or a name that is free")
     known = {_KEPT, IMAGES, MASKS, TABLE, MANIFEST}
-    present = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
+    there = entries(out, "accepted for --out: a folder, or a free name") if os.path.exists(out) else []
+    present = {entry.name for entry in there}
     if present - known or (present - {_KEPT} and MANIFEST not in present):
         raise UserError(
             f"--out {out}: holds {min(present - {_KEPT})} and is no earlier build; accepted: an empty folder"
@@ -123,30 +125,24 @@ def _candidates(found: dict[str, Annotations], seed: int) -> Iterator[tuple[str,
 
 
 def _pairs(
-    folder: Path, instances: list[Instance], images: dict[int, CocoImage], passed_over: list[int]
+    coco: Path, split: str, instances: list[Instance], images: dict[int, CocoImage], passed_over: list[int]
 ) -> Iterator[tuple[Instance, tuple[Image.Image, Image.Image]]]:
     for instance in instances:
-        pair = _crop(folder, instance, images)
+        image = images[instance.image_id]
+        pixels = _decoded(coco / _SUBSETS[split] / image.file_name, instance, image)
+        try:
+            mask = foreground(instance, image)
+        except UserError as error:
+            raise UserError(f"{_annotation_file(coco, split)}: {error}") from None
+        pair = _crop(pixels, mask)
         if pair is None:
             passed_over.append(instance.id)
         else:
             yield instance, pair
 
 
-def _crop(
-    folder: Path, instance: Instance, images: dict[int, CocoImage]
-) -> tuple[Image.Image, Image.Image] | None:
+def _crop(pixels: Image.Image, mask: np.ndarray) -> tuple[Image.Image, Image.Image] | None:
     """The object and its mask, both 32x32, or None where no pixel of the small mask would be foreground."""
-    if instance.image_id not in images:
-        raise UserError(f"annotation {instance.id}: its image {instance.image_id} is not in the images' list")
-    image = images[instance.image_id]
-    pixels = _decoded(folder / image.file_name, instance)
-    if pixels.size != (image.width, image.height):
-        found = "x".join(map(str, pixels.size))
-        raise UserError(
-            f"{folder / image.file_name}: {found} pixels, its annotations say {image.width}x{image.height}"
-        )
-    mask = foreground(instance, image)
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return None
@@ -156,16 +152,22 @@ def _crop(
     return (_fitted(pixels, box, Image.Resampling.BICUBIC), small) if small.getbbox() else None
 
 
-def _decoded(path: Path, instance: Instance) -> Image.Image:
+def _decoded(path: Path, instance: Instance, expected: CocoImage) -> Image.Image:
     """The pixels as they are stored: COCO's masks are drawn on these, whatever the EXIF orientation says."""
     try:
         with Image.open(path, formats=("JPEG", "PNG")) as image:
-            return image.convert("RGB")
+            pixels = image.convert("RGB")
     except FileNotFoundError:
         raise UserError(f"{path}: not found; annotation {instance.id} is drawn on it") from None
     except Exception as error:  # a damaged file makes Pillow's decoders raise almost any exception
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: unreadable image ({reason}); unpack COCO's archive again") from None
+    if pixels.size != (expected.width, expected.height):
+        found = "x".join(map(str, pixels.size))
+        raise UserError(
+            f"{path}: {found} pixels; accepted: {expected.width}x{expected.height}, as its annotations say"
+        )
+    return pixels
 
 
 def _fitted(image: Image.Image, box: tuple[int, int, int, int], filter_: Image.Resampling) -> Image.Image:

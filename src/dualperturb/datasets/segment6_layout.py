@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dualperturb.errors import UserError
+from dualperturb.files import entries
 
 CLASS_NAMES = ("train", "bird", "cat", "dog", "toilet", "clock")
 SIDE = 32
@@ -37,10 +38,7 @@ _HOW = (
 
 def find_table(root: Path) -> Path:
     """The csv file that lists the partitions. Raises UserError unless there is exactly one."""
-    if not root.is_dir():
-        state = "is a file" if root.exists() else "not found"
-        raise UserError(f"{root}: {state}; {_HOW}")
-    tables = sorted(path for path in root.glob("*.csv") if path.name != MANIFEST)
+    tables = [path for path in entries(root, _HOW) if path.suffix == ".csv" and path.name != MANIFEST]
     if not tables:
         raise UserError(f"{root}: no csv file that lists the partitions; {_HOW}")
     if len(tables) > 1:
@@ -52,12 +50,10 @@ def find_table(root: Path) -> Path:
 def find_folder(root: Path, kind: str) -> Path:
     """The folder of a kind, "images" or "masks". Raises UserError if there is none."""
     names = _FOLDERS[kind]
-    there = {entry.name.lower(): entry for entry in sorted(root.iterdir())}
+    there = {entry.name.lower(): entry for entry in entries(root, _HOW)}
     path = next((there[name] for name in names if name in there), None)
     if path is None:
         raise UserError(f"{root}: no folder of {kind}; accepted: {', '.join(names)}")
-    if not path.is_dir():
-        raise UserError(f"{path}: is a file; accepted: the folder of {kind}")
     return path
 
 

@@ -114,13 +114,14 @@ def _labels(root: Path, split: str, image_bytes: int) -> np.ndarray:
 def _size(root: Path, name: str) -> int:
     """The bytes of a file that can be read."""
     path = root / name
-    if root.exists() and not root.is_dir():
-        raise UserError(f"{root}: is a file; accepted: a folder that holds {', '.join(FILES)}")
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder; accepted: the file of that name of STL-10")
     try:
         with path.open("rb"):
             return path.stat().st_size
+    except NotADirectoryError:
+        at = next((folder for folder in root.parents if folder.is_file()), root)
+        raise UserError(f"{at}: is a file; accepted: a folder that holds {', '.join(FILES)}") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a folder; accepted: the file of that name of STL-10") from None
     except FileNotFoundError:
         gone = f"a link to {path.readlink()}, which is absent" if path.is_symlink() else "not found"
         raise UserError(
@@ -128,4 +129,6 @@ def _size(root: Path, name: str) -> int:
             "or link your copy with: dualperturb data link stl10 --root DIR"
         ) from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); accepted: a file that can be read"
+        ) from error

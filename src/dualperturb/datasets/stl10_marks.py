@@ -12,6 +12,7 @@ image is the union of its objects.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from PIL import Image
 
 from dualperturb.datasets.stl10 import SIDE
 from dualperturb.errors import UserError
-from dualperturb.files import replacing
+from dualperturb.files import entries, replacing
 from dualperturb.images import SPLITS
 
 GRID = 16
@@ -43,7 +44,9 @@ def import_masks(source: Path, out: Path) -> Imported:
     Raises UserError for a folder without such JSON files, a file of another layout, an image in two files, or
     an `out` that is there and holds anything else than masks.
     """
-    files = {split: sorted(source.glob(f"stl10_{split}_*.json")) for split in SPLITS}
+    accepted = "accepted for --marks: a folder of stl10_train_CLASS.json or stl10_test_CLASS.json"
+    there = entries(source, accepted) if os.path.exists(source) else []
+    files = {split: [path for path in there if path.match(f"stl10_{split}_*.json")] for split in SPLITS}
     if not any(files.values()):
         raise UserError(f"{source}: holds no stl10_train_CLASS.json or stl10_test_CLASS.json")
     _check_replaceable(out)
@@ -72,14 +75,27 @@ def _marks(path: Path) -> dict[int, np.ndarray]:
     """Index -> marked squares, uint8 (16, 16), rows first."""
     try:
         content = json.loads(path.read_bytes())
-        return {int(index): _grid(objects) for index, objects in content.items()}
+        return {_index(text): _grid(objects) for text, objects in content.items()}
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, AttributeError, TypeError) as error:  # JSON's own errors are ValueErrors
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); accepted: a JSON file of marks"
+        ) from error
+    except (
+        ValueError,
+        AttributeError,
+        TypeError,
+        RecursionError,
+    ) as error:  # JSON's own errors are ValueErrors
         raise UserError(
             f"{path}: {error}; accepted: JSON of the form {{index: {{object: [[x, y], ...]}}}}, x and y "
             f"from 0 to {GRID}"
         ) from error
+
+
+def _index(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"found the image {text!r}")
+    return int(text)
 
 
 def _grid(objects: dict[str, Any]) -> np.ndarray:
@@ -94,8 +110,7 @@ def _grid(objects: dict[str, Any]) -> np.ndarray:
 
 def _check_replaceable(out: Path) -> None:
     """An earlier import may be replaced, anything else may be somebody's work."""
-    if out.is_file():
-        raise UserError(f"--out {out}: is a file; accepted: a folder")
-    other = [path for path in out.iterdir() if path.name not in SPLITS] if out.is_dir() else []
+    there = entries(out, "accepted for --out: a folder") if os.path.exists(out) else []
+    other = [path for path in there if path.name not in SPLITS]
     if other:
         raise UserError(f"--out {out}: holds {other[0].name}; accepted: a new folder or an earlier import")

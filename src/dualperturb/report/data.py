@@ -16,9 +16,10 @@ from dualperturb.errors import UserError
 class MaskSummary:
     """The evaluated images' foregrounds in numbers.
 
-    `source` says where the masks come from, "data set" or "saliency model"; `saliency` names the model whose
-    log density gives the foreground scores. `foreground_fraction` and `foreground_score` are means over `n`
-    clean images, in [0, 1]; `empty` and `full` count images without a foreground or without a background.
+    `source` says where the masks come from, such as "data set"; `saliency` names the model whose log density
+    gives the foreground scores. `foreground_fraction` and `foreground_score` are means over `n` clean images,
+    in [0, 1]; `empty` and `full` count images without a foreground or without a background; `lacking` those
+    for which the source had no mask, so that they got a fallback.
     """
 
     source: str
@@ -28,6 +29,7 @@ class MaskSummary:
     empty: int
     full: int
     n: int
+    lacking: int = 0
 
 
 @dataclass(frozen=True)

@@ -73,10 +73,12 @@ def _content(report: ReportData) -> dict[str, Any]:
 
 
 def _mask_text(masks: MaskSummary) -> str:
+    none = f", which had none for {masks.lacking} of {masks.n} images (these got the fallback)"
     return (
-        f"Foregrounds from the {masks.source}: {100 * masks.foreground_fraction:.1f} % of the image in the "
-        f"mean, {masks.empty} empty and {masks.full} full among {masks.n} images. Mean foreground score of "
-        f"the clean images: {masks.foreground_score:.3f} (saliency model: {masks.saliency})."
+        f"Foregrounds from the {masks.source}{none if masks.lacking else ''}: "
+        f"{100 * masks.foreground_fraction:.1f} % of the image in the mean, {masks.empty} empty and "
+        f"{masks.full} full among {masks.n} images. Mean foreground score of the clean images: "
+        f"{masks.foreground_score:.3f} (saliency model: {masks.saliency})."
     )
 
 

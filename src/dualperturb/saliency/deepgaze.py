@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from dualperturb.errors import UserError
 from dualperturb.saliency.builtin import resize_matrix
-from dualperturb.saliency.weights import load_weights
+from dualperturb.saliency.weights import load_weights, normalisation
 
 _RELEASES = "https://github.com/matthias-k/DeepGaze/releases/download"
 URLS = {"IIE": f"{_RELEASES}/v1.0.0/deepgaze2e.pth", "I": f"{_RELEASES}/v1.01/deepgaze1.pth"}
@@ -99,26 +99,11 @@ def _deepgaze_one(modules: ModuleType) -> nn.Module:
     return network
 
 
-class _Normalise(nn.Module):
-    """Pixels in [0, 255] to zero mean and unit deviation a channel; without entries in the state dict."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        for name, values in (("mean", (0.485, 0.456, 0.406)), ("std", (0.229, 0.224, 0.225))):
-            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return (pixels / 255 - self.mean) / self.std
-
-
 def _backbone(name: str) -> nn.Sequential:
     import torchvision.models as zoo
 
     network: Callable[..., nn.Module] = zoo.get_model_builder(name)
-    return nn.Sequential(_Normalise(), network(weights=None))
+    return nn.Sequential(normalisation(255), network(weights=None))
 
 
 # DeepGaze IIE's backbones, found by the package under these names.
@@ -129,7 +114,7 @@ def _shapenetc() -> nn.Sequential:
 
 def _efficientnetb5() -> nn.Sequential:
     network = _package("features.efficientnet_pytorch").EfficientNet.from_name("efficientnet-b5")
-    return nn.Sequential(_Normalise(), network)
+    return nn.Sequential(normalisation(255), network)
 
 
 def _densenet201() -> nn.Sequential:

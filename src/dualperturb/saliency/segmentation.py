@@ -15,11 +15,10 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor, nn
 
-from dualperturb.classifiers import Normalise
 from dualperturb.errors import UserError
 from dualperturb.images import ImageSet
 from dualperturb.mask_params import VOC, SegmentationParams
-from dualperturb.saliency.weights import load_weights
+from dualperturb.saliency.weights import load_weights, normalisation
 
 Fallback = Callable[[Tensor], Tensor]  # images (N, 3, H, W) in [0, 1] -> bool (N, 1, H, W)
 
@@ -93,7 +92,7 @@ def segmentation_network(chosen: SegmentationParams) -> nn.Module:
     network = build(weights=None, weights_backbone=None, num_classes=1 + len(VOC), **second)
     url = zoo.get_model_weights(chosen.network).DEFAULT.url
     load_weights(network, chosen.weights, url, f"segmentation {chosen.network}")
-    return nn.Sequential(Normalise(), network).eval()
+    return nn.Sequential(normalisation(1), network).eval()
 
 
 def wanted_categories(data: ImageSet, chosen: SegmentationParams, key: str) -> np.ndarray | None:

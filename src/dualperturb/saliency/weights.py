@@ -6,10 +6,20 @@ import sys
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
+from torchvision.transforms import Normalize
 
 from dualperturb.errors import UserError
+from dualperturb.state_dicts import read_state_dict
+
+# Channel means and deviations of ImageNet's training images, which the networks expect (torchvision).
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def normalisation(largest: float) -> nn.Module:
+    """Pixels in [0, largest] to zero mean and unit deviation a channel; it has no entries in a state dict."""
+    layer: nn.Module = Normalize([largest * mean for mean in _MEAN], [largest * std for std in _STD])
+    return layer
 
 
 def load_weights(network: nn.Module, weights: str, url: str, what: str) -> None:
@@ -18,7 +28,10 @@ def load_weights(network: nn.Module, weights: str, url: str, what: str) -> None:
     weights: "download" (from `url`) or a file (.safetensors, or .pth that holds tensors alone); what: the
     model that a message names. Raises UserError if there are no weights, or if they do not fit.
     """
-    state = _downloaded(url, what) if weights == "download" else _from_file(Path(weights), what)
+    if weights == "download":
+        state = _downloaded(url, what)
+    else:
+        state = read_state_dict(Path(weights), f"{what}: weights", "download and a file")
     try:
         network.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
@@ -39,19 +52,4 @@ def _downloaded(url: str, what: str) -> dict[str, Tensor]:
             f"{what}: weights: download of {url} failed ({reason}); fetch that file elsewhere and name it as "
             "weights: PATH, or use model: builtin, which needs none"
         ) from error
-    return state
-
-
-def _from_file(path: Path, what: str) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise UserError(f"{what}: weights: {path} not found; accepted are download and a file")
-    try:
-        safe = path.suffix == ".safetensors"
-        state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged files raise many types
-        raise UserError(
-            f"{what}: weights: {path} holds no plain state dict ({type(error).__name__})"
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{what}: weights: {path} holds more or other things than named tensors")
     return state

@@ -1,0 +1,163 @@
+"""Photographs decoded by several processes: results in the order of the files, few in memory at a time.
+
+One pipe a process, and no queue that they share: a process that is killed, even while it sends, is noticed at
+once by the end of its pipe, and what it was reading is known.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from multiprocessing.resource_tracker import ensure_running
+from pathlib import Path
+
+import numpy as np
+
+from dualperturb.datasets.decode import UnreadableError, read_photo
+from dualperturb.errors import UserError
+
+# Image, mask or None, resize, side: the arguments of `decode.read_photo`; and what it returns, or why not.
+Task = tuple[Path, Path | None, int, int]
+Outcome = tuple[np.ndarray, np.ndarray | None] | UnreadableError
+Decode = Callable[[Sequence[Task]], Iterator[Outcome]]
+
+MOST_PROCESSES = 8  # each takes some 100 MB, whatever the machine has
+IMAGES_A_PROCESS = 100  # below, starting a process takes longer than it saves
+TASKS_A_PROCESS = 2  # one at work, one waiting
+
+
+def processes_for(count: int) -> int:
+    """How many processes pay for so many images, given the CPUs that this process may use; at least 1."""
+    return max(1, min(len(os.sched_getaffinity(0)), MOST_PROCESSES, count // IMAGES_A_PROCESS))
+
+
+@contextmanager
+def decoding(processes: int) -> Iterator[Decode]:
+    """Yield a function that decodes files in order; with 1 process, this one decodes them itself.
+
+    Its iterator yields one outcome a task, never holding more than a few a process, and raises UserError at
+    its place in the order for a mask that is not its image's, and when a process is killed. It must be
+    exhausted before the next one begins. The processes end with the context, however that ends. They import
+    the program's main module, which must therefore do nothing when it is imported.
+    """
+    if processes == 1:
+        yield partial(map, _attempt)
+        return
+    # Fresh interpreters: this one may have threads, which a fork does not survive.
+    context = multiprocessing.get_context("spawn")
+    workers: list[_Worker] = []
+    try:
+        with _deaf_to_interrupts():
+            for _ in range(processes):
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_work, args=(theirs,), daemon=True)
+                process.start()
+                theirs.close()
+                workers.append(_Worker(process, ours))
+        yield partial(_in_order, workers)
+    finally:
+        for worker in workers:
+            worker.process.terminate()
+        for worker in workers:
+            worker.process.join()
+            worker.connection.close()
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes started in here never see Ctrl-C, which reaches them too: who started them ends them."""
+    ensure_running()  # else it is started with the first process, and opens its ears again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@dataclass
+class _Worker:
+    """A process, our end of its pipe, and the numbers of the tasks that it has not answered yet."""
+
+    process: BaseProcess
+    connection: Connection
+    tasks: deque[int] = field(default_factory=deque)
+
+
+def _attempt(task: Task) -> Outcome:
+    try:
+        return read_photo(*task)
+    except UnreadableError as error:
+        return error
+
+
+def _work(connection: Connection) -> None:
+    with suppress(EOFError, ConnectionError):  # it is gone
+        while True:
+            task = connection.recv()
+            try:
+                outcome: Outcome | Exception = _attempt(task)
+            except Exception as error:  # raised again over there
+                outcome = error
+            connection.send(outcome)
+
+
+def _in_order(workers: Sequence[_Worker], tasks: Sequence[Task]) -> Iterator[Outcome]:
+    outcomes: dict[int, Outcome | Exception] = {}
+    sent = 0
+    for number in range(len(tasks)):
+        # Not further ahead than twice what is under way: one slow image must not fill the memory.
+        until = min(len(tasks), number + 2 * TASKS_A_PROCESS * len(workers))
+        sent = _send(workers, tasks, sent, until)
+        while number not in outcomes:
+            _receive(workers, tasks, outcomes)
+            sent = _send(workers, tasks, sent, until)
+        outcome = outcomes.pop(number)
+        if isinstance(outcome, Exception) and not isinstance(outcome, UnreadableError):
+            raise outcome
+        yield outcome
+
+
+def _send(workers: Sequence[_Worker], tasks: Sequence[Task], sent: int, until: int) -> int:
+    """Give each process what it still takes; return how many tasks have been given out by now."""
+    for worker in sorted(workers, key=lambda worker: len(worker.tasks)):
+        while sent < until and len(worker.tasks) < TASKS_A_PROCESS:
+            worker.tasks.append(sent)
+            try:
+                worker.connection.send(tasks[sent])
+            except ConnectionError as error:
+                raise _killed(worker, tasks) from error
+            sent += 1
+    return sent
+
+
+def _receive(
+    workers: Sequence[_Worker], tasks: Sequence[Task], outcomes: dict[int, Outcome | Exception]
+) -> None:
+    """Wait until at least one process has answered."""
+    by_connection = {worker.connection: worker for worker in workers}
+    for connection in wait(list(by_connection)):
+        worker = by_connection[connection]  # type: ignore[index]
+        try:
+            outcome = worker.connection.recv()
+        except (EOFError, OSError) as error:
+            raise _killed(worker, tasks) from error
+        outcomes[worker.tasks.popleft()] = outcome
+
+
+def _killed(worker: _Worker, tasks: Sequence[Task]) -> UserError:
+    worker.process.join(timeout=1)
+    where = f"{tasks[worker.tasks[0]][0]}: " if worker.tasks else ""
+    code = worker.process.exitcode
+    how = f"killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
+    return UserError(
+        f"{where}the process that reads images was {how}; if memory ran out, free some; if it is always this "
+        "image, remove it"
+    )

@@ -1,0 +1,140 @@
+"""The whole chain with masks from files, from a segmentation network and from Segment-6 as published."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchvision.models as zoo
+from PIL import Image
+
+from tests.pipeline.folder_set import CLASSES, COUNTS, TINY_FOLDER, write_photos
+from tests.pipeline.stl10_set import write_stl10
+from tests.pipeline.test_dependencies import BUDGETS, NEVER_LISTED, listed
+from tests.pipeline.workspace import PROGRAMS, REPRO, Outcome, Workspace
+
+DATASETS = ("stl10", "folder", "segment6")
+NETWORK, WEIGHTS = "lraspp_mobilenet_v3_large", "data/raw/folder/network.pth"
+BIRD, CAT = 3, 8  # VOC categories
+MODEL = {"model": "builtin", "threshold": "log", "batch_size": 3}
+MASKS: dict[str, Any] = {
+    "masks.stl10.source": "files",
+    "masks.stl10.files.missing": "background",
+    "masks.folder": {
+        **MODEL,
+        "source": "segmentation",
+        "segmentation": {
+            "network": NETWORK,
+            "weights": WEIGHTS,
+            "side": 64,
+            "classes": dict(zip(CLASSES, ("bird", "cat"), strict=True)),
+            "fallback": "center",
+        },
+    },
+}
+
+
+def tiny(dataset: str) -> dict[str, Any]:
+    own = {key: value for key, value in TINY_FOLDER.items() if not key.startswith("data.")}
+    return {key.replace(".folder.", f".{dataset}."): value for key, value in own.items()}
+
+
+def write_mask(path: Path, rows: int, side: int) -> None:
+    """The first `rows` rows are foreground."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.zeros((side, side), np.uint8)
+    pixels[:rows] = 255
+    Image.fromarray(pixels).save(path)
+
+
+def write_stl10_masks(root: Path) -> None:
+    """One a training image; the last test image has none."""
+    for split, count in (("train", 10), ("test", 9)):
+        for index in range(count):
+            write_mask(root / "masks" / split / f"{index:05d}.png", 24, 96)
+
+
+def write_segment6(root: Path) -> None:
+    """Two images of noise a class for training and one for the test, with masks of a quarter of the image."""
+    rng, rows = np.random.default_rng(0), ["file,class,partition"]
+    (root / "images").mkdir(parents=True, exist_ok=True)
+    for label in ("train", "bird", "cat", "dog", "toilet", "clock"):
+        for partition, number in (("train", 0), ("train", 1), ("test", 2)):
+            name = f"{label}_{number}.png"
+            pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / "images" / name)
+            write_mask(root / "masks" / name, 8, 32)
+            rows.append(f"{name},{label},{partition}")
+    (root / "partitions.csv").write_text("\n".join(rows) + "\n")
+
+
+def write_network(path: Path, category: int) -> None:
+    """Weights of a network that sees one VOC category everywhere."""
+    network = zoo.get_model_builder(NETWORK)(weights=None, weights_backbone=None, num_classes=21)
+    state = {name: torch.zeros_like(values) for name, values in network.state_dict().items()}
+    state["classifier.low_classifier.bias"][category] = 1
+    torch.save(state, path)
+
+
+def summary(workspace: Workspace, dataset: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((workspace.root / f"reports/masks/{dataset}.json").read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def chain(warm: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Outcome]:
+    """A clone after `dvc repro` with the three data sets, and what it printed."""
+    workspace = Workspace.clone(tmp_path_factory.mktemp("sources"), warm)
+    raw = workspace.root / "data/raw"
+    write_stl10(raw / "stl10")
+    write_stl10_masks(raw / "stl10")
+    write_photos(raw / "folder")
+    write_network(workspace.root / WEIGHTS, BIRD)
+    write_segment6(raw / "segment6")
+    settings = {key: value for dataset in DATASETS for key, value in tiny(dataset).items()}
+    workspace.change(TINY_FOLDER | settings | MASKS | {"datasets": list(DATASETS)})
+    return workspace, workspace.repro()
+
+
+def test_the_chain_ends_in_a_report_that_says_where_masks_come_from(chain: tuple[Workspace, Outcome]) -> None:
+    workspace, outcome = chain
+    assert "Traceback" not in outcome.check().text
+    assert {f"masks@{dataset}" for dataset in DATASETS} < set(outcome.stages)
+    for name in ("index.html", "report.md"):
+        page = (workspace.root / "reports" / name).read_text()
+        assert "Foregrounds from the imported files, which had none for 1 of 10 images" in page
+        assert "Foregrounds from the segmentation network, which had none for 4 of 8 images" in page
+        assert "Foregrounds from the data set:" in page
+
+
+def test_masks_are_those_of_each_source(chain: tuple[Workspace, Outcome]) -> None:
+    workspace, outcome = chain
+    # In folder the network sees the first class in every pixel, and the second one gets the fallback's box.
+    count = COUNTS["val"]
+    expected = {"stl10": [0.25] * 9 + [0], "folder": [1] * count + [0.25] * count, "segment6": [0.25] * 6}
+    for dataset, shares in expected.items():
+        masks = np.load(workspace.root / f"data/masks/{dataset}/test.foreground.npy", allow_pickle=False)
+        assert masks.mean(axis=(1, 2, 3)).tolist() == shares
+    assert "stl10 test: 1 masks missing and filled, 0 files of no image" in outcome.text
+    assert "folder test: no object found in 4 images, which got the fallback" in outcome.text
+    assert summary(workspace, "folder")["test"]["not_found_first"] == [4, 5, 6, 7]
+    assert "DVC does not notice" not in outcome.text
+
+
+def test_changed_weights_in_the_raw_folder_make_new_masks(
+    chain: tuple[Workspace, Outcome], tmp_path: Path
+) -> None:
+    done, _ = chain
+    workspace = done.copy(tmp_path / "home", PROGRAMS)  # the probe sees no fork of the warm interpreter
+    masks = (*REPRO, "masks@folder")
+    assert workspace.run(*masks).check().stages == []
+    write_network(workspace.root / WEIGHTS, CAT)
+    assert workspace.run(*masks).check().stages == ["prepare@folder", "masks@folder"]
+    assert summary(workspace, "folder")["test"]["not_found_first"] == [0, 1, 2, 3]
+    imported = workspace.imports()["python -m stages.masks folder"]
+    entry = workspace.lock()["masks@folder"]
+    assert imported - listed(workspace.root, entry) - NEVER_LISTED - {BUDGETS} == set()

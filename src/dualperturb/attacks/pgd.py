@@ -166,7 +166,7 @@ def _check_streams(images: Tensor, seed: int, indices: Sequence[int]) -> None:
 
 
 def _checked(model: nn.Module, labels: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-    """The model on pixels of `dtype`; checks that it gives a row of logits an image, with a column a label."""
+    """The model on pixels of `dtype`; checks that it gives a row of logits an image, a column a label."""
     count, classes = len(labels), int(labels.max()) + 1 if len(labels) else 0
 
     def logits_of(images: Tensor) -> Tensor:

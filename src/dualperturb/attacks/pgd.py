@@ -13,6 +13,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from dualperturb.attacks.arguments import (
+    check_classes,
+    check_counts,
+    check_images,
+    check_logits,
+    check_streams,
+)
 from dualperturb.attacks.objectives import OBJECTIVES, Objective, Saliency
 from dualperturb.attacks.seeds import image_seeds
 from dualperturb.errors import UserError
@@ -83,7 +90,7 @@ def pgd(
     _check(images, labels, ball, steps, step_size, restarts, saliency, salience_weight, salience_every)
     if objective not in OBJECTIVES:
         raise UserError(f"objective: found {objective!r}, accepted are {', '.join(OBJECTIVES)}")
-    _check_streams(images, seed, names)
+    check_streams(len(images), seed, names)
     wide = images.detach().to(torch.promote_types(images.dtype, torch.float32))
     foreground = ball.foreground if isinstance(ball, Dual) else None
     make = OBJECTIVES[objective if salience_weight else "paper"]
@@ -137,18 +144,9 @@ def _check(
     salience_weight: float,
     salience_every: int,
 ) -> None:
-    if images.ndim != 4 or not images.is_floating_point():
-        raise UserError(f"images: expected float (N, C, H, W), got {images.dtype} {tuple(images.shape)}")
-    if images.numel() and not (images.min() >= 0 and images.max() <= 1):
-        low, high = float(images.min()), float(images.max())
-        raise UserError(f"images: expected pixels in [0, 1], got values from {low:.4g} to {high:.4g}")
-    if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
-        raise UserError(f"labels: expected int64 ({len(images)},), got {labels.dtype} {tuple(labels.shape)}")
-    if labels.numel() and labels.min() < 0:
-        raise UserError(f"labels: expected classes from 0, got {int(labels.min())}")
-    for name, value in (("steps", steps), ("restarts", restarts), ("salience_every", salience_every)):
-        if value < 1:
-            raise UserError(f"{name}: expected at least 1, got {value}")
+    check_images(images)
+    check_classes("labels", labels, len(images))
+    check_counts({"steps": steps, "restarts": restarts, "salience_every": salience_every})
     if not 0 < step_size < float("inf"):
         raise UserError(f"step_size: expected a positive share of the radius, got {step_size}")
     if not 0 <= salience_weight < float("inf"):
@@ -157,25 +155,13 @@ def _check(
         raise UserError("salience_weight: a weight above 0 needs a saliency model and a Dual ball")
 
 
-def _check_streams(images: Tensor, seed: int, indices: Sequence[int]) -> None:
-    if len(indices) != len(images):
-        raise UserError(f"indices: expected one for each of {len(images)} images, got {len(indices)}")
-    for name, lowest in (("seed", seed), ("indices", min(indices, default=0))):
-        if lowest < 0:
-            raise UserError(f"{name}: expected whole numbers from 0, got {int(lowest)}")
-
-
 def _checked(model: nn.Module, labels: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
     """The model on pixels of `dtype`; checks that it gives a row of logits an image, a column a label."""
     count, classes = len(labels), int(labels.max()) + 1 if len(labels) else 0
 
     def logits_of(images: Tensor) -> Tensor:
         logits: Tensor = model(images.to(dtype))
-        if logits.ndim != 2 or logits.shape[0] != count or logits.shape[1] < classes:
-            raise UserError(
-                f"labels: expected logits for {count} images and at least {classes} classes, "
-                f"the model gave {tuple(logits.shape)}"
-            )
+        check_logits(logits, count, classes)
         return logits
 
     return logits_of

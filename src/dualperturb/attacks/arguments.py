@@ -1,0 +1,52 @@
+"""What every attack asks of its arguments: each raises UserError with one line that names the argument."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from dualperturb.errors import UserError
+
+
+def check_images(images: Tensor) -> None:
+    """Float (N, C, H, W) with pixels in [0, 1]."""
+    if images.ndim != 4 or not images.is_floating_point():
+        raise UserError(f"images: expected float (N, C, H, W), got {images.dtype} {tuple(images.shape)}")
+    if images.numel() and not (images.min() >= 0 and images.max() <= 1):
+        low, high = float(images.min()), float(images.max())
+        raise UserError(f"images: expected pixels in [0, 1], got values from {low:.4g} to {high:.4g}")
+
+
+def check_classes(name: str, classes: Tensor, count: int) -> None:
+    """int64 (count,) from 0: labels or targets."""
+    if classes.shape != (count,) or classes.dtype != torch.int64:
+        raise UserError(f"{name}: expected int64 ({count},), got {classes.dtype} {tuple(classes.shape)}")
+    if classes.numel() and classes.min() < 0:
+        raise UserError(f"{name}: expected classes from 0, got {int(classes.min())}")
+
+
+def check_counts(counts: Mapping[str, int]) -> None:
+    """Every count, by its name, is at least 1."""
+    for name, value in counts.items():
+        if value < 1:
+            raise UserError(f"{name}: expected at least 1, got {value}")
+
+
+def check_streams(count: int, seed: int, indices: Sequence[int]) -> None:
+    """One index an image; neither they nor the seed are negative."""
+    if len(indices) != count:
+        raise UserError(f"indices: expected one for each of {count} images, got {len(indices)}")
+    for name, lowest in (("seed", seed), ("indices", min(indices, default=0))):
+        if lowest < 0:
+            raise UserError(f"{name}: expected whole numbers from 0, got {int(lowest)}")
+
+
+def check_logits(logits: Tensor, count: int, classes: int) -> None:
+    """One row an image and at least `classes` columns."""
+    if logits.ndim != 2 or logits.shape[0] != count or logits.shape[1] < classes:
+        raise UserError(
+            f"labels: expected logits for {count} images and at least {classes} classes, "
+            f"the model gave {tuple(logits.shape)}"
+        )

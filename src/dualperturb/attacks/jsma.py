@@ -1,0 +1,208 @@
+"""JSMA, the L0 attack by saliency maps, for whole batches and with memory linear in the pixels.
+
+Papernot et al. 2016 (arXiv:1511.07528), algorithm 1: until the goal is reached or the budget is spent, change
+the feature of the largest saliency S = dF_t * |sum of the other dF_j|, where dF_t > 0 and the sum is < 0.
+Three points are open there, or need a choice for colour images of many pixels:
+
+- F is the softmax. Its derivatives sum to 0, so S is the square of dF_t, and one backward pass gives it. The
+  derivatives of the log-odds, dF_t / (F_t (1 - F_t)), rank the features alike and do not vanish where F
+  saturates. Single features, as in algorithm 1: the pairs of algorithm 3 need a matrix over all pairs.
+- Untargeted, the map is that of the label, turned round, and a pixel may become brighter or darker: the
+  non-targeted and maximal JSMA of Wiyatno and Xu 2018 (arXiv:1808.07945). Random targets, as other libraries
+  draw them, leave the result to chance; the likeliest other class as target was as strong or weaker, to
+  within 1 point, on two small classifiers.
+- A pixel is a place (row, column), however many of its channels change: the budget is the L0 norm over
+  places. A place counts the sum of its channels' square roots of S, and all its salient channels change.
+
+The loop leaves the classifier as it is: its mode, its parameters and their gradients.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dualperturb.attacks.arguments import check_classes, check_counts, check_images, check_logits
+from dualperturb.errors import UserError
+
+NEVER = -1  # in `first_fooled`
+CHANGES = ("either", "increase", "decrease")
+SMALLEST_THETA = 1 / 255
+
+
+@dataclass(frozen=True)
+class JsmaResult:
+    """images: (N, C, H, W) in [0, 1], each as it was when the goal was reached, or when the attack stopped.
+
+    success: bool (N,), the goal was reached; first_fooled: int64 (N,), the number of pixels changed by then,
+    0 for an image that needed none, NEVER (-1) without success; changed: int64 (N,), those of `images`.
+    """
+
+    images: Tensor
+    success: Tensor
+    first_fooled: Tensor
+    changed: Tensor
+
+
+def jsma(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    max_share: float = 0.1,
+    pixels_per_step: int = 1,
+    theta: float = 1.0,
+    change: str = "either",
+    targets: Tensor | None = None,
+) -> JsmaResult:
+    """Attack `model` by changing at most `max_share` of each image's pixels.
+
+    model: maps pixels (N, C, H, W) in [0, 1] to logits. Put it into eval mode first; the mode is not changed.
+    images: float (N, C, H, W) in [0, 1]; computed in float32 (float64 if given), the model sees their type.
+    labels: int64 (N,). targets: int64 (N,); the goal is then this class, else any class but the label.
+    max_share: the budget, a share of the H * W pixels, rounded down to whole pixels.
+    theta: a channel's change in one step, 1/255 to 1, clipped to [0, 1]; with 1 it goes to a bound at once.
+    change: "either" lets a channel become brighter or darker, whichever helps (never both in turn);
+    "increase" and "decrease" are the directions of Papernot et al., who take one for the whole attack.
+    pixels_per_step: 1 is the definition. A step is one forward and one backward pass, so k pixels a step
+    divide the time by about k (224x224, 10 %: 5,017 pixels), and cost some strength, since one gradient
+    chooses all k, and `first_fooled` grows by up to k at a time.
+
+    An image leaves the batch when its goal is reached, when the next step needs a pixel beyond the budget, or
+    when no pixel is salient. With one pixel a step it goes the same way whatever the budget is, so that one
+    run over the largest budget gives exactly the results of all smaller ones; see `curve`.
+
+    Raises UserError for images outside [0, 1], labels or targets that do not fit them, and a max_share,
+    pixels_per_step, theta or change that is not accepted.
+    """
+    _check(images, labels, pixels_per_step, theta, change, targets)
+    wide = images.detach().to(torch.promote_types(images.dtype, torch.float32))
+    budget = pixel_budget(max_share, images[0, 0].numel() if len(images) else 0)
+    steered = labels if targets is None else targets
+    climb = _Climb(model, images.dtype, _classes(labels, steered), targets is not None)
+    found = wide.clone()
+    first, changed = torch.full_like(labels, NEVER), torch.zeros_like(labels)
+    search = _Search(torch.arange(len(labels), device=labels.device), wide, wide, steered)
+    while len(search.rows):
+        gradient, reached = climb(search.now, search.steered)
+        spent = search.changed.sum(dim=1)
+        after = _step(search, gradient, _salient(gradient, search, change), budget, pixels_per_step, theta)
+        over = reached | (after == search.now).flatten(1).all(dim=1)
+        if over.any():
+            done = search.rows[over]
+            found[done], changed[done] = search.now[over], spent[over]
+            first[search.rows[reached]] = spent[reached]
+        search = search._replace(now=after).those(~over)
+    return JsmaResult(found, first != NEVER, first, changed)
+
+
+def curve(first_fooled: Tensor, shares: Sequence[float], pixels: int) -> list[int]:
+    """How many of the images are still right when each of `shares` of their `pixels` may change.
+
+    first_fooled: of a `JsmaResult` of an untargeted run whose max_share was at least the largest of `shares`;
+    pixels: H * W. Raises UserError for a share outside [0, 1].
+    """
+    budgets = [pixel_budget(share, pixels) for share in shares]
+    return [int(((first_fooled == NEVER) | (first_fooled > budget)).sum()) for budget in budgets]
+
+
+def pixel_budget(share: float, pixels: int) -> int:
+    """Whole pixels within `share` of `pixels`. Raises UserError for a share outside [0, 1]."""
+    if not 0 <= share <= 1:
+        raise UserError(f"max_share: expected a share of the pixels from 0 to 1, got {share}")
+    return math.floor(share * pixels + 1e-9)  # 0.29 * 100 is 28.999... in floating point
+
+
+class _Search(NamedTuple):
+    """The images still attacked: where they stand in the batch, before, now, and the class of their map."""
+
+    rows: Tensor
+    clean: Tensor
+    now: Tensor
+    steered: Tensor
+
+    @property
+    def changed(self) -> Tensor:
+        """The pixels changed so far, bool (n, H * W)."""
+        return (self.now != self.clean).any(dim=1).flatten(1)
+
+    def those(self, kept: Tensor) -> _Search:
+        return _Search(*(part[kept] for part in self))
+
+
+@dataclass(frozen=True)
+class _Climb:
+    """The direction that helps: towards the target, or away from the label."""
+
+    model: Callable[[Tensor], Tensor]
+    dtype: torch.dtype
+    classes: int
+    targeted: bool
+
+    def __call__(self, images: Tensor, steered: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, C, H, W) -> the log-odds' derivatives, signed so that up helps; goal reached, bool (n,)."""
+        images = images.detach().requires_grad_(True)
+        with torch.enable_grad():
+            logits = self.model(images.to(self.dtype))
+            check_logits(logits, len(images), self.classes)
+            wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            own = torch.zeros_like(wide, dtype=torch.bool).scatter(1, steered[:, None], True)
+            odds = wide.gather(1, steered[:, None])[:, 0] - wide.masked_fill(own, -torch.inf).logsumexp(dim=1)
+            (gradient,) = torch.autograd.grad(odds.sum(), images)
+        reached = (logits.argmax(dim=1) == steered) == self.targeted
+        return (gradient if self.targeted else -gradient), reached
+
+
+def _salient(gradient: Tensor, search: _Search, change: str) -> Tensor:
+    """The channels that may move where the gradient points, bool (n, C, H, W).
+
+    They move away from the clean value only, so that none goes to and fro, and saturated ones drop out.
+    """
+    up = (gradient > 0) & (search.now < 1) & (search.now >= search.clean)
+    down = (gradient < 0) & (search.now > 0) & (search.now <= search.clean)
+    if change == "either":
+        return up | down
+    return up if change == "increase" else down
+
+
+def _step(
+    search: _Search, gradient: Tensor, salient: Tensor, budget: int, pixels_per_step: int, theta: float
+) -> Tensor:
+    """The images with the most salient pixels changed, within the budget: one changed before is free."""
+    changed = search.changed
+    saliency = torch.where(salient, gradient.abs(), 0).sum(dim=1).flatten(1)
+    value, place = saliency.topk(min(pixels_per_step, saliency.shape[1]), dim=1)
+    spare = budget - changed.sum(dim=1, keepdim=True)
+    new = ~changed.gather(1, place)
+    taken = (value > 0) & (new.cumsum(dim=1) <= spare)
+    chosen = torch.zeros_like(changed).scatter(1, place, taken).view_as(search.now[:, :1])
+    moved = (search.now + theta * gradient.sign()).clamp(0, 1)
+    return torch.where(chosen & salient, moved, search.now)
+
+
+def _classes(labels: Tensor, steered: Tensor) -> int:
+    """The fewest classes that the model may know; with a single one there is nothing to confuse."""
+    return max(2, int(torch.maximum(labels, steered).max()) + 1) if len(labels) else 2
+
+
+def _check(
+    images: Tensor, labels: Tensor, pixels_per_step: int, theta: float, change: str, targets: Tensor | None
+) -> None:
+    check_images(images)
+    check_classes("labels", labels, len(images))
+    if targets is not None:
+        check_classes("targets", targets, len(images))
+    if targets is not None and (targets == labels).any():
+        raise UserError(
+            f"targets: expected other classes than the labels, got {int(targets[targets == labels][0])}"
+        )
+    check_counts({"pixels_per_step": pixels_per_step})
+    if not SMALLEST_THETA <= theta <= 1:
+        raise UserError(f"theta: expected a change of a channel from 1/255 to 1, got {theta}")
+    if change not in CHANGES:
+        raise UserError(f"change: found {change!r}, accepted are {', '.join(CHANGES)}")

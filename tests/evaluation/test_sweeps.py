@@ -13,7 +13,7 @@ from dualperturb.evaluation.sweeps import Point, points, sweep
 
 SETTINGS = AttackSettings(steps=3, step_size=0.5, restarts=1, batch_size=20, seed=0)
 COLUMNS = [
-    *("attack", "norm", "axis", "value", "eps_f", "eps_b", "eps_f_spent", "eps_b_spent", "salience_weight"),
+    *("attack", "axis", "value", "norm", "eps_f", "eps_b", "eps_f_spent", "eps_b_spent", "salience_weight"),
     *("objective", "salience_every", "steps", "n", "accuracy", "accuracy_low", "accuracy_high"),
     *("foreground_score", "foreground_score_low", "foreground_score_high"),
 ]
@@ -122,3 +122,47 @@ def test_without_salience_the_objectives_share_one_attack(
     measured = images.groupby(["value", "objective"])["foreground_score"].mean()
     assert measured[0.0, "paper"] == measured[0.0, "balanced"]
     assert measured[5.0, "paper"] != measured[5.0, "balanced"]
+
+
+def test_only_the_images_that_stand_are_attacked_and_none_rises_again(
+    make_subject: MakeSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attacked: list[list[int]] = []
+
+    def counted(subject: Subject, *rest: object) -> pd.DataFrame:
+        attacked.append(subject.indices.tolist())
+        return attack_images(subject, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("dualperturb.evaluation.sweeps.attack_images", counted)
+    values = (4.0, 0.0, 1.0, 2.0)
+    table, images = sweep(
+        make_subject(), points("eps", values, 2.0, 9.0, 0.0, "paper"), "L2", a_seventh, SETTINGS
+    )
+    assert table["value"].tolist() == list(values) and (table["n"] == 20).all()
+    right = {
+        value: images[(images["value"] == value) & images["correct"]]["index"].tolist() for value in values
+    }
+    assert attacked == [list(range(20)), right[0.0], right[1.0], right[2.0]]
+    assert set(right[4.0]) < set(right[1.0]) < set(right[0.0])
+    for value in values:
+        own = images[images["value"] == value]
+        assert own["index"].tolist() == list(range(20))
+        assert (
+            own["foreground_norm"] ** 2 + own["background_norm"] ** 2 <= (value / 7 * 1.0001) ** 2 + 1e-9
+        ).all()
+
+
+def test_a_nested_sweep_is_no_weaker_than_its_points_attacked_afresh(make_subject: MakeSubject) -> None:
+    values = (0.0, 1.0, 2.0, 4.0)
+    panel = points("eps_b", values, 1.0, 9.0, 0.0, "paper")
+    together, _ = sweep(make_subject(), panel, "L2", a_seventh, SETTINGS)
+    alone = pd.concat([sweep(make_subject(), [point], "L2", a_seventh, SETTINGS)[0] for point in panel])
+    assert (together["accuracy"].to_numpy() <= alone["accuracy"].to_numpy()).all()
+    assert together["accuracy"].is_monotonic_decreasing
+
+
+def test_with_salience_every_point_is_attacked_afresh(make_subject: MakeSubject) -> None:
+    panel = points("eps_b", (0.0, 7.0), 2.0, 9.0, 1.0, "paper")
+    together, _ = sweep(make_subject(), panel, "L2", a_seventh, SETTINGS)
+    alone, _ = sweep(make_subject(), panel[1:], "L2", a_seventh, SETTINGS)
+    pd.testing.assert_frame_equal(together[1:].reset_index(drop=True), alone)

@@ -19,6 +19,10 @@ from dualperturb.saliency.score import foreground_score
 # indices int64 (n,), images float32 (n, 3, H, W) in [0, 1], labels int64 (n,), foreground bool (n, 1, H, W)
 Batch = tuple[np.ndarray, Tensor, Tensor, Tensor]
 
+COLUMNS = (
+    *("index", "label", "predicted", "correct"),
+    *("foreground_norm", "background_norm", "foreground_score"),
+)
 NORM_TOLERANCE = 1e-4  # relative, on a region's norm
 
 

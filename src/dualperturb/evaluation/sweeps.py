@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from dualperturb.attacks.adversaries import ThreatModel
 from dualperturb.attacks.objectives import OBJECTIVES
 from dualperturb.errors import UserError
-from dualperturb.evaluation.intervals import mean_interval, wilson
-from dualperturb.evaluation.scoring import AttackSettings, Subject, attack_images
+from dualperturb.evaluation.rows import accuracy_columns, budget_columns, mean_columns
+from dualperturb.evaluation.scoring import COLUMNS, AttackSettings, Subject, attack_images
 from dualperturb.params import AXES
 
 
@@ -67,51 +68,69 @@ def sweep(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Attack at every point. Returns the table of points and the table of images at every point.
 
-    radius: a budget at the paper's scale -> the radius applied.
+    radius: a budget at the paper's scale -> the radius applied. Without a salience term the sets along a
+    budget are nested: what fools an image lies inside every larger set, too. There only the images that still
+    stand are attacked, and a fallen one keeps the example that it fell to, so that accuracy cannot rise.
     """
-    rows, images = [], []
-    without_salience: dict[ThreatModel, pd.DataFrame] = {}  # there the objectives are one
-    for point in panel:
-        threat = ThreatModel(norm, radius(point.eps_f), None if point.eps_b is None else radius(point.eps_b))
-        if point.salience_weight == 0 and threat in without_salience:
-            table = without_salience[threat].copy()
-        else:
+    threats = {
+        point: ThreatModel(norm, radius(point.eps_f), None if point.eps_b is None else radius(point.eps_b))
+        for point in panel
+    }
+    nested = all(point.axis != "salience_weight" and point.salience_weight == 0 for point in panel)
+    tables = (_standing if nested else _each)(subject, threats, settings)
+    images = [
+        tables[point].assign(value=point.value, objective=point.objective)[["value", "objective", *COLUMNS]]
+        for point in panel
+    ]
+    rows = [_row(point, threats[point], tables[point], settings) for point in panel]
+    return pd.DataFrame(rows), pd.concat(images, ignore_index=True)
+
+
+def _standing(
+    subject: Subject, threats: dict[Point, ThreatModel], settings: AttackSettings
+) -> dict[Point, pd.DataFrame]:
+    """Each point's images, from the smallest budget to the largest, attacked until they fall."""
+    found: dict[Point, pd.DataFrame] = {}
+    fallen = pd.DataFrame({"index": subject.indices[:0]})
+    for point, threat in sorted(threats.items(), key=lambda item: item[0].value):
+        left = replace(subject, indices=np.setdiff1d(subject.indices, fallen["index"]))
+        tables = [fallen] if len(fallen) else []
+        if len(left.indices):
+            tables.append(attack_images(left, threat, 0.0, settings))
+        found[point] = pd.concat(tables).set_index("index").loc[subject.indices].reset_index()
+        fallen = found[point][~found[point]["correct"]]
+    return found
+
+
+def _each(
+    subject: Subject, threats: dict[Point, ThreatModel], settings: AttackSettings
+) -> dict[Point, pd.DataFrame]:
+    """Every point attacked afresh; where the salience weight is 0 the objectives share one attack."""
+    found: dict[Point, pd.DataFrame] = {}
+    without_salience: dict[ThreatModel, pd.DataFrame] = {}
+    for point, threat in threats.items():
+        table = without_salience.get(threat) if point.salience_weight == 0 else None
+        if table is None:
             own = replace(settings, objective=point.objective)
             table = attack_images(subject, threat, point.salience_weight, own)
         if point.salience_weight == 0:
-            without_salience[threat] = table.copy()
-        rows.append(_row(point, threat, table, settings))
-        table.insert(0, "objective", point.objective)
-        table.insert(0, "value", point.value)
-        images.append(table)
-    return pd.DataFrame(rows), pd.concat(images, ignore_index=True)
+            without_salience[threat] = table
+        found[point] = table
+    return found
 
 
 def _row(
     point: Point, threat: ThreatModel, table: pd.DataFrame, settings: AttackSettings
 ) -> dict[str, object]:
-    correct, count = int(table["correct"].sum()), len(table)
-    low, high = wilson(correct, count)
-    scores = table["foreground_score"].to_numpy()
-    score_low, score_high = mean_interval(scores)
     return {
         "attack": "pgd" if point.eps_b is None else "dual",
-        "norm": threat.norm,
         "axis": point.axis,
         "value": point.value,
-        "eps_f": point.eps_f,
-        "eps_b": point.eps_f if point.eps_b is None else point.eps_b,
-        "eps_f_spent": threat.eps_f,
-        "eps_b_spent": threat.eps_f if threat.eps_b is None else threat.eps_b,
+        **budget_columns(threat, point.eps_f, point.eps_b),
         "salience_weight": point.salience_weight,
         "objective": point.objective,
         "salience_every": settings.salience_every if point.salience_weight else 1,
         "steps": settings.steps,
-        "n": count,
-        "accuracy": correct / count,
-        "accuracy_low": low,
-        "accuracy_high": high,
-        "foreground_score": float(scores.mean()),
-        "foreground_score_low": score_low,
-        "foreground_score_high": score_high,
+        **accuracy_columns(int(table["correct"].sum()), len(table)),
+        **mean_columns("foreground_score", table["foreground_score"]),
     }

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from dualperturb.params import DEFENCES
 
+SWEPT = ("pgd", "dual")  # the attacks of the panels; others are read off at the same budgets
+Metrics = dict[str, dict[str, dict[str, dict[str, float]]]]
 
-def metrics(results: pd.DataFrame, eps_f: float, eps_b: float) -> dict[str, dict[str, dict[str, float]]]:
-    """The few numbers to compare experiments by: data set -> defence -> name -> value (fractions, 4 digits).
 
-    clean: accuracy without attack; pgd and dual: at the budgets nearest to eps_f and {eps_f, eps_b} that were
-    measured, the one listed first where two are as near; foreground_score: of the latter examples.
+def metrics(results: pd.DataFrame, budgets: Mapping[str, tuple[float, float]]) -> Metrics:
+    """The few numbers to compare experiments by (fractions, 4 digits): data set -> norm -> defence -> name.
+
+    Classifiers are attacked in the norm that they were trained with. clean: accuracy without attack; pgd and
+    dual: at the budgets nearest to eps_f and {eps_f, eps_b}, given by norm, that were measured, the one
+    listed first where two are as near; foreground_score: of the latter examples.
     """
-    found: dict[str, dict[str, dict[str, float]]] = {}
-    for (dataset, defence), rows in results.groupby(["dataset", "defence"], sort=False):
+    found: Metrics = {}
+    own = same_norm(results[results["axis"].isin(("eps", "eps_b")) & results["attack"].isin(SWEPT)])
+    for (dataset, norm, defence), rows in own.groupby(["dataset", "norm", "defence"], sort=False):
+        eps_f, eps_b = budgets[str(norm)]
         pgd = rows[rows["axis"] == "eps"]
         dual = rows[rows["axis"] == "eps_b"]
         at_pgd, at_dual = _nearest(pgd, eps_f), _nearest(dual, eps_b)
-        found.setdefault(str(dataset), {})[str(defence)] = {
+        found.setdefault(str(dataset), {}).setdefault(str(norm), {})[str(defence)] = {
             "clean": round(float(_nearest(pgd, 0.0)["accuracy"]), 4),
             "pgd": round(float(at_pgd["accuracy"]), 4),
             "dual": round(float(at_dual["accuracy"]), 4),
@@ -28,16 +36,21 @@ def metrics(results: pd.DataFrame, eps_f: float, eps_b: float) -> dict[str, dict
 
 
 def curves(results: pd.DataFrame, axis: str) -> pd.DataFrame:
-    """Adversarial accuracy in %, one row a value of the axis, one column a defence.
+    """Adversarial accuracy in %, one row a value of the axis, one column a defence; rows of one norm.
 
-    Over the salience weight that of the paper's objective.
+    Of the classifiers trained with that norm. Over the salience weight that of the paper's objective.
     """
-    rows = results[results["axis"] == axis]
+    rows = same_norm(results[(results["axis"] == axis) & results["attack"].isin(SWEPT)])
     if axis == "salience_weight":
         rows = rows[rows["objective"] == "paper"]
     wide = rows.pivot(index="value", columns="defence", values="accuracy") * 100
     wide = wide[[name for name in DEFENCES if name in wide.columns]].round(2)
     return wide.rename_axis(axis).rename_axis(None, axis="columns").reset_index()
+
+
+def same_norm(results: pd.DataFrame) -> pd.DataFrame:
+    """The rows in which a classifier is attacked in the norm that it was trained with, if with any."""
+    return results[(results["trained_norm"] == "none") | (results["trained_norm"] == results["norm"])]
 
 
 def _nearest(rows: pd.DataFrame, value: float) -> pd.Series:

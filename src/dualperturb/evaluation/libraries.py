@@ -1,0 +1,85 @@
+"""Attacks of other libraries on plain threat models: standard AutoAttack, and Carlini and Wagner's in L2.
+
+They come with the extra `strong`. AutoAttack is pyautoattack's, the original code as a package, which left as
+many images standing as adversarial-robustness-toolbox's in a quarter of the time; torchattacks' version stops
+at 10 steps. Carlini and Wagner's is foolbox's, which searches its constant as their paper does; torchattacks'
+holds it fixed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dualperturb.attacks.adversaries import ThreatModel
+from dualperturb.errors import UserError
+from dualperturb.evaluation.scoring import Subject
+
+FEWEST_OTHERS = 3  # of the targeted DLR loss
+SEARCH_STEPS = 5  # of Carlini and Wagner's constant
+
+
+def standard_auto_attack(
+    subject: Subject, threat: ThreatModel, seed: int, square_queries: int = 5000
+) -> np.ndarray:
+    """AutoAttack's standard version (Croce & Hein 2020) in a plain threat model, on the subject's images.
+
+    Returns bool (n,): still classified rightly. Targets at most as many other classes as there are, and none
+    where the classes are fewer than four, which the targeted loss needs; with
+    fewer than 5000 queries of Square it is weaker than the standard version where Square matters. Raises
+    UserError for a threat model of two regions, and without pyautoattack.
+    """
+    if threat.eps_b is not None:
+        raise UserError("AutoAttack: found a threat model of two regions; accepted: one, see auto_attack")
+    try:
+        from pyautoattack import AutoAttack
+    except ImportError:
+        raise _missing("AutoAttack", "pyautoattack") from None
+    _, images, labels, _ = next(subject.batches(len(subject.indices)))
+    others = min(9, len(subject.data.class_names) - 1)
+    # It seeds torch's global generators.
+    with torch.random.fork_rng(devices=[subject.device] if subject.device.type == "cuda" else []):
+        attack = AutoAttack(
+            subject.model, norm=threat.norm, eps=threat.eps_f, seed=seed, device=subject.device
+        )
+        attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = others
+        attack.square.n_queries = square_queries
+        if others < FEWEST_OTHERS:
+            attack.attacks_to_run.remove("apgd-t")
+        examples, _ = attack.run_standard_evaluation(images, labels, batch_size=len(images))
+    return _still_right(subject, examples, labels)
+
+
+def carlini_wagner_norms(subject: Subject, batch_size: int, steps: int) -> np.ndarray:
+    """The L2 norm of the smallest perturbation that Carlini & Wagner 2017 find, for each image.
+
+    float64 (n,), pixels in [0, 1]: 0 for an image that is misclassified as it is, infinity where none is
+    found. One run gives the accuracy at every budget. Raises UserError without foolbox.
+    """
+    try:
+        from foolbox import PyTorchModel
+        from foolbox.attacks import L2CarliniWagnerAttack
+    except ImportError:
+        raise _missing("Carlini and Wagner's attack", "foolbox") from None
+    model = PyTorchModel(subject.model, bounds=(0, 1), device=subject.device)
+    attack = L2CarliniWagnerAttack(binary_search_steps=SEARCH_STEPS, steps=steps, initial_const=1.0)
+    found = []
+    for _, images, labels, _ in subject.batches(batch_size):
+        _, examples, _ = attack(model, images, labels, epsilons=None)
+        examples = examples.clamp(0, 1)
+        right = _still_right(subject, examples, labels)
+        norms = (examples - images).double().flatten(1).norm(dim=1).cpu().numpy()
+        already = ~_still_right(subject, images, labels)
+        found.append(np.where(already, 0.0, np.where(right, np.inf, norms)))
+    return np.concatenate(found)
+
+
+@torch.no_grad()
+def _still_right(subject: Subject, images: Tensor, labels: Tensor) -> np.ndarray:
+    right: np.ndarray = (subject.model(images).argmax(dim=1) == labels).cpu().numpy()
+    return right
+
+
+def _missing(attack: str, package: str) -> UserError:
+    return UserError(f"{attack}: the package {package} is missing: pip install 'dualperturb[strong]'")

@@ -1,0 +1,181 @@
+"""Randomized smoothing: what the smoothed classifier says, what is certified of it, what attacks do to it.
+
+The smoothed classifier answers with the class that the base classifier gives most often under noise
+N(0, sigma^2) on every pixel. Cohen, Rosenfeld and Kolter 2019: PREDICT and CERTIFY in section 3.2, the radius
+in theorem 1. Everything here is an estimate from n noisy copies; the statement about an image is wrong with
+probability at most alpha, which holds for each image and not for all of them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import betaincinv
+from scipy.stats import binomtest, norm
+from torch import Tensor, nn
+
+from dualperturb.attacks.adversaries import ThreatModel
+from dualperturb.attacks.seeds import image_seeds
+from dualperturb.attacks.smoothed import SmoothedClassifier, check_sigma, draw, generator
+from dualperturb.errors import UserError
+from dualperturb.evaluation.intervals import wilson
+from dualperturb.evaluation.scoring import AttackSettings, Subject, attack_batch
+
+ABSTAINED = -1
+# Not the salt of `SmoothedClassifier`, nor of a start: votes are taken on noise that no attack has seen.
+VOTES_SALT = (0, 1)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """sigma: of the noise, pixels in [0, 1]; n: noisy copies an image; alpha: chance of a wrong statement.
+
+    batch_size: noisy copies the classifier sees at a time; bounds the memory and leaves the noise as it is.
+    Raises UserError for values out of range, and for so few copies that every image would be abstained on.
+    """
+
+    sigma: float
+    n: int
+    alpha: float
+    batch_size: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_sigma(self.sigma)
+        if self.batch_size < 1:
+            raise UserError(f"batch_size: expected at least 1, got {self.batch_size}")
+        if not 0 < self.alpha < 1:
+            raise UserError(f"alpha: expected a number between 0 and 1, got {self.alpha}")
+        if self.n < 1 or 2 * 0.5**self.n > self.alpha:
+            fewest = int(np.ceil(np.log2(2 / self.alpha)))
+            raise UserError(f"n: expected at least {fewest} noisy copies at alpha {self.alpha}, got {self.n}")
+
+
+def predict_images(subject: Subject, sampling: Sampling) -> pd.DataFrame:
+    """PREDICT on the subject's images: index, label, predicted, correct, votes, runner_up_votes.
+
+    predicted: -1 where abstained, which counts as not correct; votes: noisy copies given the top class, and
+    runner_up_votes the second, out of n. Raises UserError if the classifier is in train mode.
+    """
+    rows = []
+    for chosen, images, labels, _ in subject.batches(1):
+        given = _votes(subject.model, images[0], chosen[0], sampling.n, sampling)
+        predicted, votes, runner_up = predict(np.bincount(given), sampling.alpha)
+        rows.append(_row(chosen, labels, predicted) | {"votes": votes, "runner_up_votes": runner_up})
+    return pd.DataFrame(rows)
+
+
+def certify_images(subject: Subject, sampling: Sampling, n0: int) -> pd.DataFrame:
+    """CERTIFY on the subject's images: index, label, predicted, correct, votes, lower_bound, radius.
+
+    n0: noisy copies drawn before the n, which choose the class whose probability the n bound.
+    predicted: -1 where abstained, with radius 0; votes: those of the chosen class out of n; lower_bound: of
+    its probability; radius: no perturbation of a smaller L2 norm, pixels in [0, 1], changes the prediction.
+    No radius exceeds sigma * Phi^-1(alpha^(1/n)), whatever the classifier.
+    Raises UserError for n0 below 1 or a classifier in train mode.
+    """
+    if n0 < 1:
+        raise UserError(f"n0: expected at least 1, got {n0}")
+    rows = []
+    for chosen, images, labels, _ in subject.batches(1):
+        given = _votes(subject.model, images[0], chosen[0], n0 + sampling.n, sampling)
+        selected = int(np.bincount(given[:n0]).argmax())
+        votes = int((given[n0:] == selected).sum())
+        bound = lower_bound(votes, sampling.n, sampling.alpha)
+        certified = bound > 0.5
+        row = _row(chosen, labels, selected if certified else ABSTAINED)
+        radius = sampling.sigma * float(norm.ppf(bound)) if certified else 0.0
+        rows.append(row | {"votes": votes, "lower_bound": bound, "radius": radius})
+    return pd.DataFrame(rows)
+
+
+def certified_accuracy(table: pd.DataFrame, radii: Sequence[float]) -> pd.DataFrame:
+    """One row a radius: radius, n, accuracy, accuracy_low, accuracy_high (95 % Wilson), as fractions.
+
+    table: from `certify_images`. accuracy: the share of images that are classified rightly and certified at
+    that radius or above; at radius 0 all that are right and not abstained on.
+    """
+    rows = []
+    for radius in radii:
+        certified = int((table["correct"] & (table["radius"] >= radius)).sum())
+        low, high = wilson(certified, len(table))
+        share = {"accuracy": certified / len(table), "accuracy_low": low, "accuracy_high": high}
+        rows.append({"radius": radius, "n": len(table)} | share)
+    return pd.DataFrame(rows)
+
+
+def attack_smoothed(
+    subject: Subject,
+    threat: ThreatModel,
+    salience_weight: float,
+    settings: AttackSettings,
+    *,
+    sampling: Sampling,
+    draws: int,
+) -> pd.DataFrame:
+    """`scoring.attack_images` for the smoothed classifier: its columns, and votes and runner_up_votes.
+
+    The attack climbs the expectation over noise, estimated from `draws` noise images a step (see
+    `SmoothedClassifier`); a batch takes the memory of settings.batch_size * draws images. predicted and
+    correct are PREDICT's, from n other noisy copies of the finished example: an abstention is -1 and counts
+    as not correct. Raises what `measure` raises, and UserError for a classifier in train mode or no draws.
+    """
+    _check_mode(subject.model)
+    tables = []
+    for batch in subject.batches(settings.batch_size):
+        climbed = SmoothedClassifier(subject.model, sampling.sigma, draws, settings.seed, subject.device)
+        attacked = replace(subject, model=climbed)
+        adversarial, table = attack_batch(attacked, batch, threat, salience_weight, settings)
+        outcomes = []
+        for index, image in zip(batch[0], adversarial, strict=True):
+            given = _votes(subject.model, image, index, sampling.n, sampling)
+            outcomes.append(predict(np.bincount(given), sampling.alpha))
+        table["predicted"], table["votes"], table["runner_up_votes"] = np.array(outcomes, dtype=np.int64).T
+        table["correct"] = table["predicted"] == table["label"]
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def predict(counts: np.ndarray, alpha: float) -> tuple[int, int, int]:
+    """PREDICT's class, or -1 to abstain; the votes of the top class and of the second.
+
+    counts: votes a class. The two-sided binomial test of Hung and Fithian 2019: abstains unless it rejects at
+    level alpha that the two classes in front are equally probable.
+    """
+    ranked = np.argsort(-counts, kind="stable")
+    votes, runner_up = int(counts[ranked[0]]), int(counts[ranked[1]]) if len(counts) > 1 else 0
+    sure = binomtest(votes, votes + runner_up, 0.5).pvalue <= alpha
+    return int(ranked[0]) if sure else ABSTAINED, votes, runner_up
+
+
+def lower_bound(votes: int, n: int, alpha: float) -> float:
+    """Clopper-Pearson, one-sided: a class's probability lies below it with a chance of at most alpha."""
+    return float(betaincinv(votes, n - votes + 1, alpha)) if votes else 0.0
+
+
+@torch.no_grad()
+def _votes(model: nn.Module, image: Tensor, index: int, count: int, sampling: Sampling) -> np.ndarray:
+    """The class of each of `count` noisy copies of an image (C, H, W): int64 (count,)."""
+    _check_mode(model)
+    source = generator(image_seeds(sampling.seed, [index], *VOTES_SALT)[0], image.device)
+    given = []
+    for first in range(0, count, sampling.batch_size):
+        size = min(sampling.batch_size, count - first)
+        noise = draw(size, image.shape, image.dtype, source)
+        given.append(model(noise.mul_(sampling.sigma).add_(image)).argmax(dim=1))
+    return torch.cat(given).cpu().numpy()
+
+
+def _row(chosen: np.ndarray, labels: Tensor, predicted: int) -> dict[str, object]:
+    index, label = int(chosen[0]), int(labels[0])
+    return {"index": index, "label": label, "predicted": predicted, "correct": predicted == label}
+
+
+def _check_mode(model: nn.Module) -> None:
+    """In train mode BatchNorm lets noisy copies of an image tell on each other: no certificate holds."""
+    if model.training:
+        raise UserError("model: found in train mode, smoothing needs eval mode; call model.eval() first")

@@ -1,0 +1,30 @@
+"""Dual-AutoAttack on a classifier's test images, measured anew as every attack is."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from dualperturb.attacks.adversaries import ThreatModel
+from dualperturb.attacks.auto import auto_attack
+from dualperturb.evaluation.scoring import AttackSettings, Subject, measure
+
+
+def auto_attack_images(subject: Subject, threat: ThreatModel, settings: AttackSettings) -> pd.DataFrame:
+    """As `scoring.attack_images`, by Dual-AutoAttack; its column fooled_by tells the part that did it.
+
+    Of the settings steps, batch_size and seed are used: the attack chooses the rest itself.
+    """
+    tables = []
+    for chosen, images, labels, foreground in subject.batches(settings.batch_size):
+        result = auto_attack(
+            subject.model,
+            images.clone(),
+            labels,
+            threat.ball(foreground),
+            steps=settings.steps,
+            seed=settings.seed,
+            indices=chosen.tolist(),
+        )
+        table = measure(subject, chosen, images, result.images, labels, foreground, threat)
+        tables.append(table.assign(fooled_by=list(result.fooled_by)))
+    return pd.concat(tables, ignore_index=True)

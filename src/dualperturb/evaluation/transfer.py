@@ -1,0 +1,78 @@
+"""Transferability (appendix D): adversarial examples made on one classifier, tried on every other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+import torch
+
+from dualperturb.attacks.adversaries import ThreatModel
+from dualperturb.errors import UserError
+from dualperturb.evaluation.intervals import wilson
+from dualperturb.evaluation.scoring import AttackSettings, Subject, attack_batch
+
+
+def transfer(
+    subjects: Mapping[str, Subject],
+    attacks: Mapping[str, tuple[ThreatModel, float]],
+    settings: AttackSettings,
+) -> pd.DataFrame:
+    """One row an attack, source and target: the target's accuracy on examples that were made on the source.
+
+    subjects: name -> classifier, all on the same images with the same masks; attacks: name -> threat model
+    and salience weight. Columns: attack, source, target, n, accuracy, accuracy_low, accuracy_high (fractions,
+    95 % Wilson interval). Where target and source are one, the row is `attack_images`' white-box attack. The
+    examples of a batch are made once a source, checked by `measure`, and dropped when every target has seen
+    them. Raises UserError if the subjects' images, labels or masks differ, and what `measure` raises.
+    """
+    _check_same_images(subjects, settings.batch_size)
+    rows = []
+    for attack, (threat, salience_weight) in attacks.items():
+        for source in subjects:
+            for target, right in _right(subjects, source, threat, salience_weight, settings).items():
+                count = len(subjects[source].indices)
+                low, high = wilson(right, count)
+                rows.append(
+                    {
+                        "attack": attack,
+                        "source": source,
+                        "target": target,
+                        "n": count,
+                        "accuracy": right / count,
+                        "accuracy_low": low,
+                        "accuracy_high": high,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def _right(
+    subjects: Mapping[str, Subject],
+    source: str,
+    threat: ThreatModel,
+    salience_weight: float,
+    settings: AttackSettings,
+) -> dict[str, int]:
+    """How many of the examples made on `source` each target still classifies rightly."""
+    right = dict.fromkeys(subjects, 0)
+    for batch in subjects[source].batches(settings.batch_size):
+        examples, table = attack_batch(subjects[source], batch, threat, salience_weight, settings)
+        right[source] += int(table["correct"].sum())
+        for name, target in subjects.items():
+            if name != source:
+                with torch.no_grad():
+                    predicted = target.model(examples.to(target.device)).argmax(dim=1)
+                right[name] += int((predicted == batch[2].to(target.device)).sum())
+    return right
+
+
+def _check_same_images(subjects: Mapping[str, Subject], size: int) -> None:
+    (first, reference), *others = subjects.items()
+    for name, other in others:
+        if other.indices.tolist() != reference.indices.tolist():
+            raise UserError(f"transfer: {name} has other test images than {first}; expected the same for all")
+        for mine, its in zip(reference.batches(size), other.batches(size), strict=True):
+            for what, one, two in zip(("images", "labels", "masks"), mine[1:], its[1:], strict=True):
+                if not torch.equal(one.cpu(), two.cpu()):
+                    raise UserError(f"transfer: the {what} of {name} differ from those of {first}")

@@ -1,0 +1,88 @@
+"""The attacks that come from other libraries: what they hand back is measured here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from dualperturb.attacks.adversaries import ThreatModel
+from dualperturb.errors import UserError
+from dualperturb.evaluation.libraries import carlini_wagner_norms, standard_auto_attack
+from dualperturb.evaluation.scoring import AttackSettings, Subject, attack_images
+
+MakeSubject = Callable[..., Subject]
+SETTINGS = AttackSettings(steps=20, step_size=0.25, restarts=1, batch_size=20, seed=0)
+
+
+def clean(subject: Subject) -> np.ndarray:
+    """Which images are classified rightly as they are."""
+    _, images, labels, _ = next(subject.batches(20))
+    with torch.no_grad():
+        right: np.ndarray = (subject.model(images).argmax(dim=1) == labels).numpy()
+    return right
+
+
+@pytest.mark.parametrize("norm", ["L2", "Linf"])
+def test_auto_attack_is_as_strong_as_pgd_and_leaves_the_random_numbers_alone(
+    make_subject: MakeSubject, norm: str
+) -> None:
+    pytest.importorskip("pyautoattack")
+    subject = make_subject()
+    threat = ThreatModel(norm, {"L2": 0.25, "Linf": 0.02}[norm])
+    state = torch.get_rng_state()
+    right = standard_auto_attack(subject, threat, seed=0, square_queries=20)
+    assert torch.equal(torch.get_rng_state(), state)
+    by_pgd = attack_images(subject, threat, 0.0, SETTINGS)["correct"].to_numpy()
+    assert right.sum() <= by_pgd.sum() < clean(subject).sum()
+    assert not right[~clean(subject)].any()
+    assert np.array_equal(standard_auto_attack(subject, threat, 0, 20), right)
+
+
+def test_auto_attack_knows_one_region() -> None:
+    with pytest.raises(UserError, match="found a threat model of two regions; accepted: one"):
+        standard_auto_attack(None, ThreatModel("L2", 1.0, 2.0), 0)  # type: ignore[arg-type]
+
+
+def test_carlini_and_wagner_find_the_distance_to_the_boundary(make_subject: MakeSubject) -> None:
+    """A linear classifier's is known: the margin over the length of the difference of the weights."""
+    pytest.importorskip("foolbox")
+    subject = make_subject()
+    weight = torch.linspace(-1, 1.2, 192)
+    linear = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2))
+    with torch.no_grad():
+        linear[1].weight.copy_(torch.stack([weight, -weight]))
+        linear[1].bias.copy_(torch.tensor([-weight.sum() / 2, weight.sum() / 2]))
+        logits = linear(torch.from_numpy(subject.data.images).float() / 255)
+    labels = logits.argmax(dim=1).numpy()
+    labels[0] = 1 - labels[0]
+    data = subject.data.__class__(subject.data.images, labels, ("a", "b"), subject.data.foreground)
+    own = Subject(linear.eval(), data, subject.foreground, subject.indices, subject.saliency, subject.device)
+    norms = carlini_wagner_norms(own, batch_size=7, steps=200)
+    distance = (logits[:, 0] - logits[:, 1]).abs().numpy() / (2 * float(weight.norm()))
+    assert norms[0] == 0
+    assert (norms[1:] >= distance[1:] - 1e-4).all(), "nearer than the boundary"
+    assert (norms[1:] <= 1.2 * distance[1:] + 0.02).all(), "the smallest perturbation is missed"
+
+
+@pytest.mark.parametrize(
+    ("package", "call"),
+    [
+        ("pyautoattack", lambda subject: standard_auto_attack(subject, ThreatModel("L2", 1.0), 0)),
+        ("foolbox", lambda subject: carlini_wagner_norms(subject, 5, 5)),
+    ],
+)
+def test_a_missing_package_is_one_line(
+    make_subject: MakeSubject,
+    monkeypatch: pytest.MonkeyPatch,
+    package: str,
+    call: Callable[[Subject], object],
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(
+        UserError, match=rf"the package {package} is missing: pip install 'dualperturb\[strong\]'"
+    ):
+        call(make_subject())

@@ -1,0 +1,43 @@
+"""Dual-AutoAttack as the evaluation runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from dualperturb.attacks.adversaries import ThreatModel
+from dualperturb.attacks.pgd import AttackResult
+from dualperturb.evaluation import strong
+from dualperturb.evaluation.scoring import AttackSettings, BrokenThreatModelError, Subject, attack_images
+from dualperturb.evaluation.strong import auto_attack_images
+
+MakeSubject = Callable[..., Subject]
+SETTINGS = AttackSettings(steps=20, step_size=0.25, restarts=1, batch_size=7, seed=0)
+DUAL = ThreatModel("L2", 0.1, 0.3)
+
+
+def test_it_is_no_weaker_than_pgd_and_tells_what_fooled(make_subject: MakeSubject) -> None:
+    table = auto_attack_images(make_subject(), DUAL, SETTINGS)
+    by_pgd = attack_images(make_subject(), DUAL, 0.0, SETTINGS)
+    assert table["index"].tolist() == list(range(20))
+    assert table["correct"].sum() <= by_pgd["correct"].sum()
+    assert set(table.loc[table["correct"], "fooled_by"]) <= {"none"}
+    assert "clean" in set(table["fooled_by"]) and "none" not in set(table.loc[~table["correct"], "fooled_by"])
+
+
+def test_batches_change_nothing(make_subject: MakeSubject) -> None:
+    one, other = (
+        auto_attack_images(make_subject(), DUAL, replace(SETTINGS, batch_size=size)) for size in (7, 20)
+    )
+    assert one["predicted"].tolist() == other["predicted"].tolist()
+
+
+def test_its_claim_is_measured_anew(make_subject: MakeSubject, monkeypatch: pytest.MonkeyPatch) -> None:
+    def outside(model: object, images, labels, ball, **_: object) -> AttackResult:  # type: ignore[no-untyped-def]
+        return AttackResult((images + 0.5).clamp(0, 1), labels == labels, {})
+
+    monkeypatch.setattr(strong, "auto_attack", outside)
+    with pytest.raises(BrokenThreatModelError, match="L2 norm"):
+        auto_attack_images(make_subject(), DUAL, SETTINGS)

@@ -35,11 +35,11 @@ clean:  ## remove the environment; data, models and reports stay
 	$(PYTHON) -m venv .venv
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[workflow]'
+	$(PIP) --editable '.[workflow,perceptual,strong]'
 	@touch $@
 
 .venv/installed-dev: .venv/installed
-	$(PIP) --editable '.[workflow,test,lint]'
+	$(PIP) --editable '.[workflow,perceptual,strong,test,lint]'
 	@# Without its dependencies: it pins a requests of 2020, which it never imports.
 	$(PIP) --no-deps torchattacks
 	@touch $@

@@ -11,13 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 # Two OpenMP threads that spin while they wait starve each other beside another busy process. Read by the
 # OpenMP runtime when torch is first imported, hence set up here.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import numpy as np
 import typer
 
 from dualperturb.errors import UserError
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from dualperturb.mask_params import SaliencyParams
     from dualperturb.saliency import SaliencyModel
 
+SWEPT = ("clean", "at_pgd", "at_dual")  # the defences of Fig. 3 to 5; smoothing has a stage of its own
 PARAMS = Path("params.yaml")
 RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
@@ -40,6 +39,10 @@ REPORTS = Path("reports")
 MASK_SUMMARIES = REPORTS / "masks"
 EXAMPLES = REPORTS / "examples"  # the arrays of Figures 1 and 2
 CELLS = REPORTS / "cells"  # one table a defence and panel, before they are put together
+MEASURES = REPORTS / "measures"  # one table a measure besides the panels
+GRADIENTS = REPORTS / "gradients"  # the arrays of Figure 6
+HEALTH = REPORTS / "health"
+GALLERY = REPORTS / "gallery"  # the arrays of the gallery
 TRAINING = REPORTS / "training"  # one history a defence
 TIMES = REPORTS / "times"  # seconds of each stage, as measured when it last ran
 FIGURES = REPORTS / "figures"
@@ -48,10 +51,13 @@ RESULTS = REPORTS / "results.csv"
 METRICS = REPORTS / "metrics.json"
 
 
-def params(dataset: str | None = None, defence: str | None = None, axis: str | None = None) -> Params:
+def params(
+    dataset: str | None = None, defence: str | None = None, axis: str | None = None, norm: str | None = None
+) -> Params:
     """The checked parameters of this run. Raises UserError for them and for a name that they do not know."""
     settings = load_params(PARAMS)
     given = (
+        ("norm", norm, settings.norms),
         ("data set", dataset, settings.datasets),
         ("defence", defence, DEFENCES),
         ("axis", axis, AXES),
@@ -60,6 +66,16 @@ def params(dataset: str | None = None, defence: str | None = None, axis: str | N
         if name is not None and name not in known:
             raise UserError(f"{kind}: found {name!r}; accepted: {', '.join(known)}")
     return settings
+
+
+def classifier_name(defence: str, norm: str | None) -> str:
+    """How files name a classifier: its defence, and the norm that it was trained with, if any."""
+    return defence if norm is None else f"{defence}_{norm}"
+
+
+def classifier_folder(dataset: str, defence: str, norm: str | None) -> Path:
+    """models/DATASET/DEFENCE, or a folder a norm in it."""
+    return MODELS / dataset / defence / (norm or "")
 
 
 def run(main: Callable[..., None]) -> None:
@@ -101,16 +117,6 @@ def saliency(chosen: SaliencyParams) -> SaliencyModel:
 
     model = saliency_model(chosen.name, **chosen.options)
     return model.to(device()) if hasattr(model, "to") else model
-
-
-def load_examples(dataset: str) -> dict[str, np.ndarray]:
-    """The arrays of Figures 1 and 2. Raises UserError if they are not there."""
-    path = EXAMPLES / f"{dataset}.npz"
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise UserError(f"{path}: cannot be read ({error}); make it with: dvc repro") from error
 
 
 def _keep_freed_memory() -> None:

@@ -1,4 +1,4 @@
-"""The data of Figures 1 and 2 of one data set: adversarial examples of chosen test images."""
+"""The data of Fig. 1 and 2 of one data set: adversarial examples of chosen test images, in the first norm."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def main(dataset: str) -> None:
 
     settings = params(dataset)
     defence, positions = settings.examples.defence, settings.evaluate[dataset].examples
+    norm, budgets = settings.norms[0], settings.budgets(settings.norms[0])
+    trained = norm if norm in settings.trained(defence) else None
     with timed(dataset, "examples"):
-        shown = subject(dataset, defence, settings, positions)
-        radii = [
-            settings.radius(dataset, value, shown.data.side) for value in (settings.eps_f, settings.eps_b)
-        ]
+        shown = subject(dataset, defence, trained, settings, positions)
+        radii = [settings.radius(dataset, norm, value, shown.data.side) for value in budgets]
         arrays = example_arrays(
             shown,
-            ThreatModel(settings.norm, *radii),
+            ThreatModel(norm, *radii),
             radii[1],
             settings.examples.salience_weights,
             attack_settings(dataset, settings),
@@ -30,7 +30,8 @@ def main(dataset: str) -> None:
         arrays |= {
             "class_names": np.asarray(shown.data.class_names),
             "defence": np.asarray(defence),
-            "noise_eps": np.asarray(settings.eps_b),
+            "budgets": np.asarray(budgets),
+            "norm": np.asarray(norm),
         }
         with replacing(EXAMPLES / f"{dataset}.npz") as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)

@@ -1,18 +1,25 @@
-"""The paper's figures of one data set, from its tables and example arrays alone: reports/figures/DATASET."""
+"""The paper's figures of one data set, from its tables and arrays alone: reports/figures/DATASET."""
 
 from __future__ import annotations
 
-from dualperturb.figures import draw, save
-from dualperturb.files import read_csv
-from stages.common import FIGURES, RESULTS, load_examples, params, run
+from dualperturb.figures import draw, read_arrays, save
+from dualperturb.files import read_csv, replacing
+from stages.common import EXAMPLES, FIGURES, GRADIENTS, RESULTS, params, run
 
 
 def main(dataset: str) -> None:
     chosen = params(dataset)
     results = read_csv(RESULTS)
-    drawn = draw(results[results["dataset"] == dataset], load_examples(dataset), chosen.plots)
-    for name, figure in drawn.items():
-        save(figure, FIGURES / dataset / f"{dataset}_{name}")
+    drawn = draw(
+        results[results["dataset"] == dataset],
+        read_arrays(EXAMPLES / f"{dataset}.npz"),
+        read_arrays(GRADIENTS / f"{dataset}.npz"),
+        chosen.plots,
+    )
+    # The folder as a whole: a figure that is no longer asked for goes.
+    with replacing(FIGURES / dataset) as folder:
+        for name, figure in drawn.items():
+            save(figure, folder / f"{dataset}_{name}")
 
 
 if __name__ == "__main__":

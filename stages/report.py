@@ -10,21 +10,34 @@ import pandas as pd
 
 import dualperturb
 from dualperturb.errors import UserError
+from dualperturb.figures import read_arrays
 from dualperturb.files import read_csv, replacing
 from dualperturb.params import Params
 from dualperturb.report import (
+    Certificate,
+    DatasetReport,
     MaskSummary,
     ReportData,
-    ReportFigure,
     paper_figures,
     render_html,
     render_markdown,
 )
-from stages.common import FIGURES, MASK_SUMMARIES, REPORTS, RESULTS, TIMES, load_examples, params, run
+from stages.common import (
+    EXAMPLES,
+    FIGURES,
+    GALLERY,
+    HEALTH,
+    MASK_SUMMARIES,
+    REPORTS,
+    RESULTS,
+    TIMES,
+    params,
+    run,
+)
 
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "matplotlib")
 SETTINGS = (
-    *("datasets", "seed", "norm", "eps_f", "eps_b", "salience_weight", "eps_scale", "examples"),
+    *("datasets", "seed", "norms", "eps_f", "eps_b", "salience_weight", "eps_scale", "examples"),
     *("data", "masks", "train", "evaluate"),
 )
 
@@ -34,19 +47,14 @@ def main() -> None:
     results = read_csv(RESULTS)
     data = ReportData(
         title="dualperturb: dual-perturbation attacks and defences",
-        datasets=settings.datasets,
-        eps_f=settings.eps_f,
-        eps_b=settings.eps_b,
         setting=setting(settings),
         versions=versions(),
-        results=results,
-        masks={dataset: mask_summary(dataset) for dataset in settings.datasets},
-        figures=figures(settings, results),
+        sections=tuple(section(settings, results, dataset) for dataset in settings.datasets),
         times=times(settings.datasets),
     )
     for name, text in (("index.html", render_html(data)), ("report.md", render_markdown(data))):
         with replacing(REPORTS / name) as temporary:
-            temporary.write_text(text)
+            temporary.write_text(text, encoding="utf-8")
     print(f"report: {REPORTS / 'index.html'}")
 
 
@@ -60,21 +68,33 @@ def setting(settings: Params) -> dict[str, object]:
     everything = settings.model_dump(mode="json", include=set(SETTINGS))
     for section in ("salience_weight", "eps_scale", "data", "masks", "train", "evaluate"):
         everything[section] = {name: everything[section][name] for name in settings.datasets}
+    for budget in ("eps_f", "eps_b"):
+        everything[budget] = {norm: everything[budget][norm] for norm in settings.norms}
     return everything
 
 
-def figures(settings: Params, results: pd.DataFrame) -> tuple[ReportFigure, ...]:
-    return tuple(
-        figure
-        for dataset in settings.datasets
-        for figure in paper_figures(
-            results,
-            load_examples(dataset),
-            dataset,
-            FIGURES / dataset,
-            settings.eps_f,
-            settings.eps_b,
-        )
+def section(settings: Params, results: pd.DataFrame, dataset: str) -> DatasetReport:
+    certificate = settings.evaluate[dataset].smoothing
+    certified = Certificate(settings.train[dataset].smoothing.sigma, certificate.alpha, certificate.samples)
+    own = results[results["dataset"] == dataset]
+    return DatasetReport(
+        dataset,
+        own,
+        {norm: settings.budgets(norm) for norm in settings.norms},
+        mask_summary(dataset),
+        certified,
+        tuple(
+            paper_figures(
+                own,
+                read_arrays(EXAMPLES / f"{dataset}.npz"),
+                dataset,
+                FIGURES / dataset,
+                settings.plots.panels,
+                certified,
+            )
+        ),
+        pd.concat([read_csv(HEALTH / f"{dataset}_{norm}.csv") for norm in settings.norms]),
+        read_arrays(GALLERY / f"{dataset}.npz"),
     )
 
 
@@ -98,7 +118,6 @@ def mask_summary(dataset: str) -> MaskSummary:
         empty=test["empty"],
         full=test["full"],
         n=test["count"],
-        lacking=test.get("not_found", 0) + test.get("missing", 0),
     )
 
 

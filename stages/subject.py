@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import numpy as np
 
+from dualperturb.attacks.adversaries import ThreatModel
 from dualperturb.classifiers import load_classifier
 from dualperturb.errors import UserError
 from dualperturb.evaluation.scoring import AttackSettings, Subject
 from dualperturb.images import load_foreground, load_split
 from dualperturb.params import Params
-from stages.common import MASKS, MODELS, PREPARED, device, saliency
+from stages.common import MASKS, PREPARED, SWEPT, classifier_folder, device, saliency
 
 
-def subject(dataset: str, defence: str, settings: Params, images: tuple[int, ...] | None = None) -> Subject:
-    """The classifier on `n` test images drawn by the seed, or on those at the positions `images`."""
+def subject(
+    dataset: str,
+    defence: str,
+    norm: str | None,
+    settings: Params,
+    images: int | tuple[int, ...] | None = None,
+) -> Subject:
+    """The classifier trained with `norm` on test images: those at the positions `images`, or so many (by
+    default evaluate.DATASET.n) drawn by the seed; fewer are among those that more would be."""
     data = load_split(PREPARED / dataset, "test")
     settings.check_test_images(dataset, len(data))
-    if images is None:
-        indices = data.choose(settings.evaluate[dataset].n, settings.seed)
-    else:
+    if isinstance(images, tuple):
         indices = np.asarray(images, dtype=np.int64)
         data.check_indices(indices, f"evaluate.{dataset}.examples")
+    else:
+        indices = data.choose(images or settings.evaluate[dataset].n, settings.seed)
     foreground = load_foreground(MASKS / dataset, "test")
     if foreground.shape != (len(data), 1, data.side, data.side):
         raise UserError(
@@ -28,7 +36,7 @@ def subject(dataset: str, defence: str, settings: Params, images: tuple[int, ...
             f"{data.side}x{data.side} pixels; compute the masks again (dvc repro)"
         )
     return Subject(
-        load_classifier(MODELS / dataset / defence).to(device()),
+        load_classifier(classifier_folder(dataset, defence, norm)).to(device()),
         data,
         foreground,
         indices,
@@ -48,3 +56,20 @@ def attack_settings(dataset: str, settings: Params) -> AttackSettings:
         chosen.objective,
         chosen.salience_every,
     )
+
+
+def classifiers(settings: Params, norm: str | None = None) -> list[tuple[str, str | None]]:
+    """(defence, norm that it was trained with) of all swept classifiers, or of those that `norm` concerns."""
+    every = [(defence, trained) for defence in SWEPT for trained in settings.trained(defence)]
+    return [(defence, trained) for defence, trained in every if norm is None or trained in (None, norm)]
+
+
+def identity(dataset: str, defence: str, trained: str | None) -> dict[str, str]:
+    """The first columns of a row of the results."""
+    return {"dataset": dataset, "defence": defence, "trained_norm": trained or "none"}
+
+
+def threats(settings: Params, dataset: str, norm: str, side: int) -> dict[str, ThreatModel]:
+    """PGD's threat model with eps_f over the whole image, and the dual one, at the budgets of params.yaml."""
+    eps_f, eps_b = (settings.radius(dataset, norm, budget, side) for budget in settings.budgets(norm))
+    return {"pgd": ThreatModel(norm, eps_f), "dual": ThreatModel(norm, eps_f, eps_b)}

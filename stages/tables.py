@@ -6,31 +6,51 @@ no trace.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pandas as pd
 
 from dualperturb.evaluation.tables import curves, metrics
 from dualperturb.files import read_csv, replacing, write_csv, write_json
-from dualperturb.params import AXES, DEFENCES
-from stages.common import CELLS, CURVES, METRICS, RESULTS, params, run
+from dualperturb.params import AXES, Params
+from stages.common import CELLS, CURVES, MEASURES, METRICS, RESULTS, SWEPT, params, run
 
 
 def main() -> None:
     settings = params()
-    cells = [
-        read_csv(CELLS / dataset / axis / f"{defence}.csv")
-        for dataset in settings.datasets
-        for axis in AXES
-        for defence in DEFENCES
-    ]
-    results = pd.concat(cells, ignore_index=True)
+    results = pd.concat([read_csv(path) for path in cells(settings)], ignore_index=True)
     write_csv(RESULTS, results)
-    write_json(METRICS, metrics(results, settings.eps_f, settings.eps_b))
+    write_json(METRICS, metrics(results, {norm: settings.budgets(norm) for norm in settings.norms}))
     with replacing(CURVES) as folder:
         for axis in AXES:
             for dataset in settings.datasets:
-                write_csv(
-                    folder / axis / f"{dataset}.csv", curves(results[results["dataset"] == dataset], axis)
-                )
+                for norm in norms_of(axis, settings):
+                    rows = results[(results["dataset"] == dataset) & (results["norm"] == norm)]
+                    write_csv(folder / axis / f"{dataset}_{norm}.csv", curves(rows, axis))
+
+
+def cells(settings: Params) -> Iterator[Path]:
+    for dataset in settings.datasets:
+        for axis in AXES:
+            for norm in norms_of(axis, settings):
+                for defence in SWEPT:
+                    yield CELLS / dataset / axis / f"{defence}_{norm}.csv"
+        for name in measures(settings):
+            yield MEASURES / dataset / f"{name}.csv"
+
+
+def measures(settings: Params) -> Iterator[str]:
+    """The tables beside the panels."""
+    yield from ("jsma", "smoothing", "gradients")
+    for norm in settings.norms:
+        yield from (f"transfer_{norm}", f"unsuspicious_{norm}")
+        yield from (f"strong_{defence}_{norm}" for defence in SWEPT)
+
+
+def norms_of(axis: str, settings: Params) -> tuple[str, ...]:
+    """The salience weight is swept in the first norm alone, as in the paper."""
+    return settings.norms[:1] if axis == "salience_weight" else settings.norms
 
 
 if __name__ == "__main__":

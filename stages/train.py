@@ -7,12 +7,27 @@ The code is no part of that name: remove the folder of the checkpoints after cha
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from dualperturb.params import Params
-from stages.common import CHECKPOINTS, MASKS, MODELS, PREPARED, TRAINING, device, params, run, saliency, timed
+from stages.common import (
+    CHECKPOINTS,
+    MASKS,
+    PREPARED,
+    TRAINING,
+    classifier_folder,
+    classifier_name,
+    device,
+    params,
+    run,
+    saliency,
+    timed,
+)
 
 
-def main(defence: str, dataset: str) -> None:
+def main(defence: str, dataset: str, norm: Annotated[str | None, typer.Argument()] = None) -> None:
     import pandas as pd
 
     from dualperturb.classifiers import ClassifierSpec, build_classifier, save_classifier
@@ -22,26 +37,26 @@ def main(defence: str, dataset: str) -> None:
     from dualperturb.recipes import training_adversary, training_settings
     from dualperturb.training import train
 
-    chosen = params()
-    settings = training_settings(chosen, dataset, defence)
-    with timed(dataset, f"train_{defence}"):
+    chosen = params(dataset, defence)
+    settings, name = training_settings(chosen, dataset, defence), classifier_name(defence, norm)
+    with timed(dataset, f"train_{name}"):
         data = load_split(PREPARED / dataset, "train")
         foreground = load_foreground(MASKS / dataset, "train")
         classifier = chosen.train[dataset].classifier
         spec = ClassifierSpec(classifier.architecture, data.class_names)
         model = build_classifier(spec, classifier.weights, chosen.seed).to(device())
-        adversary = training_adversary(chosen, dataset, defence, data.side, saliency)
-        checkpoint = checkpoint_path(chosen, defence, dataset, data.side)
+        adversary = training_adversary(chosen, dataset, defence, norm, data.side, saliency)
+        checkpoint = checkpoint_path(chosen, defence, dataset, norm, data.side)
         report_checkpoint(checkpoint, settings.epochs)
-        with TrainingProgress(f"{dataset} {defence}", settings.epochs) as progress:
+        with TrainingProgress(f"{dataset} {name}", settings.epochs) as progress:
             history = train(model, data, foreground, adversary, settings, checkpoint, progress)
-        save_classifier(MODELS / dataset / defence, model, spec)
-        write_csv(TRAINING / dataset / f"{defence}.csv", pd.DataFrame(history))
+        save_classifier(classifier_folder(dataset, defence, norm), model, spec)
+        write_csv(TRAINING / dataset / f"{name}.csv", pd.DataFrame(history))
         checkpoint.unlink()
 
 
-def checkpoint_path(chosen: Params, defence: str, dataset: str, side: int) -> Path:
-    """checkpoints/DATASET/DEFENCE-FINGERPRINT.pt: other settings, images or masks never meet this file."""
+def checkpoint_path(chosen: Params, defence: str, dataset: str, norm: str | None, side: int) -> Path:
+    """checkpoints/DATASET/CLASSIFIER-FINGERPRINT.pt: other settings, images or masks never meet this file."""
     from dualperturb.images import load_meta, sha256
     from dualperturb.recipes import fingerprint
 
@@ -51,7 +66,8 @@ def checkpoint_path(chosen: Params, defence: str, dataset: str, side: int) -> Pa
         "train": meta["splits"]["train"],
         "masks": sha256(MASKS / dataset / "train.foreground.npy"),
     }
-    return CHECKPOINTS / dataset / f"{defence}-{fingerprint(chosen, dataset, defence, side, data)}.pt"
+    print_of = fingerprint(chosen, dataset, defence, norm, side, data)
+    return CHECKPOINTS / dataset / f"{classifier_name(defence, norm)}-{print_of}.pt"
 
 
 def report_checkpoint(path: Path, epochs: int) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dualperturb.augmentation import augment
-from dualperturb.params import Augment
+from dualperturb.train_params import Augment
 
 
 def pictures(count: int = 40, side: int = 12) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgba
 
 from dualperturb.errors import UserError
 from dualperturb.figures import accuracy_panels, draw, dual_examples, noise_examples, salience_panels, save
-from tests.small_tables import ACCURACY, Look, small_examples, small_results
+from tests.small_tables import ACCURACY, Look, small_examples, small_gradients, small_results
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def examples() -> dict[str, np.ndarray]:
 
 
 def test_accuracy_panels_draw_each_defence_of_each_sweep(results: pd.DataFrame) -> None:
-    figure = accuracy_panels(results, Look())
+    figure = accuracy_panels(results, "L2", Look())
     foreground, background, whole = figure.axes
     for axes, values in ((foreground, [0, 2, 4]), (background, [0, 10, 20]), (whole, [0, 1, 3])):
         assert [line.get_label() for line in axes.get_lines()] == ["Clean", "AT-PGD", "AT-Dual"]
@@ -40,28 +40,44 @@ def test_accuracy_panels_draw_each_defence_of_each_sweep(results: pd.DataFrame) 
 
 
 def test_accuracy_bands_are_the_intervals(results: pd.DataFrame) -> None:
-    band = accuracy_panels(results, Look()).axes[0].collections[0].get_paths()[0].vertices
+    band = accuracy_panels(results, "L2", Look()).axes[0].collections[0].get_paths()[0].vertices
     assert np.isclose(band[:, 1].min(), 5) and np.isclose(band[:, 1].max(), 15)
 
 
 def test_each_defence_has_a_colour_a_marker_and_dashes_of_its_own(results: pd.DataFrame) -> None:
-    lines = accuracy_panels(results, Look()).axes[0].get_lines()
+    lines = accuracy_panels(results, "L2", Look()).axes[0].get_lines()
     assert [to_rgba(line.get_color()) for line in lines] == [
-        to_rgba(color) for color in Look().palette.values()
+        to_rgba(Look().palette[defence]) for defence in ACCURACY
     ]
     assert len({line.get_marker() for line in lines}) == 3
 
 
 def test_linf_budgets_are_labelled_in_255ths(results: pd.DataFrame) -> None:
-    figure = accuracy_panels(results.assign(norm="Linf"), Look())
-    assert all("1/255" in axes.get_xlabel() for axes in figure.axes)
+    figure = accuracy_panels(results, "Linf", Look())
+    assert all("1/255" in axes.get_xlabel() for axes in figure.axes[:3])
+
+
+def test_only_classifiers_trained_alike_are_drawn(results: pd.DataFrame) -> None:
+    results.loc[results["trained_norm"] == "Linf", "accuracy"] = 0.99
+    for axes in accuracy_panels(results, "L2", Look()).axes:
+        assert max(line.get_ydata().max() for line in axes.get_lines()) < 99
+
+
+def test_jsma_stands_beside_the_sweeps_of_the_last_norm(results: pd.DataFrame) -> None:
+    assert len(accuracy_panels(results, "L2", Look()).axes) == 3
+    jsma = accuracy_panels(results, "Linf", Look()).axes[3]
+    assert "JSMA" in jsma.get_title() and "pixels changed (%)" in jsma.get_xlabel()
+    assert [line.get_label() for line in jsma.get_lines()] == ["Clean", "AT-PGD", "AT-Dual"]
+    assert list(jsma.get_lines()[0].get_xdata()) == [0, 5, 10]
+    one_norm = small_results(("L2",))
+    assert len(accuracy_panels(one_norm, "L2", Look()).axes) == 4
 
 
 def test_salience_panels_stand_at_equal_distances_with_the_weights_as_labels(results: pd.DataFrame) -> None:
     results.loc[results["objective"] == "balanced", "foreground_score"] = 0.9
     above, balanced, below, _ = salience_panels(results, Look()).axes
     assert [text.get_text() for text in below.get_xticklabels()] == ["0", "0.1", "10"]
-    for line in (*above.get_lines(), *below.get_lines()):
+    for line in (*above.get_lines()[:3], *below.get_lines()):
         assert list(line.get_xdata()) == [0, 1, 2]
     assert np.allclose(above.get_lines()[0].get_ydata(), 0.6)
     assert np.allclose(balanced.get_lines()[0].get_ydata(), 0.9)
@@ -69,25 +85,34 @@ def test_salience_panels_stand_at_equal_distances_with_the_weights_as_labels(res
     assert above.get_ylim()[1] - above.get_ylim()[0] >= 0.1 - 1e-9
 
 
+def test_the_clean_images_score_is_a_thin_line(results: pd.DataFrame) -> None:
+    clean = (results["attack"] == "pgd") & (results["axis"] == "eps") & (results["value"] == 0)
+    results.loc[clean, "foreground_score"] = 0.8
+    above = salience_panels(results, Look()).axes[0]
+    line = above.get_lines()[3]
+    assert line.get_label() == "clean images" and set(line.get_ydata()) == {0.8}
+    assert above.get_ylim()[1] > 0.8
+
+
 def test_a_missing_sweep_names_the_axis_and_the_data_set(results: pd.DataFrame) -> None:
-    with pytest.raises(UserError, match="dual over the axis eps_b for data set shapes6"):
-        accuracy_panels(results[results["axis"] != "eps_b"], Look())
+    with pytest.raises(UserError, match="dual over the axis eps_b in L2 for data set shapes6"):
+        accuracy_panels(results[results["axis"] != "eps_b"], "L2", Look())
 
 
 def test_a_point_missing_for_one_defence_is_refused(results: pd.DataFrame) -> None:
-    lost = (results["defence"] == "at_dual") & (results["axis"] == "eps") & (results["value"] == 1)
+    lost = (results["defence"] == "at_dual") & (results["attack"] == "pgd") & (results["value"] == 1)
     with pytest.raises(UserError, match=r"\[0, 3\] for at_dual, expected each of \[0, 1, 3\]"):
-        accuracy_panels(results[~lost], Look())
+        accuracy_panels(results[~lost], "L2", Look())
 
 
 def test_a_point_measured_twice_is_refused(results: pd.DataFrame) -> None:
     with pytest.raises(UserError, match="once"):
-        accuracy_panels(pd.concat([results, results]), Look())
+        accuracy_panels(pd.concat([results, results]), "L2", Look())
 
 
 def test_two_data_sets_in_one_figure_are_refused(results: pd.DataFrame) -> None:
     with pytest.raises(UserError, match="one dataset"):
-        accuracy_panels(pd.concat([results, results.assign(dataset="other")]), Look())
+        accuracy_panels(pd.concat([results, results.assign(dataset="other")]), "L2", Look())
 
 
 def test_a_defence_without_a_colour_is_refused(results: pd.DataFrame) -> None:
@@ -125,12 +150,13 @@ def test_saved_bytes_are_the_same_for_freshly_built_figures(
     tmp_path: Path, results: pd.DataFrame, examples: dict[str, np.ndarray]
 ) -> None:
     written: list[dict[str, bytes]] = []
+    look = Look(panels=("salience", "dual_examples", "accuracy"))
     for folder in (tmp_path / "one", tmp_path / "two"):
-        for name, figure in draw(results, examples, Look()).items():
+        for name, figure in draw(results, examples, small_gradients(), look).items():
             assert save(figure, folder / name) == [folder / f"{name}.png", folder / f"{name}.svg"]
             assert not figure.axes
         written.append({path.name: path.read_bytes() for path in folder.iterdir()})
-    assert len(written[0]) == 8
+    assert len(written[0]) == 8, list(written[0])
     assert written[0] == written[1]
 
 

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from dualperturb.accepted import first_line
 from dualperturb.errors import UserError
 from dualperturb.mask_params import SaliencyName
-from dualperturb.params import AXES, DATASETS, DEFENCES, Params, load_params
+from dualperturb.params import AXES, DATASETS, DEFENCES, LogAxis, Panel, Params, load_params
 
 ROOT = Path(__file__).resolve().parents[1]
 ABSENT = object()
@@ -61,6 +61,7 @@ def test_the_shipped_file_is_accepted() -> None:
 
 WHOLE = "a whole number of at least 1"
 NUMBER = "a finite number of at least 0"
+BUDGET = f"{NUMBER}, or a mapping with one for L2 and one for Linf"
 TOP = ", ".join(SHIPPED)
 NAMED = ", ".join(DATASETS)
 ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
@@ -70,13 +71,13 @@ ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
     ("key", "value", "line"),
     [
         # numbers
-        ("eps_b", "20", f"eps_b: found '20' (a number written as text); accepted: {NUMBER}"),
-        ("eps_b", "much", f"eps_b: found 'much'; accepted: {NUMBER}"),
-        ("eps_b", float("nan"), f"eps_b: found nan; accepted: {NUMBER}"),
-        ("eps_b", float("inf"), f"eps_b: found inf; accepted: {NUMBER}"),
-        ("eps_b", True, f"eps_b: found true; accepted: {NUMBER}"),
-        ("eps_b", None, f"eps_b: found null; accepted: {NUMBER}"),
-        ("eps_f", -1, f"eps_f: found -1; accepted: {NUMBER}"),
+        ("eps_b", "20", f"eps_b: found '20' (a number written as text); accepted: {BUDGET}"),
+        ("eps_b", "much", f"eps_b: found 'much'; accepted: {BUDGET}"),
+        ("eps_b", float("nan"), f"eps_b: found nan; accepted: {BUDGET}"),
+        ("eps_b", float("inf"), f"eps_b: found inf; accepted: {BUDGET}"),
+        ("eps_b", True, f"eps_b: found true; accepted: {BUDGET}"),
+        ("eps_b", None, f"eps_b: found null; accepted: {BUDGET}"),
+        ("eps_f", -1, f"eps_f: found -1; accepted: {BUDGET}"),
         ("seed", 2**63, f"seed: found {2**63}; accepted: a whole number from 0 to {2**63 - 1}"),
         ("evaluate.shapes6.n", True, f"evaluate.shapes6.n: found true; accepted: {WHOLE}"),
         ("evaluate.shapes6.n", 2.0, f"evaluate.shapes6.n: found 2.0; accepted: {WHOLE}"),
@@ -127,8 +128,15 @@ ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
         ),
         ("data.folder.classes", {7: "seven"}, "data.folder.classes: found 7: 'seven'; accepted: two texts"),
         # texts and switches
-        ("norm", "l2", "norm: found 'l2'; accepted: L2 or Linf"),
-        ("examples.defence", "pgd", "examples.defence: found 'pgd'; accepted: clean, at_pgd or at_dual"),
+        ("norms", ["l2"], "norms[0]: found 'l2'; accepted: L2 or Linf"),
+        ("norms", "L2", "norms: found 'L2'; accepted: a list of at least one value"),
+        ("norms", ["L2", "L2"], "norms: holds 'L2' twice"),
+        ("eps_f", {"L2": 1.0}, f"eps_f: found {{'L2': 1.0}}; accepted: {BUDGET}"),
+        (
+            "examples.defence",
+            "pgd",
+            "examples.defence: found 'pgd'; accepted: clean, at_pgd, at_dual or smoothing",
+        ),
         (
             "train.shapes6.augment.flip",
             "yes",
@@ -194,6 +202,9 @@ ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
             "evaluate.shapes6.grid.L2.eps_b[1]: found '1' (a number written as text); accepted: " + NUMBER,
         ),
         ("evaluate.folder.examples", [3, -1], "evaluate.folder.examples[1]: found -1; accepted: a whole"),
+        ("plots.panels", ["roc"], "plots.panels[0]: found 'roc'; accepted: dual_examples, noise_examples"),
+        ("plots.panels", [], "plots.panels: found []; accepted: a list of at least one value"),
+        ("plots.log_axes", ["x"], "plots.log_axes[0]: found 'x'; accepted: eps, eps_f, eps_b"),
         # sections and keys
         (
             "train.shapes6.clean",
@@ -233,7 +244,7 @@ def test_the_line_of_a_file_begins_with_its_name(tmp_path: Path) -> None:
     path = written(tmp_path, changed(eps_b=float("nan")))
     with pytest.raises(UserError) as caught:
         load_params(path)
-    assert str(caught.value) == f"{path}: eps_b: found nan; accepted: {NUMBER}"
+    assert str(caught.value) == f"{path}: eps_b: found nan; accepted: {BUDGET}"
 
 
 def test_a_misspelt_key_is_named_and_not_the_right_one_that_is_missing() -> None:
@@ -257,7 +268,7 @@ def test_what_the_evaluation_would_stumble_over_at_its_end_is_found_at_its_begin
         "evaluate.shapes6.grid.Linf.eps: found [2.0, 4.0]; accepted: 0 among them"
     )
     assert refusal(**{"evaluate.shapes6.salience_weights": [0, 1, 1.0]}) == (
-        "evaluate.shapes6.salience_weights: holds 1 twice"
+        "evaluate.shapes6.salience_weights: holds 1.0 twice"
     )
 
 
@@ -338,13 +349,49 @@ def test_yaml_1_2_numbers_are_numbers(tmp_path: Path) -> None:
 
 
 def test_grid_and_radius_follow_the_norm() -> None:
-    params = Params.model_validate(changed(norm="Linf", **{"eps_scale.folder": 0.5}))
-    assert params.grid("shapes6").eps_b == (0, 10, 20, 30, 40)
-    assert params.radius("shapes6", 20.0, 32) == 20 / 255
     params = Params.model_validate(changed(**{"eps_scale.folder": 0.5}))
-    assert params.grid("shapes6").eps_b == (0, 5, 10, 15, 20)
-    assert params.radius("shapes6", 20.0, 32) == pytest.approx(20 / 7)
-    assert params.radius("folder", 20.0, 224) == 10.0
+    assert params.grid("shapes6", "Linf").eps_b == (0, 10, 20, 30, 40)
+    assert params.radius("shapes6", "Linf", 20.0, 32) == 20 / 255
+    assert params.grid("shapes6", "L2").eps_b == (0, 5, 10, 15, 20)
+    assert params.radius("shapes6", "L2", 20.0, 32) == pytest.approx(20 / 7)
+    assert params.radius("folder", "L2", 20.0, 224) == 10.0
+
+
+def test_a_single_budget_serves_both_norms() -> None:
+    params = Params.model_validate(changed(eps_f={"L2": 1.0, "Linf": 2}, eps_b=30))
+    assert params.budgets("L2") == (1.0, 30.0) and params.budgets("Linf") == (2.0, 30.0)
+    assert Params.model_validate(params.model_dump()) == params
+
+
+def test_a_measure_takes_as_many_images_as_the_panels_where_it_says_so() -> None:
+    params = Params.model_validate(changed(**{"evaluate.folder.n": 33}))
+    assert params.evaluate["folder"].transfer.n == params.evaluate["folder"].strong.library_n == 33
+    line = refusal(**{"evaluate.folder.health.n": "some"})
+    assert line == "evaluate.folder.health.n: found 'some'; accepted: panels, or a whole number of at least 1"
+
+
+def test_the_panels_are_the_figures_that_can_be_drawn() -> None:
+    from dualperturb.figures import PANELS
+
+    assert get_args(Panel) == PANELS
+    assert set(SHIPPED["plots"]["panels"]) == set(PANELS)
+
+
+def test_all_axes_or_none_or_some_are_logarithmic() -> None:
+    for given, found in ((True, get_args(LogAxis)), (False, ()), (["eps_b"], ("eps_b",))):
+        assert Params.model_validate(changed(**{"plots.log_axes": given})).plots.log_axes == found
+
+
+def test_the_measure_that_asks_for_most_images_is_named() -> None:
+    assert refusal(**{"evaluate.shapes6.strong.library_n": 1001}) == (
+        "evaluate.shapes6.strong.library_n: found 1001; accepted: up to 1000, the test images"
+    )
+
+
+def test_adversarial_training_has_a_classifier_for_each_norm() -> None:
+    params = Params.model_validate(changed(norms=["Linf", "L2"]))
+    assert params.trained("at_dual") == params.trained("at_pgd") == ("Linf", "L2")
+    assert params.trained("clean") == params.trained("smoothing") == (None,)
 
 
 def test_the_names_of_the_saliency_models_are_those_that_can_be_built() -> None:
@@ -374,7 +421,7 @@ def test_the_options_are_those_that_the_models_take() -> None:
 
 
 def test_the_axes_that_have_a_grid_are_its_keys() -> None:
-    from dualperturb.params import Evaluate, Grid
+    from dualperturb.evaluate_params import Evaluate, Grid
 
     assert [axis for axis in AXES if axis in Grid.model_fields] == ["eps", "eps_f", "eps_b"]
     assert set(AXES) - set(Grid.model_fields) == {"salience_weight"}

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from dualperturb.attacks.adversaries import ThreatModel
+from dualperturb.attacks.adversaries import PgdAdversary, ThreatModel
+from dualperturb.attacks.smoothed import GaussianNoise
 from dualperturb.errors import UserError
 from dualperturb.mask_params import SaliencyParams
 from dualperturb.params import DEFENCES, Params, load_params
@@ -49,18 +50,23 @@ def test_settings_are_those_of_the_data_set_and_the_defence(params: Params) -> N
 
 
 def test_clean_has_no_adversary(params: Params) -> None:
-    assert training_adversary(params, "shapes6", "clean", 32, no_saliency) is None
+    assert training_adversary(params, "shapes6", "clean", None, 32, no_saliency) is None
+
+
+def test_smoothing_trains_on_noise_of_its_sigma() -> None:
+    chosen = changed("train.shapes6.smoothing.sigma", 0.5)
+    assert training_adversary(chosen, "shapes6", "smoothing", None, 32, no_saliency) == GaussianNoise(0.5)
 
 
 @pytest.mark.parametrize(("norm", "scale"), [("L2", 32 / 224), ("Linf", 1 / 255)])
 def test_radii_are_those_really_applied(norm: str, scale: float) -> None:
-    chosen = changed("norm", norm)
+    chosen = load_params(PARAMS)
     budgets = {"eps_f": 3.0, "eps_b": 11.0, "train.shapes6.at_pgd.eps": {"L2": 5.0, "Linf": 7.0}}
     for key, value in budgets.items():
         chosen = changed(key, value, chosen)
-    single = training_adversary(chosen, "shapes6", "at_pgd", 32, no_saliency)
-    dual = training_adversary(chosen, "shapes6", "at_dual", 32, no_saliency)
-    assert single is not None and dual is not None
+    single = training_adversary(chosen, "shapes6", "at_pgd", norm, 32, no_saliency)
+    dual = training_adversary(chosen, "shapes6", "at_dual", norm, 32, no_saliency)
+    assert isinstance(single, PgdAdversary) and isinstance(dual, PgdAdversary)
     assert single.threat == ThreatModel(norm, pytest.approx({"L2": 5.0, "Linf": 7.0}[norm] * scale))
     assert dual.threat == ThreatModel(norm, pytest.approx(3.0 * scale), pytest.approx(11.0 * scale))
 
@@ -68,11 +74,14 @@ def test_radii_are_those_really_applied(norm: str, scale: float) -> None:
 def test_steps_come_from_the_section_of_the_defence() -> None:
     chosen = changed("train.shapes6.at_dual.steps", 9, changed("train.shapes6.at_pgd.step_size", 0.125))
     found = [
-        training_adversary(chosen, "shapes6", defence, 32, no_saliency) for defence in ("at_pgd", "at_dual")
+        training_adversary(chosen, "shapes6", defence, "L2", 32, no_saliency)
+        for defence in ("at_pgd", "at_dual")
     ]
     section = chosen.train["shapes6"]
     expected = [(section.at_pgd.steps, 0.125), (9, section.at_dual.step_size)]
-    assert [(attack.steps, attack.step_size) for attack in found if attack] == expected
+    assert [
+        (attack.steps, attack.step_size) for attack in found if isinstance(attack, PgdAdversary)
+    ] == expected
 
 
 def test_the_saliency_model_comes_only_with_a_weight() -> None:
@@ -83,8 +92,8 @@ def test_the_saliency_model_comes_only_with_a_weight() -> None:
         return abs
 
     chosen = changed("train.shapes6.at_dual.salience_weight", 0.5)
-    attack = training_adversary(chosen, "shapes6", "at_dual", 32, saliency)
-    assert attack is not None and attack.saliency is abs and attack.salience_weight == 0.5
+    attack = training_adversary(chosen, "shapes6", "at_dual", "L2", 32, saliency)
+    assert isinstance(attack, PgdAdversary) and attack.saliency is abs and attack.salience_weight == 0.5
     assert asked == ["builtin"]
 
 
@@ -92,7 +101,22 @@ def test_unknown_names_are_refused(params: Params) -> None:
     with pytest.raises(UserError, match="defence: found 'at_pgb', accepted are clean, at_pgd, at_dual"):
         training_settings(params, "shapes6", "at_pgb")
     with pytest.raises(UserError, match="data set: found 'shapes7', accepted are .*shapes6"):
-        training_adversary(params, "shapes7", "clean", 32, no_saliency)
+        training_adversary(params, "shapes7", "clean", None, 32, no_saliency)
+
+
+@pytest.mark.parametrize(
+    ("defence", "norm", "line"),
+    [
+        ("clean", "L2", "norm of clean: found L2; accepted: none"),
+        ("at_pgd", None, "norm of at_pgd: found none; accepted: L2, Linf"),
+        ("at_dual", "L1", "norm of at_dual: found L1; accepted: L2, Linf"),
+    ],
+)
+def test_a_norm_that_does_not_fit_is_refused(
+    params: Params, defence: str, norm: str | None, line: str
+) -> None:
+    with pytest.raises(UserError, match=f"^{line}$"):
+        training_adversary(params, "shapes6", defence, norm, 32, no_saliency)
 
 
 # What a checkpoint is named after
@@ -117,7 +141,8 @@ CHANGES = [
     ("train.shapes6.at_dual.salience_weight", 1.0, {"at_dual"}),
     ("eps_f", 1.5, {"at_dual"}),
     ("eps_b", 5.0, {"at_dual"}),
-    ("norm", "Linf", {"at_pgd", "at_dual"}),
+    ("norms", ("L2",), set()),
+    ("train.shapes6.smoothing.sigma", 0.3, {"smoothing"}),
     ("eps_scale.shapes6", 0.5, {"at_pgd", "at_dual"}),
     ("masks.shapes6.threshold", "density", set()),
     ("masks.shapes6.batch_size", 10, set()),
@@ -134,7 +159,10 @@ def test_the_fingerprint_changes_with_what_the_weights_depend_on(
     params: Params, key: str, value: Any, defences: set[str]
 ) -> None:
     other = changed(key, value)
-    before, after = ({d: fingerprint(p, "shapes6", d, 32, DATA) for d in DEFENCES} for p in (params, other))
+    before, after = (
+        {d: fingerprint(p, "shapes6", d, p.trained(d)[0], 32, DATA) for d in DEFENCES}
+        for p in (params, other)
+    )
     assert {defence for defence in DEFENCES if before[defence] != after[defence]} == defences
 
 
@@ -146,17 +174,19 @@ def test_the_saliency_model_counts_once_it_has_a_weight(tmp_path: Path) -> None:
     models += [{"name": "deepgaze", "weights": str(checkpoint)}]
     weighted = changed("train.shapes6.at_dual.salience_weight", 1.0)
     chosen = [changed("masks.shapes6.model", model, weighted) for model in models]
-    names = [fingerprint(params, "shapes6", "at_dual", 32, DATA) for params in chosen]
+    names = [fingerprint(params, "shapes6", "at_dual", "L2", 32, DATA) for params in chosen]
     checkpoint.write_bytes(b"2")
-    names.append(fingerprint(chosen[-1], "shapes6", "at_dual", 32, DATA))
+    names.append(fingerprint(chosen[-1], "shapes6", "at_dual", "L2", 32, DATA))
     assert len(set(names)) == len(models) + 1
 
 
 def test_the_fingerprint_tells_defences_data_and_sizes_apart(params: Params) -> None:
-    names = [fingerprint(params, "shapes6", defence, 32, DATA) for defence in DEFENCES]
+    names = [
+        fingerprint(params, "shapes6", defence, params.trained(defence)[0], 32, DATA) for defence in DEFENCES
+    ]
     names += [
-        fingerprint(params, "shapes6", "at_dual", 64, DATA),
-        fingerprint(params, "shapes6", "at_dual", 32, DATA | {"masks": "ef56"}),
+        fingerprint(params, "shapes6", "at_dual", "L2", 64, DATA),
+        fingerprint(params, "shapes6", "at_dual", "L2", 32, DATA | {"masks": "ef56"}),
     ]
     assert len(set(names)) == len(names)
     assert all(len(name) == 12 and int(name, 16) >= 0 for name in names)
@@ -168,5 +198,5 @@ def test_a_weights_file_counts_by_its_content(tmp_path: Path) -> None:
     names = set()
     for content in (b"one", b"two"):
         weights.write_bytes(content)
-        names.add(fingerprint(chosen, "shapes6", "clean", 32, DATA))
+        names.add(fingerprint(chosen, "shapes6", "clean", None, 32, DATA))
     assert len(names) == 2

@@ -3,80 +3,61 @@
 from __future__ import annotations
 
 import base64
+import io
+import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from dualperturb.errors import UserError
-from dualperturb.figures import draw, save
-from dualperturb.report import (
-    MaskSummary,
-    ReportData,
-    paper_figures,
-    render_html,
-    render_markdown,
-    summary_table,
-)
-from dualperturb.report.captions import accuracy_caption, dual_examples_caption, salience_caption
-from dualperturb.report.paper import accuracy_table
-from tests.small_tables import Look, small_examples, small_results
+from dualperturb.report import ReportData, render_html, render_markdown
+from tests.small_report import HOSTILE, small_report
 
 DATASETS = ("shapes6", "folder")
+FIGURES = 10  # a data set
 
 
 class Page(HTMLParser):
-    """What a test asks of a page: its links, the tables' cells, the details and the plain text."""
+    """What a test asks of a page: its links, its tags, the plain text and the text of its scripts."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.sources: list[str] = []
+        self.saved: dict[str, str] = {}
         self.tags: list[str] = []
         self.text = ""
+        self.data: list[str] = []
+        self._script: dict[str, str | None] | None = None
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        own = dict(attrs)
         self.sources += [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
+        if "download" in own:
+            self.saved[own["download"] or ""] = own["href"] or ""
+        if tag == "script":
+            self._script = own
+
+    def handle_endtag(self, tag: str) -> None:
+        self._script = None if tag == "script" else self._script
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if self._script is None:
+            self.text += data
+        elif self._script.get("type") == "application/json":
+            self.data.append(data)
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> ReportData:
-    folder = tmp_path_factory.mktemp("figures")
-    examples = small_examples()
-    examples["class_names"][2] = "<script>x</script> & co"
-    rows = small_results()
-    for name, figure in draw(rows, examples, Look()).items():
-        first, second = save(figure, folder / f"shapes6_{name}")
-        for path in (first, second):
-            (folder / path.name.replace("shapes6", "folder")).write_bytes(path.read_bytes())
-    results = pd.concat([rows, rows.assign(dataset="folder", n=70)], ignore_index=True)
-    return ReportData(
-        title="A <small> run",
-        datasets=DATASETS,
-        eps_f=2.0,
-        eps_b=20.0,
-        setting={"norm": "L2", "weights": None, "train": {"shapes6": {"epochs": 10, "grid": [0, 2.5]}}},
-        versions={"torch": "2.15.0"},
-        results=results,
-        masks={
-            "shapes6": MaskSummary("data set", "builtin", 0.351, 0.552, 3, 0, 1000),
-            "folder": MaskSummary("saliency model", "deepgaze_iie", 0.49, 0.91, 0, 1, 500),
-        },
-        figures=tuple(
-            figure
-            for name in DATASETS
-            for figure in paper_figures(results, examples, name, folder, eps_f=2.0, eps_b=20.0)
-        ),
-        times=pd.DataFrame({"dataset": DATASETS, "stage": "robustness", "seconds": [12.34, 100.0]}),
-    )
+    return small_report(tmp_path_factory.mktemp("figures"))
 
 
 @pytest.fixture(scope="module")
@@ -84,191 +65,157 @@ def html(report: ReportData) -> str:
     return render_html(report)
 
 
-def test_every_figure_of_every_data_set_is_inlined(report: ReportData, html: str) -> None:
-    pictures = [source for source in Page(html).sources if source.startswith("data:image/")]
-    assert len(pictures) == len(report.figures) == 8
-    for picture, figure in zip(pictures, report.figures, strict=True):
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+def test_every_figure_of_every_data_set_is_inlined(report: ReportData, page: Page) -> None:
+    pictures = [source for source in page.sources if source.startswith("data:image/")]
+    figures = [figure for section in report.sections for figure in section.figures]
+    assert len(pictures) == len(figures) == 2 * FIGURES
+    for picture, figure in zip(pictures, figures, strict=True):
         kind, _, content = picture.removeprefix("data:image/").partition(";base64,")
-        path = {"svg+xml": figure.svg, "png": figure.png}[kind]
+        path = {"png": figure.png, "svg+xml": figure.svg}[kind]
         assert base64.b64decode(content) == path.read_bytes()
 
 
-def test_a_large_svg_gives_way_to_its_png(report: ReportData, tmp_path: Path) -> None:
-    figure = report.figures[0]
+def test_a_large_svg_makes_room_for_the_png(report: ReportData, tmp_path: Path) -> None:
+    section = report.sections[0]
+    figure = section.figures[0]
     large = tmp_path / "large.svg"
-    large.write_bytes(figure.svg.read_bytes() + b"<!--" + b"x" * 200_000 + b"-->")
-    page = render_html(replace(report, figures=(replace(figure, svg=large), *report.figures[1:])))
-    assert Page(page).sources.count(f"data:image/png;base64,{_base64(figure.png)}") == 1
+    large.write_text(figure.svg.read_text() + "<!--" + "x" * 300_000 + "-->")
+    figures = (replace(figure, svg=large), *section.figures[1:])
+    page = Page(render_html(replace(report, sections=(replace(section, figures=figures),))))
+    assert page.sources.count(f"data:image/png;base64,{_base64(figure.png)}") == 1
 
 
-def test_the_page_loads_nothing_from_elsewhere(html: str) -> None:
-    page = Page(html)
+def test_a_figure_that_is_not_there_is_one_line(report: ReportData) -> None:
+    section = report.sections[0]
+    lost = replace(section.figures[0], svg=Path("nowhere/fig.svg"))
+    with pytest.raises(UserError, match=r"^nowhere/fig\.svg: cannot be read .*dvc repro$"):
+        render_html(replace(report, sections=(replace(section, figures=(lost,)),)))
+
+
+def test_the_page_loads_nothing_from_elsewhere(html: str, page: Page) -> None:
     assert all(source.startswith(("data:", "#")) for source in page.sources)
-    assert not {"script", "link", "iframe"} & set(page.tags)
-    assert "@import" not in html and "url(" not in html
+    assert "iframe" not in page.tags and "@import" not in html and "url(" not in html
+    assert "fetch(" not in html and "http://www.w3.org/2000/svg" in html
+    assert re.findall(r"https?://(?!www\.w3\.org)", html) == []
 
 
-def test_names_are_escaped(html: str) -> None:
-    assert "<script" not in html
+def test_names_can_close_no_script_and_make_no_element(html: str, page: Page) -> None:
+    assert page.tags.count("script") == 3, "one program, and the gallery of each data set"
+    assert "<script>x" not in html and HOSTILE not in html
     assert "&lt;script&gt;x&lt;/script&gt; &amp; co" in html
     assert "<h1>A &lt;small&gt; run</h1>" in html
+    assert len(page.data) == 2
+    for data in page.data:
+        assert json.loads(data)["classes"][2] == HOSTILE
+    assert "<b>7</b>" not in html and "&lt;b&gt;7&lt;/b&gt; of 9" in html
 
 
-def test_every_data_set_has_its_summary_figures_and_times(report: ReportData, html: str) -> None:
-    text = Page(html).text
+def test_anchors_lead_somewhere_and_ids_are_unique(html: str, page: Page) -> None:
+    ids = re.findall(r' id="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    assert {source[1:] for source in page.sources if source.startswith("#")} <= set(ids)
+
+
+def test_every_data_set_has_its_figures_and_times(report: ReportData, html: str, page: Page) -> None:
     for dataset in DATASETS:
         assert f"<h2>{dataset}</h2>" in html
-    for figure in report.figures:
-        assert figure.caption in text
-    assert text.count("The numbers behind Fig. 4") == 2
-    assert "12.3 s" in text and "1 min 40 s" in text and "1 min 52 s" in text
+    for section in report.sections:
+        for figure in section.figures:
+            assert figure.caption in page.text
+    assert page.text.count("The numbers behind Fig. 4\n") == 2
+    assert "12.3 s" in page.text and "1 min 40 s" in page.text and "1 min 52 s in all" in page.text
 
 
-def test_the_summary_holds_the_tables_numbers(report: ReportData, html: str) -> None:
-    table = summary_table(report.results, "folder", 2.0, 20.0)
-    assert list(table.columns) == [
-        "defence",
-        "clean images",
-        "PGD, eps = 2",
-        "dual, eps_f = 2, eps_b = 20",
-        "n",
+def test_figures_stand_in_the_papers_order(report: ReportData) -> None:
+    assert [figure.number for figure in report.sections[0].figures] == [
+        *("Fig. 1", "Fig. 2", "Fig. 3", "Fig. 4", "Fig. 5", "Fig. 4 and 5, across norms", "Fig. 6"),
+        *("Appendix D", "Appendix D", "Appendix J"),
     ]
-    assert list(table["defence"]) == ["Clean", "AT-PGD", "AT-Dual"]
-    assert list(table["clean images"]) == [
-        "10.0 % [5.0, 15.0]",
-        "40.0 % [35.0, 45.0]",
-        "70.0 % [65.0, 75.0]",
-    ]
-    assert set(table["PGD, eps = 2"]) == {"not measured"}
-    assert list(table["dual, eps_f = 2, eps_b = 20"]) == list(table["clean images"])
-    assert set(table["n"]) == {"70"}
-    assert "70.0 % [65.0, 75.0]" in Page(html).text
 
 
-def test_the_summary_picks_the_point_of_both_budgets(report: ReportData) -> None:
-    results = report.results.copy()
-    there = (results["axis"] == "eps_b") & (results["value"] == 10) & (results["defence"] == "at_dual")
-    results.loc[there, ["accuracy", "accuracy_low", "accuracy_high", "n"]] = [0.634, 0.591, 0.675, 60]
-    table = summary_table(results, "shapes6", 2.0, 10.0)
-    assert table.set_index("defence").loc["AT-Dual", "dual, eps_f = 2, eps_b = 10"] == "63.4 % [59.1, 67.5]"
-    assert table.set_index("defence").loc["AT-Dual", "n"] == "50 / 60"
+def test_every_table_can_be_saved_as_it_is(report: ReportData, page: Page) -> None:
+    for section in report.sections:
+        for figure in section.figures:
+            uri = page.saved[f"{section.dataset}_{figure.stem}.csv"]
+            content = base64.b64decode(uri.removeprefix("data:text/csv;base64,"))
+            saved = pd.read_csv(io.BytesIO(content))
+            assert len(saved) == len(figure.rows) > 0
+            if "accuracy" in figure.rows.columns:
+                assert saved["accuracy"].tolist() == pytest.approx(figure.rows["accuracy"].tolist())
+    for name in ("shapes6_claims.csv", "shapes6_strong_L2.csv", "folder_unsuspicious.csv"):
+        assert name in page.saved
 
 
-def test_the_summary_tells_points_of_one_background_budget_apart(report: ReportData) -> None:
-    results = report.results.copy()
-    results.loc[(results["axis"] == "eps_f") & (results["value"] == 4), "accuracy"] = 0.05
-    cells = summary_table(results, "shapes6", 4.0, 20.0)["dual, eps_f = 4, eps_b = 20"]
-    assert [cell.split(" [")[0] for cell in cells] == ["5.0 %"] * 3
+def test_health_is_told_by_word_and_counted(html: str, page: Page) -> None:
+    assert page.text.count("1 of 6 checks warn") == 4
+    assert html.count("<li>AT-PGD: Does a step along the gradient raise the loss? &lt;b&gt;7") == 4
+    assert html.count('<span class="verdict bad"><span aria-hidden="true">!</span> warn</span>') == 2 * 2 * 2
 
 
-def test_no_clean_accuracy_is_refused(report: ReportData) -> None:
-    without = report.results[(report.results["axis"] != "eps") | (report.results["value"] != 0)]
-    with pytest.raises(UserError, match="no clean accuracy .* shapes6"):
-        summary_table(without, "shapes6", 2.0, 20.0)
-
-
-def test_stand_ins_and_spent_budgets_are_told(html: str) -> None:
-    _, after = Page(html).text.split("shapes6 is synthetic")
+def test_stand_ins_spent_budgets_and_masks_are_told(page: Page) -> None:
+    _, after = page.text.split("shapes6 is synthetic")
     shapes, folder = after.split("Foregrounds from the saliency model")
     assert "is not DeepGaze" in shapes and "is not DeepGaze" not in folder
-    assert (
-        "paper's scale" in shapes and "0.2857 in the foreground" in shapes and "2.857 in the back" in shapes
-    )
+    assert "paper's scale" in shapes and "0.2857 in the foreground" in shapes
+    assert "2.857 in the background" in shapes and "0.07843 in the background" in shapes
     assert "35.1 % of the image" in shapes and "3 empty" in shapes
     assert "49.0 % of the image" in folder and "1 full" in folder
 
 
 def test_the_setting_is_shown_with_nested_keys(html: str) -> None:
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
-    assert "norm L2" in text and "weights –" in text
+    assert "norms L2, Linf" in text and "weights –" in text
     assert "shapes6.epochs 10" in text and "shapes6.grid 0, 2.5" in text
     assert "torch 2.15.0" in text
 
 
-@pytest.mark.parametrize("part", ["results", "masks", "figures"])
-def test_a_data_set_left_behind_is_refused(report: ReportData, part: str) -> None:
-    less = {
-        "results": report.results[report.results["dataset"] == "shapes6"],
-        "masks": {"shapes6": report.masks["shapes6"]},
-        "figures": report.figures[:4],
-    }
-    with pytest.raises(UserError, match=f"{part} cover the data sets shapes6, expected folder, shapes6"):
-        replace(report, **{part: less[part]})
+def test_of_one_norm_the_page_and_the_comment_tell_no_other(tmp_path: Path) -> None:
+    report = small_report(tmp_path, ("shapes6",), ("L2",), ("dual_examples", "accuracy", "gradients"))
+    page = Page(render_html(report))
+    for text in (page.text, render_markdown(report), *page.data):
+        assert "Linf" not in text and "infinity" not in text
+    assert "Fig. 4" in page.text and "Fig. 5" not in page.text and "Fig. 3" not in page.text
 
 
-def test_a_data_set_too_many_is_refused(report: ReportData) -> None:
-    with pytest.raises(UserError, match="expected shapes6"):
-        replace(report, datasets=("shapes6",))
+@pytest.mark.parametrize("part", ["results", "health", "figures"])
+def test_a_part_of_another_data_set_is_refused(report: ReportData, part: str) -> None:
+    other = {part: getattr(report.sections[1], part)}
+    with pytest.raises(UserError, match=f"report: {part} cover the data sets folder, expected shapes6"):
+        replace(report.sections[0], **other)
 
 
-def test_markdown_holds_the_summary_of_every_data_set(report: ReportData) -> None:
+def test_markdown_holds_the_tables_of_every_data_set(report: ReportData) -> None:
     text = render_markdown(report)
     lines = text.splitlines()
     assert lines[0] == "## A &lt;small> run"
     for dataset, n in zip(DATASETS, (50, 70), strict=True):
         start = lines.index(f"### {dataset}")
-        assert lines[start + 2].startswith("| defence | clean images |")
-        assert lines[start + 3] == "| --- | --- | --- | --- | --- |"
-        assert lines[start + 6] == (
+        assert lines[start + 2] == "**L2**"
+        assert lines[start + 4].startswith("| defence | clean images |")
+        assert lines[start + 5] == "| --- | --- | --- | --- | --- |"
+        assert lines[start + 8] == (
             f"| AT-Dual | 70.0 % [65.0, 75.0] | not measured | 70.0 % [65.0, 75.0] | {n} |"
         )
-    assert "<script" not in text and len(text) < 10_000
+    assert text.count("| AT-PGD breaks under the dual attack | accuracy below 10 % | AT-PGD, L2 |") == 2
+    assert text.count("- L-infinity: 1 of 6 checks warn.") == 2
+    assert "<script" not in text and len(text) < 65_536, "GitHub takes no longer comment"
 
 
 def test_markdown_cells_cannot_break_the_table(report: ReportData) -> None:
-    results = report.results.replace({"defence": {"clean": "a|b\n<i>"}})
-    assert "| a\\|b &lt;i> | 10.0 %" in render_markdown(replace(report, results=results))
+    section = report.sections[0]
+    results = section.results.replace({"defence": {"clean": "a|b\n<i>"}})
+    text = render_markdown(replace(report, sections=(replace(section, results=results),)))
+    assert "| a\\|b &lt;i> | 10.0 %" in text
 
 
-def test_the_lead_is_computed_from_the_sweep() -> None:
-    results = small_results()
-    there = (results["axis"] == "eps_b") & (results["value"] == 10) & (results["defence"] == "at_dual")
-    results.loc[there, "accuracy"] = 0.948
-    text = accuracy_caption(results)
-    assert "on the eps_b sweep: 54.8 points at eps_b = 10 (intervals apart)" in text
-    assert "eps_b = 20;" in text and "eps_f = 2;" in text and "50 images a point" in text
-
-
-def test_no_lead_and_overlapping_intervals_are_said() -> None:
-    results = small_results()
-    results.loc[results["defence"] == "at_dual", "accuracy"] = 0.4
-    assert accuracy_caption(results).count("AT-Dual is nowhere above AT-PGD") == 3
-    results.loc[results["defence"] == "at_dual", ["accuracy", "accuracy_low"]] = [0.41, 0.36]
-    assert accuracy_caption(results).count("1.0 points") == 3
-    assert accuracy_caption(results).count("intervals overlap") == 3
-
-
-def test_salience_caption_tells_the_change_of_each_defence() -> None:
-    results = small_results()
-    last = (results["axis"] == "salience_weight") & (results["value"] == 10) & (results["defence"] == "clean")
-    paper = last & (results["objective"] == "paper")
-    results.loc[paper, ["foreground_score", "accuracy"]] = [0.65, 0.3]
-    results.loc[last & ~paper, ["foreground_score", "accuracy"]] = [0.7, 0.1]
-    text = salience_caption(results)
-    assert "paper objective Clean +0.050 and +20.0 points; AT-PGD +0.000 and +0.0 points" in text
-    assert "balanced objective Clean +0.100 and +0.0 points" in text
-    assert "renewed" not in text
-
-
-def test_a_salience_gradient_used_for_several_steps_is_told() -> None:
-    results = small_results()
-    results.loc[results["salience_weight"] > 0, "salience_every"] = 4
-    assert "The gradient of the foreground score is renewed in every 4 steps." in salience_caption(results)
-    assert "renewed" not in accuracy_caption(results)
-
-
-def test_examples_caption_counts_wrong_predictions_and_means_scores() -> None:
-    text = dual_examples_caption(small_examples(), 2.0, 20.0)
-    assert "originals: 0 of 3, 0.60; weight 0: 1 of 3, 0.25; weight 10: 3 of 3, 0.25" in text
-    assert "made on AT-PGD with eps_f = 2, eps_b = 20" in text
-
-
-def test_the_accuracy_table_has_every_point_with_the_budget_spent() -> None:
-    table = accuracy_table(small_results())
-    assert len(table) == 9
-    point = table[(table["attack"] == "dual over eps_b") & (table["eps_b"] == 10)].iloc[0]
-    assert np.isclose(point["eps_b spent"], 10 / 7) and point["AT-PGD"] == "40.0 % [35.0, 45.0]"
-    assert point["n"] == "50"
+def test_the_report_needs_no_torch() -> None:
+    code = "import sys, dualperturb.report, dualperturb.figures; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def _base64(path: Path) -> str:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from dualperturb.attacks.adversaries import PgdAdversary, ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.images import ImageSet
-from dualperturb.params import Augment, Optimiser
+from dualperturb.train_params import Augment, Optimiser
 from dualperturb.training import Epoch, TrainingSettings, train
 
 OPTIMISER = Optimiser(

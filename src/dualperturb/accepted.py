@@ -30,7 +30,7 @@ def _refusal(accepted: str) -> PydanticCustomError:
     return PydanticCustomError("accepted", cast(LiteralString, accepted))
 
 
-def _accepts(text: str) -> WrapValidator:
+def accepts(text: str) -> WrapValidator:
     """Say in the words of a person what is accepted, in place of the type's own messages."""
 
     def check(value: Any, handler: Callable[[Any], Any]) -> Any:
@@ -48,10 +48,10 @@ def is_list(raw: object) -> object:
     return raw
 
 
-def _are_distinct(values: tuple[float, ...]) -> tuple[float, ...]:
+def are_distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     twice = [value for place, value in enumerate(values) if value in values[:place]]
     if twice:
-        raise ValueError(f"holds {twice[0]:g} twice")
+        raise ValueError(f"holds {_shown(twice[0])} twice")
     return values
 
 
@@ -99,27 +99,44 @@ def is_inside(path: str) -> str:
     return path
 
 
-Text = Annotated[str, _accepts("text")]
-Switch = Annotated[bool, Field(strict=True), _accepts("true or false")]
-Count = Annotated[int, Field(strict=True, ge=1), _accepts("a whole number of at least 1")]
-Index = Annotated[int, Field(strict=True, ge=0), _accepts("a whole number of at least 0")]
+Text = Annotated[str, accepts("text")]
+Switch = Annotated[bool, Field(strict=True), accepts("true or false")]
+Count = Annotated[int, Field(strict=True, ge=1), accepts("a whole number of at least 1")]
+Index = Annotated[int, Field(strict=True, ge=0), accepts("a whole number of at least 0")]
 Seed = Annotated[
-    int, Field(strict=True, ge=0, le=LARGEST_SEED), _accepts(f"a whole number from 0 to {LARGEST_SEED}")
+    int, Field(strict=True, ge=0, le=LARGEST_SEED), accepts(f"a whole number from 0 to {LARGEST_SEED}")
 ]
-CountOrAll = Annotated[Literal["all"] | Count, _accepts("all, or a whole number of at least 1")]
+CountOrAll = Annotated[Literal["all"] | Count, accepts("all, or a whole number of at least 1")]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-NonNegative = Annotated[Finite, Field(ge=0), _accepts("a finite number of at least 0")]
-Positive = Annotated[Finite, Field(gt=0), _accepts("a finite number above 0")]
-Fraction = Annotated[Finite, Field(ge=0, le=1), _accepts("a number from 0 to 1")]
-Momentum = Annotated[Finite, Field(ge=0, lt=1), _accepts("a number of at least 0 and below 1")]
-Share = Annotated[Finite, Field(gt=0, le=2), _accepts("a number above 0 and up to 2")]
-Scale = Annotated[Literal["auto"] | Positive, _accepts("auto, or a finite number above 0")]
-Values = Annotated[tuple[NonNegative, ...], BeforeValidator(is_list), AfterValidator(_are_distinct)]
+NonNegative = Annotated[Finite, Field(ge=0), accepts("a finite number of at least 0")]
+Positive = Annotated[Finite, Field(gt=0), accepts("a finite number above 0")]
+Fraction = Annotated[Finite, Field(ge=0, le=1), accepts("a number from 0 to 1")]
+Momentum = Annotated[Finite, Field(ge=0, lt=1), accepts("a number of at least 0 and below 1")]
+Share = Annotated[Finite, Field(gt=0, le=2), accepts("a number above 0 and up to 2")]
+Scale = Annotated[Literal["auto"] | Positive, accepts("auto, or a finite number above 0")]
+Values = Annotated[tuple[NonNegative, ...], BeforeValidator(is_list), AfterValidator(are_distinct)]
 Indices = Annotated[tuple[Index, ...], BeforeValidator(is_list)]
-Colour = Annotated[
-    str, Field(pattern=r"^#[0-9a-fA-F]{6}$"), _accepts('a colour such as "#0072B2", in quotes')
+Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$"), accepts('a colour such as "#0072B2", in quotes')]
+Dpi = Annotated[int, Field(strict=True, ge=50, le=600), accepts("a whole number from 50 to 600")]
+
+
+class Radii(Section):
+    """One number a norm."""
+
+    L2: NonNegative
+    Linf: NonNegative
+
+
+def _is_budget(raw: object) -> object:
+    return {"L2": raw, "Linf": raw} if isinstance(raw, (int, float)) and not isinstance(raw, bool) else raw
+
+
+# A number stands for the same number in both norms.
+Budget = Annotated[
+    Radii,
+    BeforeValidator(_is_budget),
+    accepts("a finite number of at least 0, or a mapping with one for L2 and one for Linf"),
 ]
-Dpi = Annotated[int, Field(strict=True, ge=50, le=600), _accepts("a whole number from 50 to 600")]
 
 
 def first_line(error: ValidationError) -> str:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dualperturb.params import Augment
+from dualperturb.train_params import Augment
 
 
 def augment(

@@ -9,44 +9,40 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from dualperturb.accepted import (
+    Budget,
     Colour,
-    Count,
-    CountOrAll,
     Dpi,
-    Fraction,
-    Index,
-    Indices,
-    Momentum,
     NonNegative,
     Positive,
     Scale,
     Section,
     Seed,
-    Share,
-    Switch,
-    Text,
     Values,
-    are_names,
+    are_distinct,
     check_keys,
     first_line,
     is_list,
-    wrong_key,
 )
 from dualperturb.budgets import applied_radius
+from dualperturb.data_params import Data, PhotoData
 from dualperturb.errors import UserError
+from dualperturb.evaluate_params import Evaluate, Grid
 from dualperturb.mask_params import Masks
+from dualperturb.train_params import Train
 
 Norm = Literal["L2", "Linf"]
 Dataset = Literal["shapes6", "segment6", "stl10", "imagenet10", "folder"]
-Defence = Literal["clean", "at_pgd", "at_dual"]
+Defence = Literal["clean", "at_pgd", "at_dual", "smoothing"]
 
 DATASETS: tuple[str, ...] = get_args(Dataset)
+NORMS: tuple[str, ...] = get_args(Norm)
 DEFENCES: tuple[str, ...] = get_args(Defence)
+TRAINED_BY_NORM = ("at_pgd", "at_dual")  # one classifier a norm; the other defences know no norm
 _SEGMENT6_CLASSES = 6
 AXES = ("eps", "eps_f", "eps_b", "salience_weight")  # what an attack is swept over
 
@@ -61,158 +57,43 @@ def _by_defence(raw: object) -> object:
     return raw
 
 
-class Shapes6Data(Section):
-    train: Count
-    test: Count
-    background_match: Fraction
-
-
-class PhotoData(Section):
-    """`classes`: folder name to shown name, in the order of the labels."""
-
-    classes: Annotated[Literal["all"] | dict[str, str], BeforeValidator(are_names)]
-    resize: Count
-    side: Count
-    train_per_class: CountOrAll
-    test_per_class: CountOrAll
-    unreadable: Literal["refuse", "skip"]
-
-    @model_validator(mode="after")
-    def _crop_fits(self) -> PhotoData:
-        if self.side > self.resize:
-            raise wrong_key("side", f"found {self.side}; accepted: up to resize, which is {self.resize}")
-        return self
-
-
-class Segment6Data(Section):
-    train_per_class: CountOrAll
-    test_per_class: CountOrAll
-
-
-class Stl10Data(Section):
-    train: CountOrAll
-    test: CountOrAll
-
-
-class Data(Section):
-    shapes6: Shapes6Data
-    segment6: Segment6Data
-    stl10: Stl10Data
-    imagenet10: PhotoData
-    folder: PhotoData
-
-
-class ClassifierParams(Section):
-    architecture: Text
-    weights: Text
-
-
-class Optimiser(Section):
-    batch_size: Count
-    learning_rate: Positive
-    momentum: Momentum
-    weight_decay: NonNegative
-    schedule: Literal["one_cycle", "cosine"]
-
-
-class Augment(Section):
-    pad: Index
-    flip: Switch
-
-
-class Radii(Section):
-    L2: NonNegative
-    Linf: NonNegative
-
-
-class CleanTraining(Section):
-    epochs: Count
-
-
-class AdversarialTraining(Section):
-    epochs: Count
-    steps: Count
-    step_size: Share
-    warmup_epochs: NonNegative
-
-    @model_validator(mode="after")
-    def _full_budget_is_reached(self) -> AdversarialTraining:
-        if self.warmup_epochs >= self.epochs:
-            raise ValueError(
-                f"warmup_epochs {self.warmup_epochs:g} leaves no epoch of {self.epochs} at the full budget; "
-                "accepted: fewer than epochs"
-            )
-        return self
-
-
-class PgdTraining(AdversarialTraining):
-    eps: Radii
-
-
-class DualTraining(AdversarialTraining):
-    salience_weight: NonNegative
-
-
-class Train(Section):
-    classifier: ClassifierParams
-    optimiser: Optimiser
-    augment: Augment
-    clean: CleanTraining
-    at_pgd: PgdTraining
-    at_dual: DualTraining
-
-
-class Grid(Section):
-    eps_f: Values
-    eps_b: Values
-    eps: Values
-
-    @model_validator(mode="after")
-    def _clean_accuracy_measured(self) -> Grid:
-        if 0 not in self.eps:
-            raise wrong_key(
-                "eps", f"found {list(self.eps)}; accepted: 0 among them, where accuracy is the clean one"
-            )
-        return self
-
-
-class Grids(Section):
-    L2: Grid
-    Linf: Grid
-
-
 class Examples(Section):
     defence: Defence
     salience_weights: Values
 
 
-class Evaluate(Section):
-    n: Count
-    batch_size: Count
-    steps: Count
-    step_size: Share
-    restarts: Count
-    objective: Literal["paper", "balanced"]
-    salience_every: Count
-    grid: Grids
-    salience_weights: Values
-    examples: Indices
+Panel = Literal[
+    "dual_examples", "noise_examples", "salience", "accuracy", "across", "gradients", "transfer", "smoothing"
+]
+LogAxis = Literal["eps", "eps_f", "eps_b", "salience_weight", "share", "radius"]
+
+
+def _log_axes(raw: object) -> object:
+    """true: all of them; false: none."""
+    if isinstance(raw, bool):
+        return get_args(LogAxis) if raw else ()
+    return raw if raw == () else is_list(raw)
 
 
 class Plots(Section):
-    """Look of the figures: colours by defence, width in inches, PNG resolution in dots per inch."""
+    """Look of the figures: colours by defence, width in inches, PNG resolution in dots per inch.
+
+    panels: the figures drawn; log_axes: the x axes that are logarithmic, maybe none.
+    """
 
     palette: Annotated[dict[Defence, Colour], BeforeValidator(_by_defence)]
     width_inches: Positive
     dpi: Dpi
+    panels: Annotated[tuple[Panel, ...], BeforeValidator(is_list), AfterValidator(are_distinct)]
+    log_axes: Annotated[tuple[LogAxis, ...], BeforeValidator(_log_axes), AfterValidator(are_distinct)]
 
 
 class Params(Section):
     datasets: Annotated[tuple[Dataset, ...], BeforeValidator(is_list)]
     seed: Seed
-    norm: Norm
-    eps_f: NonNegative
-    eps_b: NonNegative
+    norms: Annotated[tuple[Norm, ...], BeforeValidator(is_list), AfterValidator(are_distinct)]
+    eps_f: Budget
+    eps_b: Budget
     salience_weight: Annotated[dict[str, NonNegative], BeforeValidator(_by_dataset)]
     eps_scale: Annotated[dict[str, Scale], BeforeValidator(_by_dataset)]
     examples: Examples
@@ -252,9 +133,10 @@ class Params(Section):
     def check_test_images(self, dataset: str, count: int) -> None:
         """Raise UserError unless a test split of `count` images holds all that the evaluation asks for."""
         asked = self.evaluate[dataset]
-        if asked.n > count:
+        key, most = asked.largest_n()
+        if most > count:
             raise UserError(
-                f"evaluate.{dataset}.n: found {asked.n}; accepted: up to {count}, the test images"
+                f"evaluate.{dataset}.{key}: found {most}; accepted: up to {count}, the test images"
             )
         for place, position in enumerate(asked.examples):
             if position >= count:
@@ -263,14 +145,22 @@ class Params(Section):
                     f"accepted: 0 to {count - 1}, the positions in the test split"
                 )
 
-    def radius(self, dataset: str, value: float, side: int) -> float:
+    def radius(self, dataset: str, norm: str, value: float, side: int) -> float:
         """The radius really applied for a budget `value` at the paper's scale (see `budgets`)."""
-        return applied_radius(self.norm, value, side, self.eps_scale[dataset])
+        return applied_radius(norm, value, side, self.eps_scale[dataset])
 
-    def grid(self, dataset: str) -> Grid:
-        """The data set's budget grid in the norm of this run."""
-        grid: Grid = getattr(self.evaluate[dataset].grid, self.norm)
+    def budgets(self, norm: str) -> tuple[float, float]:
+        """eps_f and eps_b in a norm, at the paper's scale."""
+        return getattr(self.eps_f, norm), getattr(self.eps_b, norm)
+
+    def grid(self, dataset: str, norm: str) -> Grid:
+        """The data set's budget grid in a norm."""
+        grid: Grid = getattr(self.evaluate[dataset].grid, norm)
         return grid
+
+    def trained(self, defence: str) -> tuple[str | None, ...]:
+        """The norms that a defence is trained with, a classifier each; None for one that knows no norm."""
+        return self.norms if defence in TRAINED_BY_NORM else (None,)
 
 
 def load_params(path: Path) -> Params:

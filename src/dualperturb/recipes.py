@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from dualperturb.errors import UserError
 from dualperturb.images import sha256
-from dualperturb.params import (
-    DEFENCES,
+from dualperturb.params import DEFENCES, TRAINED_BY_NORM, Params
+from dualperturb.train_params import (
     AdversarialTraining,
     CleanTraining,
     DualTraining,
-    Params,
     PgdTraining,
+    SmoothingTraining,
 )
-from dualperturb.training import TrainingSettings
+from dualperturb.training import Adversary, TrainingSettings
 
 if TYPE_CHECKING:
     # Imported where they are used: clean training depends on no attack and on no saliency model.
-    from dualperturb.attacks.adversaries import PgdAdversary, ThreatModel
+    from dualperturb.attacks.adversaries import ThreatModel
     from dualperturb.mask_params import SaliencyParams
     from dualperturb.saliency import SaliencyModel
 
@@ -40,19 +40,31 @@ def training_settings(params: Params, dataset: str, defence: str) -> TrainingSet
 
 
 def training_adversary(
-    params: Params, dataset: str, defence: str, side: int, saliency: Callable[[SaliencyParams], SaliencyModel]
-) -> PgdAdversary | None:
+    params: Params,
+    dataset: str,
+    defence: str,
+    norm: str | None,
+    side: int,
+    saliency: Callable[[SaliencyParams], SaliencyModel],
+) -> Adversary | None:
     """The adversary of a defence, its radii those really applied to images of `side` pixels; None for clean.
 
-    saliency: makes a saliency model from its parameters; called only if the defence's salience_weight
-    is above 0. Raises UserError for an unknown data set or defence.
+    norm: of the budgets, for the defences that have one. saliency: makes a saliency model from its
+    parameters; called only if the defence's salience_weight is above 0. Raises UserError for an unknown data
+    set or defence, and for a norm where there is none or none where there is one.
     """
     section = _section(params, dataset, defence)
+    _check_norm(params, defence, norm)
     if isinstance(section, CleanTraining):
         return None
+    if isinstance(section, SmoothingTraining):
+        from dualperturb.attacks.smoothed import GaussianNoise
+
+        return GaussianNoise(section.sigma)
     from dualperturb.attacks.adversaries import PgdAdversary
 
-    threat = _threat(params, dataset, section, side)
+    assert norm is not None
+    threat = _threat(params, dataset, section, norm, side)
     weight = section.salience_weight if isinstance(section, DualTraining) else 0.0
     return PgdAdversary(
         threat,
@@ -63,7 +75,9 @@ def training_adversary(
     )
 
 
-def fingerprint(params: Params, dataset: str, defence: str, side: int, data: Mapping[str, Any]) -> str:
+def fingerprint(
+    params: Params, dataset: str, defence: str, norm: str | None, side: int, data: Mapping[str, Any]
+) -> str:
     """Twelve hexadecimal digits of a SHA-256 over everything that the trained weights depend on but the code.
 
     data: names or checksums of the images and masks, as JSON knows them. A file of initial weights enters by
@@ -80,7 +94,8 @@ def fingerprint(params: Params, dataset: str, defence: str, side: int, data: Map
         "data": data,
     }
     if isinstance(section, AdversarialTraining):
-        parts["threat"] = vars(_threat(params, dataset, section, side))
+        assert norm is not None
+        parts["threat"] = vars(_threat(params, dataset, section, norm, side))
     if isinstance(section, DualTraining) and section.salience_weight > 0:
         parts["saliency"] = _saliency_parts(params.masks[dataset].model)
     weights = Path(train.classifier.weights)
@@ -97,19 +112,27 @@ def _saliency_parts(model: SaliencyParams) -> str | dict[str, Any]:
     return {"name": model.name, **options}
 
 
-def _threat(params: Params, dataset: str, section: AdversarialTraining, side: int) -> ThreatModel:
+def _threat(params: Params, dataset: str, section: AdversarialTraining, norm: str, side: int) -> ThreatModel:
     from dualperturb.attacks.adversaries import ThreatModel
 
     if isinstance(section, PgdTraining):
-        return ThreatModel(params.norm, params.radius(dataset, getattr(section.eps, params.norm), side))
-    inside, outside = (params.radius(dataset, eps, side) for eps in (params.eps_f, params.eps_b))
-    return ThreatModel(params.norm, inside, outside)
+        return ThreatModel(norm, params.radius(dataset, norm, getattr(section.eps, norm), side))
+    inside, outside = (params.radius(dataset, norm, eps, side) for eps in params.budgets(norm))
+    return ThreatModel(norm, inside, outside)
 
 
-def _section(params: Params, dataset: str, defence: str) -> CleanTraining | AdversarialTraining:
+def _check_norm(params: Params, defence: str, norm: str | None) -> None:
+    if norm not in params.trained(defence):
+        accepted = ", ".join(params.norms) if defence in TRAINED_BY_NORM else "none"
+        raise UserError(f"norm of {defence}: found {norm or 'none'}; accepted: {accepted}")
+
+
+def _section(
+    params: Params, dataset: str, defence: str
+) -> CleanTraining | SmoothingTraining | AdversarialTraining:
     if dataset not in params.train:
         raise UserError(f"data set: found {dataset!r}, accepted are {', '.join(params.train)}")
     if defence not in DEFENCES:
         raise UserError(f"defence: found {defence!r}, accepted are {', '.join(DEFENCES)}")
-    section: CleanTraining | AdversarialTraining = getattr(params.train[dataset], defence)
+    section: CleanTraining | SmoothingTraining | AdversarialTraining = getattr(params.train[dataset], defence)
     return section

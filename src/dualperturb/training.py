@@ -23,7 +23,7 @@ from dualperturb.augmentation import augment
 from dualperturb.checkpoint import load_checkpoint, save_checkpoint
 from dualperturb.errors import UserError
 from dualperturb.images import ImageSet
-from dualperturb.params import Augment, Optimiser
+from dualperturb.train_params import Augment, Optimiser
 
 # (classifier, images, labels, foreground, seeds, share of the budget) -> adversarial images
 Adversary = Callable[[nn.Module, Tensor, Tensor, Tensor, list[int], float], Tensor]

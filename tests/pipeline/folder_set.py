@@ -30,6 +30,12 @@ TINY_FOLDER: dict[str, Any] = {
     "evaluate.folder.grid.L2.eps": [0, 2],
     "evaluate.folder.salience_weights": [0, 1],
     "evaluate.folder.examples": [0, 1],
+    "evaluate.folder.jsma.share": 0.005,
+    "evaluate.folder.strong.steps": 2,
+    "evaluate.folder.strong.square_queries": 2,
+    "evaluate.folder.smoothing.n0": 5,
+    "evaluate.folder.smoothing.samples": 20,
+    "train.folder.smoothing.epochs": 1,
 }
 
 

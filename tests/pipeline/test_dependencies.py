@@ -11,12 +11,13 @@ from tests.pipeline.folder_set import TINY_FOLDER, write_photos
 from tests.pipeline.stl10_set import write_stl10
 from tests.pipeline.workspace import PROGRAMS, Workspace
 
+PARAMS = ("params", "data_params", "mask_params", "train_params", "evaluate_params")
 # What only reads, writes, checks or shows: no stage lists it.
 NEVER_LISTED = {
     *("stages/__init__.py", "stages/common.py"),
     *(
         f"src/dualperturb/{name}.py"
-        for name in ("__init__", "params", "mask_params", "accepted", "files", "errors", "progress")
+        for name in ("__init__", *PARAMS, "accepted", "files", "errors", "progress")
     ),
 }
 # They hold a docstring: a stage lists them only with their whole folder.

@@ -15,51 +15,83 @@ from tests.pipeline.workspace import PROGRAMS, REPRO, Workspace
 DEFENCES = ("clean", "at_pgd", "at_dual")
 SWEEPS = ("robustness_eps", "robustness_eps_f", "robustness_eps_b", "saliency")
 RESULTS = {"tables", "figures@shapes6", "report"}
-TRAINING = {"train_clean@shapes6", "train_pgd@shapes6", "train_dual@shapes6"}
+CLEAN, PGD, DUAL = "train_clean@shapes6", "train_pgd@shapes6-L2", "train_dual@shapes6-L2"
+TRAINING = {CLEAN, PGD, DUAL, "train_smoothing@shapes6"}
 EXAMPLES = {"examples@shapes6"}
+# They attack; the others take gradients (gradients) or have an attack of their own (jsma, strong).
+ATTACKING = {"transfer@shapes6-L2", "unsuspicious@shapes6-L2", "health@shapes6-L2", "gallery@shapes6"}
+# They load all classifiers of Fig. 4; `strong` has a cell a defence, and `smoothing` a classifier of its own.
+TOGETHER = ATTACKING | {"jsma@shapes6", "gradients@shapes6"}
 
 
 def measured(*sweeps: str, on: tuple[str, ...] = DEFENCES) -> set[str]:
-    return {f"{sweep}@shapes6-{defence}" for sweep in sweeps for defence in on}
+    """Fig. 3 is drawn in the first norm alone: its cells do not name it."""
+    return {f"{sweep}@shapes6-{one}{'' if sweep == 'saliency' else '-L2'}" for sweep in sweeps for one in on}
 
 
-EVERYTHING = {"prepare@shapes6", "masks@shapes6"} | TRAINING | measured(*SWEEPS) | EXAMPLES | RESULTS
+EVERYTHING = (
+    {"prepare@shapes6", "masks@shapes6", "smoothing@shapes6"}
+    | TRAINING
+    | measured(*SWEEPS, "strong")
+    | TOGETHER
+    | EXAMPLES
+    | RESULTS
+)
 
 PARAMETERS: dict[str, tuple[Any, set[str]]] = {
     # AT-Dual trains with both budgets; a sweep over one of them keeps the other fixed.
     "eps_b": (
         10.0,
-        {"train_dual@shapes6"}
-        | measured("robustness_eps_f", "saliency")
+        {DUAL, "smoothing@shapes6"}
+        | measured("robustness_eps_f", "saliency", "strong")
         | measured("robustness_eps", "robustness_eps_b", on=("at_dual",))
+        | TOGETHER
         | EXAMPLES
         | RESULTS,
     ),
-    "eps_f": (
+    "eps_f.L2": (
         1.0,
-        {"train_dual@shapes6"}
-        | measured("robustness_eps_b", "saliency")
+        {DUAL, "smoothing@shapes6"}
+        | measured("robustness_eps_b", "saliency", "strong")
         | measured("robustness_eps", "robustness_eps_f", on=("at_dual",))
+        | TOGETHER
         | EXAMPLES
         | RESULTS,
     ),
-    "norm": ("Linf", EVERYTHING - {"prepare@shapes6", "masks@shapes6", "train_clean@shapes6"}),
     "seed": (1, EVERYTHING),
-    "train.shapes6.clean.epochs": (2, {"train_clean@shapes6"} | measured(*SWEEPS, on=("clean",)) | RESULTS),
+    "train.shapes6.clean.epochs": (
+        2,
+        {CLEAN} | measured(*SWEEPS, "strong", on=("clean",)) | TOGETHER | RESULTS,
+    ),
     # The examples fool AT-PGD.
     "train.shapes6.at_pgd.epochs": (
         2,
-        {"train_pgd@shapes6"} | measured(*SWEEPS, on=("at_pgd",)) | EXAMPLES | RESULTS,
+        {PGD} | measured(*SWEEPS, "strong", on=("at_pgd",)) | TOGETHER | EXAMPLES | RESULTS,
     ),
+    "train.shapes6.at_pgd.eps.Linf": (5.0, {"report"}),
     "train.shapes6.at_dual.epochs": (
         2,
-        {"train_dual@shapes6"} | measured(*SWEEPS, on=("at_dual",)) | RESULTS,
+        {DUAL} | measured(*SWEEPS, "strong", on=("at_dual",)) | TOGETHER | RESULTS,
     ),
-    "evaluate.shapes6.steps": (3, measured(*SWEEPS) | EXAMPLES | RESULTS),
+    "train.shapes6.smoothing.sigma": (0.5, {"train_smoothing@shapes6", "smoothing@shapes6"} | RESULTS),
+    "evaluate.shapes6.steps": (
+        3,
+        measured(*SWEEPS) | ATTACKING | {"smoothing@shapes6"} | EXAMPLES | RESULTS,
+    ),
     "evaluate.shapes6.salience_weights": ([0, 10], measured("saliency") | RESULTS),
-    "evaluate.shapes6.grid.L2.eps": ([0, 3], measured("robustness_eps") | RESULTS),
-    "salience_weight.shapes6": (1.0, measured("robustness_eps_f", "robustness_eps_b") | RESULTS),
-    "examples.salience_weights": ([0, 1], EXAMPLES | {"figures@shapes6", "report"}),
+    "evaluate.shapes6.strong.steps": (3, measured("strong") | RESULTS),
+    # Health reads the sweep; Carlini and Wagner's attack is read off at its budgets.
+    "evaluate.shapes6.grid.L2.eps": (
+        [0, 3],
+        measured("robustness_eps", "strong") | {"health@shapes6-L2"} | RESULTS,
+    ),
+    "salience_weight.shapes6": (
+        1.0,
+        measured("robustness_eps_f", "robustness_eps_b")
+        | {"transfer@shapes6-L2", "unsuspicious@shapes6-L2", "health@shapes6-L2", "smoothing@shapes6"}
+        | RESULTS,
+    ),
+    "examples.salience_weights": ([0, 1], EXAMPLES | {"gallery@shapes6", "figures@shapes6", "report"}),
     # Results do not depend on it; the report shows it.
     "evaluate.shapes6.batch_size": (5, {"report"}),
     "plots.palette.at_pgd": ("#CC79A7", {"figures@shapes6", "report"}),

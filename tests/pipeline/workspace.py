@@ -22,6 +22,7 @@ RAN = re.compile(r"^(?:Running stage '(.+?)':|Stage '(.+?)' is cached - skipping
 
 # What is tested is which stages run and what they leave, not how well a classifier does.
 TINY: dict[str, Any] = {
+    "norms": ["L2"],
     "data.shapes6.train": 48,
     "data.shapes6.test": 24,
     "train.shapes6.optimiser.batch_size": 24,
@@ -39,6 +40,14 @@ TINY: dict[str, Any] = {
     "evaluate.shapes6.grid.L2.eps": [0, 2],
     "evaluate.shapes6.salience_weights": [0, 1],
     "evaluate.shapes6.examples": [0, 1],
+    **{f"evaluate.shapes6.{name}.n": 4 for name in ("transfer", "jsma", "strong", "smoothing", "health")},
+    "evaluate.shapes6.jsma.share": 0.005,
+    "evaluate.shapes6.strong.steps": 2,
+    "evaluate.shapes6.strong.library_n": 2,
+    "evaluate.shapes6.strong.square_queries": 2,
+    "evaluate.shapes6.smoothing.n0": 5,
+    "evaluate.shapes6.smoothing.samples": 20,
+    "train.shapes6.smoothing.epochs": 1,
     "examples.salience_weights": [0, 10],
 }
 

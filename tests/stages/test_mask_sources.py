@@ -51,7 +51,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(folder: Path, **changes: Any) -> dict[str, Any]:
     params = copy.deepcopy(SHIPPED)
     params["datasets"] = ["shapes6"]
-    params["evaluate"]["shapes6"].update(n=2, examples=[0, 1])
+    params["evaluate"]["shapes6"] = params["evaluate"]["folder"] | {"n": 2, "examples": [0, 1]}
     params["masks"]["shapes6"].update(changes)
     (folder / "params.yaml").write_text(json.dumps(params))
     masks.main("shapes6")

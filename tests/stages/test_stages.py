@@ -17,8 +17,24 @@ from ruamel.yaml import YAML
 from dualperturb.classifiers import ClassifierSpec, build_classifier, save_classifier
 from dualperturb.datasets import prepare
 from dualperturb.errors import UserError
-from dualperturb.params import AXES, DEFENCES, load_params
-from stages import common, examples, figures, masks, report, robustness, tables
+from dualperturb.params import AXES, DEFENCES, NORMS, load_params
+from stages import (
+    common,
+    examples,
+    figures,
+    gallery,
+    gradients,
+    health,
+    jsma,
+    masks,
+    report,
+    robustness,
+    smoothing,
+    strong,
+    tables,
+    transfer,
+    unsuspicious,
+)
 from stages import train as train_stage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,12 +48,19 @@ TINY = {
     "evaluate.shapes6.steps": 2,
     "evaluate.shapes6.batch_size": 4,
     "evaluate.shapes6.examples": [11, 0],
+    **{f"evaluate.shapes6.{name}.n": 6 for name in ("transfer", "jsma", "strong", "smoothing", "health")},
+    "evaluate.shapes6.jsma.share": 0.01,
+    "evaluate.shapes6.strong.steps": 3,
+    "evaluate.shapes6.strong.library_n": 2,
+    "evaluate.shapes6.strong.square_queries": 5,
+    "evaluate.shapes6.smoothing.n0": 5,
+    "evaluate.shapes6.smoothing.samples": 20,
     "evaluate.shapes6.salience_weights": [0, 1],
-    **{f"evaluate.shapes6.grid.L2.{axis}": [0, 2] for axis in ("eps", "eps_f")},
-    "evaluate.shapes6.grid.L2.eps_b": [5, 20],
+    **{f"evaluate.shapes6.grid.{norm}.{axis}": [0, 2] for axis in ("eps", "eps_f") for norm in NORMS},
+    **{f"evaluate.shapes6.grid.{norm}.eps_b": [5, 20] for norm in NORMS},
 }
 COLUMNS = [
-    *("dataset", "defence", "attack", "norm", "axis", "value", "eps_f", "eps_b"),
+    *("dataset", "defence", "trained_norm", "attack", "axis", "value", "norm", "eps_f", "eps_b"),
     *("eps_f_spent", "eps_b_spent", "salience_weight", "objective", "salience_every", "steps", "n"),
     *("accuracy", "accuracy_low", "accuracy_high"),
     *("foreground_score", "foreground_score_low", "foreground_score_high"),
@@ -62,7 +85,7 @@ def outs(stage: str, **item: str) -> set[str]:
     paths = {str(next(iter(out)) if isinstance(out, dict) else out) for out in found}
     for name, value in item.items():
         paths = {path.replace(f"${{item.{name}}}", value) for path in paths}
-    return paths
+    return {path.replace("${norms[0]}", SHIPPED["norms"][0]) for path in paths}
 
 
 def files(folder: Path) -> dict[Path, int]:
@@ -92,8 +115,10 @@ def prepared(folder: Path) -> Path:
     params = load_params(folder / "params.yaml")
     meta = prepare("shapes6", params, folder / "data/raw/shapes6", folder / "data/prepared/shapes6")
     spec = ClassifierSpec("small_resnet", tuple(meta["class_names"]))
-    for seed, defence in enumerate(DEFENCES):
-        save_classifier(folder / "models/shapes6" / defence, build_classifier(spec, seed=seed), spec)
+    classifiers = [(defence, norm) for defence in DEFENCES for norm in params.trained(defence)]
+    for seed, (defence, norm) in enumerate(classifiers):
+        model = build_classifier(spec, seed=seed)
+        save_classifier(folder / common.classifier_folder("shapes6", defence, norm), model, spec)
     return folder
 
 
@@ -110,10 +135,23 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check_outs(folder, lambda: masks.main("shapes6"), outs("masks", dataset="shapes6"))
         for axis in AXES:
             stage = "saliency" if axis == "salience_weight" else f"robustness_{axis}"
-            for defence in DEFENCES:
-                expected = outs(stage, dataset="shapes6", defence=defence)
-                check_outs(folder, lambda a=axis, d=defence: robustness.main(a, "shapes6", d), expected)
-        check_outs(folder, lambda: examples.main("shapes6"), outs("examples", dataset="shapes6"))
+            cells = [(d, n) for d in common.SWEPT for n in NORMS if axis != "salience_weight" or n == "L2"]
+            for defence, norm in cells:
+                expected = outs(stage, dataset="shapes6", defence=defence, norm=norm)
+                check_outs(
+                    folder, lambda a=axis, d=defence, n=norm: robustness.main(a, "shapes6", d, n), expected
+                )
+        for stage in (jsma, gradients, smoothing, gallery, examples):
+            name = stage.__name__.removeprefix("stages.")
+            check_outs(folder, lambda s=stage: s.main("shapes6"), outs(name, dataset="shapes6"))
+        for norm in NORMS:
+            for stage in (transfer, unsuspicious, health):
+                name = stage.__name__.removeprefix("stages.")
+                expected = outs(name, dataset="shapes6", norm=norm)
+                check_outs(folder, lambda s=stage, n=norm: s.main("shapes6", n), expected)
+            for defence in common.SWEPT:
+                expected = outs("strong", dataset="shapes6", defence=defence, norm=norm)
+                check_outs(folder, lambda d=defence, n=norm: strong.main("shapes6", d, n), expected)
         check_outs(folder, tables.main, outs("tables"))
         check_outs(folder, lambda: figures.main("shapes6"), outs("figures", dataset="shapes6"))
         check_outs(folder, report.main, outs("report"))
@@ -130,48 +168,96 @@ def project(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return tmp_path
 
 
+def sweeps(folder: Path) -> pd.DataFrame:
+    """The rows of the panels."""
+    results = pd.read_csv(folder / "reports/results.csv")
+    return results[results["axis"].isin(AXES) & results["attack"].isin(("pgd", "dual"))]
+
+
 def test_results_have_the_columns_and_one_row_a_point(finished: Path) -> None:
-    results = pd.read_csv(finished / "reports/results.csv")
-    assert list(results.columns) == COLUMNS
-    points = results.groupby(["defence", "axis", "value", "objective"])
-    assert len(results) == len(points) == 3 * (3 * 2 + 2 * 2)
+    results = sweeps(finished)
+    assert list(results.columns[: len(COLUMNS)]) == COLUMNS
+    points = results.groupby(["defence", "trained_norm", "norm", "axis", "value", "objective"])
+    classifiers, alike = 1 + 2 + 2, 1 + 1 + 1
+    assert len(results) == len(points) == classifiers * 2 * 3 * 2 + alike * 2 * 2
     assert (results["n"] == 10).all() and (results["steps"] == 2).all()
 
 
-def test_what_is_spent_is_the_budget_scaled_to_the_side(finished: Path) -> None:
+def test_every_measure_is_in_the_results(finished: Path) -> None:
     results = pd.read_csv(finished / "reports/results.csv")
+    found = results.groupby(["attack", "axis"], dropna=False).size()
+    classifiers, norms, alike = 5, 2, 3
+    shares, radii = 11, 7
+    assert {key: count for key, count in found.items() if key[1] not in AXES} == {
+        ("jsma", "share"): classifiers * shares,
+        **{(attack, "transfer"): classifiers**2 * norms for attack in ("pgd", "dual")},
+        **{(attack, "strong"): alike * norms for attack in ("pgd", "dual", "dual_autoattack", "autoattack")},
+        ("certificate", "radius"): radii,
+        **{(attack, "smoothing"): norms for attack in ("pgd", "dual")},
+        ("dual", "unsuspicious"): alike * norms,
+        **{key: classifiers for key in found.index if key[1] == "gradient"},
+    }
+    assert found["cw", "eps"] == alike * 2, "in L2 alone, at each of PGD's budgets"
+    accuracy = results.dropna(subset="accuracy")
+    assert (
+        (accuracy["accuracy_low"] <= accuracy["accuracy"])
+        & (accuracy["accuracy"] <= accuracy["accuracy_high"])
+    ).all()
+
+
+def test_every_classifier_has_its_health_table(finished: Path) -> None:
+    for norm in NORMS:
+        table = pd.read_csv(finished / f"reports/health/shapes6_{norm}.csv")
+        assert set(table["defence"]) == set(common.SWEPT) and set(table["trained_norm"]) == {"none", norm}
+        assert set(table.groupby("defence").size()) == {13}
+        assert table["passed"].dtype == bool
+
+
+def test_what_is_spent_is_the_budget_scaled_to_the_side(finished: Path) -> None:
+    results = sweeps(finished)
+    scale = results["norm"].map({"L2": 32 / 224, "Linf": 1 / 255})
     for name in ("eps_f", "eps_b"):
-        assert np.allclose(results[f"{name}_spent"], results[name] * 32 / 224, rtol=1e-12)
+        assert np.allclose(results[f"{name}_spent"], results[name] * scale, rtol=1e-12)
     whole = results[results["axis"] == "eps"]
     assert (whole["eps_f"] == whole["value"]).all() and (whole["eps_b"] == whole["value"]).all()
     assert set(results.loc[results["axis"] == "eps_f", "eps_b"]) == {20.0}
-    assert set(results.loc[results["axis"] == "eps_b", "eps_f"]) == {2.0}
+    over_background = results[results["axis"] == "eps_b"].set_index("norm")["eps_f"]
+    assert set(over_background["L2"]) == {2.0} and set(over_background["Linf"]) == {4.0}
     assert set(results.loc[results["axis"] == "salience_weight", "salience_weight"]) == {0.0, 1.0}
 
 
 def test_images_agree_with_points_and_lie_in_their_budgets(finished: Path) -> None:
-    results = pd.read_csv(finished / "reports/results.csv")
     chosen = set()
-    for row in results.itertuples():
-        table = pd.read_csv(finished / f"reports/cells/shapes6/{row.axis}/{row.defence}.images.csv")
-        own = table[(table["value"] == row.value) & (table["objective"] == row.objective)]
+    for row in sweeps(finished).itertuples():
+        name = f"reports/cells/shapes6/{row.axis}/{row.defence}_{row.norm}.images.csv"
+        table = pd.read_csv(finished / name)
+        own = table[
+            (table["value"] == row.value)
+            & (table["objective"] == row.objective)
+            & (table["trained_norm"] == row.trained_norm)
+        ]
         assert len(own) == own["index"].nunique() == row.n
         assert own["correct"].mean() == pytest.approx(row.accuracy)
         assert own["foreground_score"].mean() == pytest.approx(row.foreground_score, abs=1e-6)
-        assert (own["foreground_norm"] <= row.eps_f_spent * 1.0001).all()
+        if row.attack == "dual":
+            assert (own["foreground_norm"] <= row.eps_f_spent * 1.0001 + 1e-7).all()
         chosen.add(tuple(own["index"]))
     assert len(chosen) == 1, "every point is measured on the same images"
 
 
 def test_metrics_and_curves_are_those_of_the_results(finished: Path) -> None:
-    results = pd.read_csv(finished / "reports/results.csv")
+    results = sweeps(finished)
     found = json.loads((finished / "reports/metrics.json").read_text())
-    assert set(found) == {"shapes6"} and set(found["shapes6"]) == set(DEFENCES)
+    assert set(found) == {"shapes6"} and set(found["shapes6"]) == set(NORMS)
     at = results[(results["defence"] == "at_dual") & (results["axis"] == "eps_b") & (results["value"] == 20)]
-    assert found["shapes6"]["at_dual"]["dual"] == pytest.approx(float(at["accuracy"].iloc[0]))
+    for norm in NORMS:
+        own = at[(at["norm"] == norm) & (at["trained_norm"] == norm)]
+        assert set(found["shapes6"][norm]) == set(common.SWEPT)
+        assert found["shapes6"][norm]["at_dual"]["dual"] == pytest.approx(float(own["accuracy"].iloc[0]))
     for axis in AXES:
-        curve = pd.read_csv(finished / f"reports/curves/{axis}/shapes6.csv")
-        assert list(curve.columns) == [axis, *DEFENCES]
+        for norm in tables.norms_of(axis, load_params(finished / "params.yaml")):
+            curve = pd.read_csv(finished / f"reports/curves/{axis}/shapes6_{norm}.csv")
+            assert list(curve.columns) == [axis, *common.SWEPT]
 
 
 def test_the_masks_are_those_of_the_data_set(finished: Path) -> None:
@@ -184,14 +270,15 @@ def test_the_masks_are_those_of_the_data_set(finished: Path) -> None:
 def test_the_examples_are_those_asked_for(finished: Path) -> None:
     with np.load(finished / "reports/examples/shapes6.npz", allow_pickle=False) as arrays:
         assert arrays["indices"].tolist() == [11, 0]
-        assert str(arrays["defence"]) == "at_pgd" and float(arrays["noise_eps"]) == 20.0
+        assert str(arrays["defence"]) == "at_pgd" and str(arrays["norm"]) == "L2"
+        assert arrays["budgets"].tolist() == [2.0, 20.0]
         assert arrays["salience_weights"].tolist() == [0.0, 10.0]
         assert len(arrays["class_names"]) == 6
 
 
 def test_a_stage_repeats_its_bytes(finished: Path, project: Path) -> None:
-    robustness.main("eps_b", "shapes6", "at_pgd")
-    for name in ("at_pgd.csv", "at_pgd.images.csv"):
+    robustness.main("eps_b", "shapes6", "at_pgd", "L2")
+    for name in ("at_pgd_L2.csv", "at_pgd_L2.images.csv"):
         made = Path("reports/cells/shapes6/eps_b") / name
         assert (project / made).read_bytes() == (finished / made).read_bytes()
 
@@ -203,34 +290,28 @@ def test_a_stage_repeats_its_bytes(finished: Path, project: Path) -> None:
         (lambda: masks.main("folder"), "^data set: found 'folder'; accepted: shapes6$"),
         (lambda: examples.main("cifar"), "^data set: found 'cifar'; accepted: shapes6$"),
         (lambda: figures.main("cifar"), "^data set: found 'cifar'; accepted: shapes6$"),
-        (lambda: robustness.main("eps", "cifar", "clean"), "^data set: found 'cifar'"),
+        (lambda: robustness.main("eps", "cifar", "clean", "L2"), "^data set: found 'cifar'"),
         (
-            lambda: robustness.main("eps", "shapes6", "pgd"),
-            "^defence: found 'pgd'; accepted: clean, at_pgd, at_dual$",
+            lambda: robustness.main("eps", "shapes6", "pgd", "L2"),
+            "^defence: found 'pgd'; accepted: clean, at_pgd, at_dual, smoothing$",
         ),
         (
-            lambda: robustness.main("eps_g", "shapes6", "clean"),
+            lambda: robustness.main("eps", "shapes6", "clean", "L1"),
+            "^norm: found 'L1'; accepted: L2, Linf$",
+        ),
+        (
+            lambda: robustness.main("eps_g", "shapes6", "clean", "L2"),
             "^axis: found 'eps_g'; accepted: eps, eps_f, eps_b",
         ),
-        (tables.main, r"reports/cells/shapes6/eps/clean\.csv: cannot be read .*make it with: dvc repro"),
+        (tables.main, r"reports/cells/shapes6/eps/clean_L2\.csv: cannot be read .*make it with: dvc repro"),
         (lambda: figures.main("shapes6"), r"reports/results\.csv: cannot be read"),
         (report.main, r"reports/results\.csv: cannot be read"),
-        (lambda: common.load_examples("shapes6"), r"reports/examples/shapes6\.npz: cannot be read"),
     ],
 )
 def test_a_mistake_is_one_line(project: Path, run: Callable[[], None], line: str) -> None:
     with pytest.raises(UserError, match=line) as caught:
         run()
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 damaged", b"text"])
-def test_damaged_examples_are_one_line(project: Path, content: bytes) -> None:
-    path = project / "reports/examples/shapes6.npz"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=r"shapes6\.npz: cannot be read"):
-        common.load_examples("shapes6")
 
 
 @pytest.mark.parametrize(
@@ -244,7 +325,7 @@ def test_damaged_examples_are_one_line(project: Path, content: bytes) -> None:
     ],
 )
 @pytest.mark.parametrize(
-    "run", [masks.main, examples.main, lambda name: robustness.main("eps", name, "clean")]
+    "run", [masks.main, examples.main, lambda name: robustness.main("eps", name, "clean", "L2")]
 )
 def test_fewer_test_images_than_asked_for_stop_every_stage_before_its_work(
     project: Path,
@@ -273,7 +354,7 @@ def test_masks_of_other_images_are_refused(project: Path, finished: Path) -> Non
     with pytest.raises(
         UserError, match=r"data/masks/shapes6: masks of shape \(11, 1, 32, 32\), expected .* 12 images"
     ):
-        robustness.main("eps", "shapes6", "clean")
+        robustness.main("eps", "shapes6", "clean", "L2")
 
 
 def test_an_unknown_architecture_stops_training_before_its_work(

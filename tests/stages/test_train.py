@@ -24,6 +24,7 @@ SETTING = {
     "clean": {"epochs": EPOCHS},
     "at_pgd": {"epochs": EPOCHS, "steps": 1},
     "at_dual": {"epochs": EPOCHS, "steps": 1, "warmup_epochs": 1},
+    "smoothing": {"epochs": EPOCHS},
 }
 # The stage, but its process kills itself in the middle of the second epoch.
 KILLED = f"""
@@ -36,11 +37,11 @@ from stages.train import main
 
 def killing(self, epoch, done, *_):
     if (epoch, done) == (1, 3):
-        assert list((CHECKPOINTS / "shapes6").glob("at_dual-*.pt"))
+        assert list((CHECKPOINTS / "shapes6").glob("at_dual_L2-*.pt"))
         os.kill(os.getpid(), signal.SIGKILL)
 
 TrainingProgress.__call__ = killing
-main("at_dual", "shapes6")
+main("at_dual", "shapes6", "L2")
 """
 
 
@@ -89,19 +90,27 @@ def files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("defence", ["clean", "at_pgd", "at_dual"])
+@pytest.mark.parametrize(
+    ("defence", "norm", "folder", "name"),
+    [
+        ("clean", None, "clean", "clean"),
+        ("at_pgd", "Linf", "at_pgd/Linf", "at_pgd_Linf"),
+        ("at_dual", "L2", "at_dual/L2", "at_dual_L2"),
+        ("smoothing", None, "smoothing", "smoothing"),
+    ],
+)
 def test_the_stage_leaves_a_model_a_history_and_its_time(
-    project: Path, monkeypatch: pytest.MonkeyPatch, defence: str
+    project: Path, monkeypatch: pytest.MonkeyPatch, defence: str, norm: str | None, folder: str, name: str
 ) -> None:
     monkeypatch.chdir(project)
-    stage.main(defence, "shapes6")
-    model = load_classifier(project / "models/shapes6" / defence)
+    stage.main(defence, "shapes6", norm)
+    model = load_classifier(project / "models/shapes6" / folder)
     assert model(torch.rand(2, 3, 32, 32)).shape == (2, 3)
-    history = pd.read_csv(project / f"reports/training/shapes6/{defence}.csv")
+    history = pd.read_csv(project / f"reports/training/shapes6/{name}.csv")
     assert list(history) == ["epoch", "learning_rate", "loss", "accuracy"]
     assert list(history["epoch"]) == [1, 2, 3]
-    time = json.loads((project / f"reports/times/shapes6/train_{defence}.json").read_text())
-    assert time["stage"] == f"train_{defence}" and time["seconds"] > 0
+    time = json.loads((project / f"reports/times/shapes6/train_{name}.json").read_text())
+    assert time["stage"] == f"train_{name}" and time["seconds"] > 0
     assert files(project / "checkpoints") == []
 
 
@@ -109,10 +118,10 @@ def test_a_killed_stage_goes_on_and_ends_with_the_same_bytes(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project)
-    stage.main("at_dual", "shapes6")
+    stage.main("at_dual", "shapes6", "L2")
     results = [
-        *(project / "models/shapes6/at_dual").iterdir(),
-        project / "reports/training/shapes6/at_dual.csv",
+        *(project / "models/shapes6/at_dual/L2").iterdir(),
+        project / "reports/training/shapes6/at_dual_L2.csv",
     ]
     undisturbed = {path: path.read_bytes() for path in results}
     for path in results:
@@ -122,10 +131,10 @@ def test_a_killed_stage_goes_on_and_ends_with_the_same_bytes(
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert files(project / "models") == [] and len(files(project / "checkpoints")) == 1
 
-    resumed = python(project, "-m", "stages.train", "at_dual", "shapes6")
+    resumed = python(project, "-m", "stages.train", "at_dual", "shapes6", "L2")
     assert resumed.returncode == 0, resumed.stderr
     (line,) = resumed.stdout.splitlines()
-    assert line.startswith("checkpoints/shapes6/at_dual-") and line.endswith(
+    assert line.startswith("checkpoints/shapes6/at_dual_L2-") and line.endswith(
         "1 of 3 epochs done, going on from epoch 2"
     )
     assert len(resumed.stderr.splitlines()) == 2, "a line for each epoch that was run"
@@ -147,7 +156,7 @@ def test_a_checkpoint_of_other_settings_is_not_used(
 ) -> None:
     monkeypatch.chdir(project)
     chosen = stage.params()
-    used = stage.checkpoint_path(chosen, "clean", "shapes6", 32)
+    used = stage.checkpoint_path(chosen, "clean", "shapes6", None, 32)
     used.parent.mkdir(parents=True)
     used.write_bytes(b"no checkpoint: whoever opens it fails")
     write_params(project, clean={"epochs": 2})
@@ -161,12 +170,12 @@ def test_other_images_or_masks_make_another_checkpoint(
 ) -> None:
     monkeypatch.chdir(project)
     chosen = stage.params()
-    names = [stage.checkpoint_path(chosen, "at_dual", "shapes6", 32)]
+    names = [stage.checkpoint_path(chosen, "at_dual", "shapes6", "L2", 32)]
     masks = project / "data/masks/shapes6/train.foreground.npy"
     np.save(masks, ~np.load(masks))
-    names.append(stage.checkpoint_path(chosen, "at_dual", "shapes6", 32))
+    names.append(stage.checkpoint_path(chosen, "at_dual", "shapes6", "L2", 32))
     meta = json.loads((project / "data/prepared/shapes6/meta.json").read_text())
     meta["splits"]["train"]["sha256"]["train.images.npy"] = "0" * 64
     write_meta(project / "data/prepared/shapes6", **meta)
-    names.append(stage.checkpoint_path(chosen, "at_dual", "shapes6", 32))
+    names.append(stage.checkpoint_path(chosen, "at_dual", "shapes6", "L2", 32))
     assert len(set(names)) == 3

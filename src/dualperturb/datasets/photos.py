@@ -16,10 +16,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from dualperturb.data_params import PhotoData
 from dualperturb.datasets.decode import UnreadableError, is_image
 from dualperturb.errors import UserError
 from dualperturb.images import SPLITS, Row
-from dualperturb.params import PhotoData
 
 if TYPE_CHECKING:
     from dualperturb.datasets.pool import Decode

@@ -98,13 +98,19 @@ def _outcome(axes: Axes, examples: Mapping[str, Any], k: int, predicted: int, sc
     )
 
 
-def _density(axes: Axes, examples: Mapping[str, Any], k: int) -> None:
-    """The log density as light over the grey image, the foreground's outline on top."""
-    density = np.asarray(examples["log_density"][k], dtype=np.float64)
+def density_picture(original: Array, log_density: Array) -> Array:
+    """The log density (H, W) as light over the grey `original` (3, H, W): (3, H, W) in [0, 1]."""
+    density = np.asarray(log_density, dtype=np.float64)
     span = max(float(np.ptp(density)), 1e-12)
     heat = colormaps["cividis"]((density - density.min()) / span)[..., :3]
-    grey = np.repeat(examples["original"][k].mean(axis=0)[..., None], 3, axis=2)
-    _picture(axes, (0.35 * grey + 0.65 * heat).transpose(2, 0, 1))
+    grey = np.repeat(original.mean(axis=0)[..., None], 3, axis=2)
+    picture: Array = (0.35 * grey + 0.65 * heat).transpose(2, 0, 1)
+    return picture
+
+
+def _density(axes: Axes, examples: Mapping[str, Any], k: int) -> None:
+    """The log density with the foreground's outline on top."""
+    _picture(axes, density_picture(examples["original"][k], examples["log_density"][k]))
     mask = np.asarray(examples["foreground"][k, 0])
     _outline(axes, mask)
     name = short(str(examples["class_names"][int(examples["labels"][k])]))

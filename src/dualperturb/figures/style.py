@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from dualperturb.errors import UserError
-from dualperturb.figures.sweeps import LABELS
+from dualperturb.figures.names import LABELS
 from dualperturb.files import replacing
 
 # Sizes in points at the printed size. The default style comes first, so that a reader's own matplotlibrc
@@ -56,6 +56,14 @@ class Style(Protocol):
     @property
     def dpi(self) -> int:
         """Dots per inch of the PNG."""
+
+    @property
+    def panels(self) -> Sequence[str]:
+        """The figures to draw, some of `figures.PANELS`."""
+
+    @property
+    def log_axes(self) -> Sequence[str]:
+        """The x axes to be logarithmic, of eps, eps_f, eps_b, salience_weight, share and radius."""
 
 
 @contextmanager

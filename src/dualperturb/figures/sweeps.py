@@ -5,13 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from dualperturb.errors import UserError
+from dualperturb.evaluation.tables import same_norm
+from dualperturb.figures.names import LABELS, label
+from dualperturb.params import AXES
 
-LABELS = {"clean": "Clean", "at_pgd": "AT-PGD", "at_dual": "AT-Dual", "smoothing": "Smoothing"}
-
-
-def label(defence: str) -> str:
-    """The defence's name as the paper prints it."""
-    return LABELS.get(defence, defence)
+__all__ = ["constant", "defences", "jsma", "label", "norms", "only", "sweep"]
 
 
 def defences(rows: pd.DataFrame) -> list[str]:
@@ -19,6 +17,11 @@ def defences(rows: pd.DataFrame) -> list[str]:
     present = [str(name) for name in rows["defence"].unique()]
     known = [name for name in LABELS if name in present]
     return known + [name for name in present if name not in known]
+
+
+def norms(results: pd.DataFrame) -> list[str]:
+    """The norms that budgets were swept in, in order of appearance, which is that of params.yaml."""
+    return [str(norm) for norm in results.loc[results["axis"] == "eps", "norm"].unique()]
 
 
 def only(rows: pd.DataFrame, column: str) -> str:
@@ -35,29 +38,49 @@ def constant(rows: pd.DataFrame, column: str) -> float:
     return float(rows[column].iloc[0])
 
 
-def sweep(results: pd.DataFrame, attack: str, axis: str, objective: str | None = None) -> pd.DataFrame:
-    """The rows of one data set's sweep of `attack` over `axis`, sorted by value.
+def sweep(
+    results: pd.DataFrame, attack: str, axis: str, norm: str, objective: str | None = None, alike: bool = True
+) -> pd.DataFrame:
+    """The rows of one data set's sweep of `attack` over `axis` in a norm, sorted by value.
 
-    objective: only the rows in which the salience term was climbed so.
-    Raises `UserError` where `results` holds several data sets or norms, has no such rows, or where the
-    defences were not all measured once at the same values.
+    objective: only the rows in which the salience term was climbed so. alike: of the classifiers trained with
+    that norm or with none; else of those trained with another norm.
+    Raises `UserError` where `results` holds several data sets, has no such rows, or where the defences were
+    not all measured once at the same values.
     """
     dataset = only(results, "dataset")
-    rows = results[(results["attack"] == attack) & (results["axis"] == axis)].sort_values("value")
+    measured = results[results["axis"].isin(AXES) & (results["norm"] == norm)]
+    own = same_norm(measured)
+    measured = own if alike else measured.drop(own.index)
+    rows = measured[(measured["attack"] == attack) & (measured["axis"] == axis)]
+    rows = rows.sort_values("value", kind="stable")
     if objective is not None:
         rows = rows[rows["objective"] == objective]
     if rows.empty:
-        raise UserError(f"results: no rows of attack {attack} over the axis {axis} for data set {dataset}")
-    only(rows, "norm")
-    grids = {name: tuple(rows.loc[rows["defence"] == name, "value"]) for name in defences(results)}
+        raise UserError(
+            f"results: no rows of attack {attack} over the axis {axis} in {norm} for data set {dataset}"
+        )
+    _check_grids(rows, defences(measured), f"{attack} over {axis} in {norm} on {dataset}")
+    return rows
+
+
+def jsma(results: pd.DataFrame, norm: str | None = None) -> pd.DataFrame:
+    """JSMA's rows sorted by share: of all classifiers, or of those trained with `norm` or with none."""
+    rows = results[(results["attack"] == "jsma") & (results["axis"] == "share")]
+    if norm is not None:
+        rows = rows[rows["trained_norm"].isin(("none", norm))]
+    return rows.sort_values("value", kind="stable")
+
+
+def _check_grids(rows: pd.DataFrame, expected: list[str], name: str) -> None:
+    grids = {defence: tuple(rows.loc[rows["defence"] == defence, "value"]) for defence in expected}
     longest = max(grids.values(), key=len)
-    for name, grid in grids.items():
+    for defence, grid in grids.items():
         if grid != longest or len(set(grid)) != len(grid):
             raise UserError(
-                f"results: {attack} over {axis} on {dataset} has the values {_listed(grid)} for {name}, "
+                f"results: {name} has the values {_listed(grid)} for {defence}, "
                 f"expected each of {_listed(tuple(sorted(set(longest))))} once"
             )
-    return rows
 
 
 def _listed(values: tuple[float, ...]) -> str:

@@ -1,16 +1,20 @@
-"""Tables and figures -> one self-contained HTML page, and the same in short as Markdown."""
+"""Tables, figures and arrays -> one self-contained HTML page, and the same in short as Markdown."""
 
 from __future__ import annotations
 
-from dualperturb.report.data import MaskSummary, ReportData, ReportFigure
+from dualperturb.report.claims import claims_table
+from dualperturb.report.data import Certificate, DatasetReport, MaskSummary, ReportData, ReportFigure
 from dualperturb.report.page import render_html, render_markdown
 from dualperturb.report.paper import paper_figures
 from dualperturb.report.summary import summary_table
 
 __all__ = [
+    "Certificate",
+    "DatasetReport",
     "MaskSummary",
     "ReportData",
     "ReportFigure",
+    "claims_table",
     "paper_figures",
     "render_html",
     "render_markdown",

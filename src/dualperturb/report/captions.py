@@ -1,49 +1,65 @@
-"""Captions: what is plotted, and statements on results computed from the table, never written by hand."""
+"""Captions of Fig. 3 to 5 and across norms: what is plotted, and statements computed from the table."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
 import pandas as pd
 
-from dualperturb.figures.curves import OBJECTIVES
-from dualperturb.figures.sweeps import constant, defences, label, only, sweep
-from dualperturb.report.summary import NORM_NAMES
+from dualperturb.figures.accuracy import SWEEPS, has_jsma_panel
+from dualperturb.figures.names import NORM_NAMES, label
+from dualperturb.figures.salience import clean_score, salience_sweeps
+from dualperturb.figures.sweeps import constant, defences, jsma, norms, only, sweep
+from dualperturb.report.texts import images_text, names_text, ordered
 
-_OUTCOMES = "Wrong predictions and mean FS of these images"
 
-
-def accuracy_caption(results: pd.DataFrame) -> str:
-    """Fig. 4: the three sweeps, n, and AT-Dual against AT-PGD on each where both were measured."""
-    by_foreground, by_background = sweep(results, "dual", "eps_f"), sweep(results, "dual", "eps_b")
-    whole = sweep(results, "pgd", "eps")
+def accuracy_caption(results: pd.DataFrame, norm: str) -> str:
+    """Fig. 4 and 5: the sweeps, n, and AT-Dual against AT-PGD on each where both were measured."""
+    by_foreground, by_background, whole = (sweep(results, attack, axis, norm) for attack, axis in SWEEPS)
     dual = pd.concat([by_foreground, by_background])
     text = (
-        f"Adversarial accuracy of {_names(results)} in the {NORM_NAMES[only(whole, 'norm')]} norm: "
+        f"Adversarial accuracy of {names_text(whole)} in the {NORM_NAMES[norm]} norm: "
         f"(a) dual over the foreground budget, eps_b = {constant(by_foreground, 'eps_b'):g}; "
         f"(b) dual over the background budget, eps_f = {constant(by_background, 'eps_f'):g}; "
         f"(c) PGD over one budget for the whole image. "
         f"Salience weight of dual: {constant(dual, 'salience_weight'):g}.{salience_note(dual)} "
-        f"{_images(pd.concat([dual, whole]))}; bands are 95 % Wilson intervals."
+        f"{images_text(pd.concat([dual, whole]))}; bands are 95 % Wilson intervals."
     )
-    if {"at_pgd", "at_dual"} <= set(defences(results)):
+    if has_jsma_panel(results, norm):
+        text += " " + _jsma_text(jsma(results, norm))
+    if {"at_pgd", "at_dual"} <= set(defences(whole)):
         text += "".join(" " + _lead(rows) for rows in (by_foreground, by_background, whole))
     return text
 
 
+def across_caption(results: pd.DataFrame) -> str:
+    """Each classifier under attacks of the other norm, at the largest budget of PGD and of eps_b."""
+    parts = []
+    for norm in norms(results):
+        for attack, axis in (("pgd", "eps"), ("dual", "eps_b")):
+            rows, alike = (sweep(results, attack, axis, norm, alike=own) for own in (False, True))
+            value = float(rows["value"].max())
+            compared = [_compared(rows, alike, defence, value) for defence in defences(rows)]
+            parts.append(f"{NORM_NAMES[norm]} {attack}, {axis} = {value:g}: {', '.join(compared)}")
+    return (
+        "Classifiers trained with one norm under attacks in the other; thin, those trained with the attack's "
+        "own norm, and the clean one. Accuracy at the largest budgets, with that of the classifier trained "
+        f"with the attack's norm in brackets. {'; '.join(parts)}."
+    )
+
+
 def salience_caption(results: pd.DataFrame) -> str:
     """Fig. 3: what changes from the smallest to the largest weight, an objective and a defence at a time."""
-    rows = pd.concat([sweep(results, "dual", "salience_weight", name) for name in OBJECTIVES])
-    first, last = rows["value"].min(), rows["value"].max()
-    changes = [f"{name} objective {_changes(rows[rows['objective'] == name])}" for name in OBJECTIVES]
+    by_objective = salience_sweeps(results)
+    rows = pd.concat(by_objective.values())
+    norm, first, last = only(rows, "norm"), rows["value"].min(), rows["value"].max()
+    changes = [f"by the {name} objective {_changes(own)}" for name, own in by_objective.items()]
     return (
-        f"Mean foreground score (above) and adversarial accuracy (below) of {_names(rows)} under dual with "
+        f"Mean foreground score (above) and adversarial accuracy (below) of {names_text(rows)} under dual "
+        f"in the {NORM_NAMES[norm]} norm with "
         f"eps_f = {constant(rows, 'eps_f'):g}, eps_b = {constant(rows, 'eps_b'):g} over the salience weight, "
-        f"by the paper's objective (a) and the balanced one (b). {_images(rows)}; bands are 95 % intervals."
-        f"{salience_note(rows)} Change of foreground score and accuracy from weight {first:g} to {last:g}: "
-        f"{'. '.join(changes)}."
+        f"by the paper's objective (a) and the balanced one (b). {images_text(rows)}; bands are 95 % "
+        f"intervals. The thin line is the mean score of the same images without attack, "
+        f"{clean_score(results, norm):.3f}.{salience_note(rows)} Change of foreground score and accuracy "
+        f"from weight {first:g} to {last:g}: {'; '.join(changes)}.{_crossed(results, norm)}"
     )
 
 
@@ -53,31 +69,31 @@ def salience_note(rows: pd.DataFrame) -> str:
     return f" The gradient of the foreground score is renewed in every {most} steps." if most > 1 else ""
 
 
-def dual_examples_caption(examples: Mapping[str, Any], eps_f: float, eps_b: float) -> str:
-    """Fig. 1: what the columns are, and at each weight how many predictions are wrong and the mean score."""
-    labels, count = examples["labels"], len(examples["labels"])
-    outcomes = [f"originals: {_outcome(labels, examples['original_predicted'], examples['original_score'])}"]
-    for w, weight in enumerate(examples["salience_weights"]):
-        outcome = _outcome(labels, examples["dual_predicted"][w], examples["dual_score"][w])
-        outcomes.append(f"weight {weight:g}: {outcome}")
+def _crossed(results: pd.DataFrame, norm: str) -> str:
+    """How many images fall below a score of 0.5, of the classifiers trained with the norm."""
+    rows = results[(results["axis"] == "unsuspicious") & (results["norm"] == norm)]
+    if rows.empty:
+        return ""
+    counts = [
+        f"{label(str(row['defence']))} {int(row['crossed_half'])} of {int(row['n'])}"
+        for _, row in ordered(rows).iterrows()
+    ]
+    weight, objective = constant(rows, "salience_weight"), only(rows, "objective")
     return (
-        f"{count} test images; the log density as light (brighter is denser) with the foreground outlined; "
-        f"dual examples made on {label(str(examples['defence']))} with eps_f = {eps_f:g}, eps_b = {eps_b:g} "
-        f"at each salience weight. Below a picture the prediction, with a cross where it is not the label, "
-        f"and the foreground score FS. {_OUTCOMES}: {'; '.join(outcomes)}."
+        f" Images whose foreground score falls below 0.5 (weight {weight:g}, {objective} objective): "
+        f"{'; '.join(counts)}."
     )
 
 
-def noise_examples_caption(examples: Mapping[str, Any]) -> str:
-    """Fig. 2: what the columns are, and for each how many predictions are wrong and the mean score."""
-    outcomes = []
-    for kind in ("original", "foreground_noise", "background_noise"):
-        outcome = _outcome(examples["labels"], examples[f"{kind}_predicted"], examples[f"{kind}_score"])
-        outcomes.append(f"{kind.replace('_', ' ')}: {outcome}")
+def _jsma_text(rows: pd.DataFrame) -> str:
+    most = float(rows["value"].max())
+    left = [
+        f"{label(str(row['defence']))} {100 * row['accuracy']:.1f} %"
+        for _, row in ordered(rows[rows["value"] == most]).iterrows()
+    ]
     return (
-        f"{len(examples['labels'])} test images, with adversarial noise of the same budget "
-        f"({float(examples['noise_eps']):g} at the paper's scale) made on {label(str(examples['defence']))} "
-        f"in the foreground alone or in the background alone. {_OUTCOMES}: {'; '.join(outcomes)}."
+        f"(d) JSMA over the share of the pixels it may change, {images_text(rows)}; accuracy at "
+        f"{100 * most:g} %: {', '.join(left)}."
     )
 
 
@@ -95,6 +111,14 @@ def _lead(rows: pd.DataFrame) -> str:
     )
 
 
+def _compared(rows: pd.DataFrame, alike: pd.DataFrame, defence: str, value: float) -> str:
+    shares = [
+        100 * float(table.loc[(table["defence"] == defence) & (table["value"] == value), "accuracy"].iloc[0])
+        for table in (rows, alike)
+    ]
+    return f"{label(defence)} {shares[0]:.1f} % ({shares[1]:.1f} %)"
+
+
 def _changes(rows: pd.DataFrame) -> str:
     changes = []
     for defence in defences(rows):
@@ -102,19 +126,4 @@ def _changes(rows: pd.DataFrame) -> str:
         score = own["foreground_score"].iloc[-1] - own["foreground_score"].iloc[0]
         accuracy = 100 * (own["accuracy"].iloc[-1] - own["accuracy"].iloc[0])
         changes.append(f"{label(defence)} {score:+.3f} and {accuracy:+.1f} points")
-    return "; ".join(changes)
-
-
-def _outcome(labels: Any, predicted: Any, scores: Any) -> str:
-    wrong = int((np.asarray(predicted) != np.asarray(labels)).sum())
-    return f"{wrong} of {len(labels)}, {float(np.mean(scores)):.2f}"
-
-
-def _names(rows: pd.DataFrame) -> str:
-    names = [label(defence) for defence in defences(rows)]
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def _images(rows: pd.DataFrame) -> str:
-    low, high = int(rows["n"].min()), int(rows["n"].max())
-    return f"{low} images a point" if low == high else f"{low} to {high} images a point"
+    return ", ".join(changes)

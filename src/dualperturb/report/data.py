@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from scipy.stats import norm
 
 from dualperturb.errors import UserError
+
+Budgets = Mapping[str, tuple[float, float]]  # norm -> eps_f, eps_b at the paper's scale
 
 
 @dataclass(frozen=True)
@@ -33,51 +36,79 @@ class MaskSummary:
 
 
 @dataclass(frozen=True)
+class Certificate:
+    """How randomized smoothing certified: noise `sigma`, chance of error `alpha`, `samples` noisy copies."""
+
+    sigma: float
+    alpha: float
+    samples: int
+
+    @property
+    def largest_radius(self) -> float:
+        """No certified radius can exceed it, whatever the classifier: sigma * Phi^-1(alpha^(1/n))."""
+        return float(self.sigma * norm.ppf(self.alpha ** (1 / self.samples)))
+
+
+@dataclass(frozen=True)
 class ReportFigure:
-    """One figure of one data set: number in the paper ("Fig. 4"), name, files, caption and table."""
+    """One figure of one data set: number in the paper ("Fig. 4"), name, files, caption and table.
+
+    `stem` names its files and its place on the page; `rows` are what a reader may save as CSV.
+    """
 
     number: str
     name: str
     dataset: str
+    stem: str
     png: Path
     svg: Path
     caption: str
     table: pd.DataFrame
+    rows: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class DatasetReport:
+    """One data set's part. Raises `UserError` where a table is of another data set or of several.
+
+    `results`: its rows of reports/results.csv; `health`: one row a check, classifier and norm; `gallery`: the
+    arrays that `evaluation.gallery.gallery_arrays` makes; `budgets`: those of the summary and of the claims.
+    """
+
+    dataset: str
+    results: pd.DataFrame
+    budgets: Budgets
+    masks: MaskSummary
+    certificate: Certificate
+    figures: tuple[ReportFigure, ...]
+    health: pd.DataFrame
+    gallery: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        self._check("results", self.results["dataset"])
+        self._check("health", self.health["dataset"])
+        if self.figures:
+            self._check("figures", (figure.dataset for figure in self.figures))
+
+    def _check(self, part: str, found: Iterable[str]) -> None:
+        known = {str(name) for name in found}
+        if known != {self.dataset}:
+            raise UserError(
+                f"report: {part} cover the data sets {', '.join(sorted(known)) or 'none'}, "
+                f"expected {self.dataset}"
+            )
 
 
 @dataclass(frozen=True)
 class ReportData:
-    """All that the page shows. `datasets` comes from params.yaml, and every table must cover it exactly.
+    """All that the page shows: one section a data set, as params.yaml has them.
 
-    `eps_f` and `eps_b` (paper's scale) are the budgets of the summary table; `setting` is params.yaml as
-    nested mappings; `versions` maps software to version; `times` has the columns dataset, stage, seconds.
-    Raises `UserError` where a part lacks a data set or knows one too many.
+    `setting` is params.yaml as nested mappings; `versions` maps software to version; `times` has the columns
+    dataset, stage, seconds.
     """
 
     title: str
-    datasets: tuple[str, ...]
-    eps_f: float
-    eps_b: float
     setting: Mapping[str, Any]
     versions: Mapping[str, str]
-    results: pd.DataFrame
-    masks: Mapping[str, MaskSummary]
-    figures: tuple[ReportFigure, ...]
+    sections: tuple[DatasetReport, ...]
     times: pd.DataFrame
-
-    def __post_init__(self) -> None:
-        self._check("results", self.results["dataset"])
-        self._check("masks", self.masks)
-        self._check("figures", (figure.dataset for figure in self.figures))
-
-    def _check(self, part: str, found: Iterable[str]) -> None:
-        known = {str(name) for name in found}
-        if known != set(self.datasets):
-            raise UserError(
-                f"report: {part} cover the data sets {', '.join(sorted(known)) or 'none'}, "
-                f"expected {', '.join(sorted(self.datasets))}"
-            )
-
-    def results_of(self, dataset: str) -> pd.DataFrame:
-        """The rows of one data set."""
-        return self.results[self.results["dataset"] == dataset]

@@ -2,133 +2,157 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from dualperturb.figures.curves import OBJECTIVES
-from dualperturb.figures.sweeps import defences, label, sweep
-from dualperturb.report.captions import (
-    accuracy_caption,
-    dual_examples_caption,
-    noise_examples_caption,
-    salience_caption,
+from dualperturb.figures import figure_names
+from dualperturb.figures.names import NORM_NAMES
+from dualperturb.figures.salience import salience_sweeps
+from dualperturb.figures.smoothing import certificates, smoothing_attacks
+from dualperturb.figures.sweeps import norms
+from dualperturb.figures.transfer import transfer_table
+from dualperturb.report.captions import accuracy_caption, across_caption, salience_caption
+from dualperturb.report.data import Certificate, ReportFigure
+from dualperturb.report.further import (
+    gradient_caption,
+    gradient_table,
+    smoothing_caption,
+    smoothing_table,
+    transfer_caption,
+    transfer_shown,
 )
-from dualperturb.report.data import ReportFigure
-from dualperturb.report.summary import interval_text
+from dualperturb.report.pictures import (
+    dual_examples_caption,
+    dual_examples_table,
+    noise_examples_caption,
+    noise_examples_table,
+)
+from dualperturb.report.sweep_tables import (
+    accuracy_rows,
+    accuracy_table,
+    across_table,
+    salience_table,
+)
 
-_NAMES = {
-    "dual_examples": "dual examples at different salience weights",
-    "noise_examples": "foreground against background noise",
-    "salience": "foreground score and accuracy over the salience weight",
-    "accuracy": "adversarial accuracy over the budgets",
-}
+
+@dataclass(frozen=True)
+class _Part:
+    """rows None: the table itself is what a reader may save."""
+
+    number: str
+    name: str
+    caption: str
+    table: pd.DataFrame
+    rows: pd.DataFrame | None = None
 
 
 def paper_figures(
-    results: pd.DataFrame, examples: Mapping[str, Any], dataset: str, folder: Path, eps_f: float, eps_b: float
+    results: pd.DataFrame,
+    examples: Mapping[str, Any],
+    dataset: str,
+    folder: Path,
+    panels: Sequence[str],
+    certificate: Certificate,
 ) -> list[ReportFigure]:
-    """Fig. 1 to 4 of `dataset`, whose pictures are `folder`/<dataset>_<name>.png and .svg.
+    """The figures of `panels` with captions and tables; their files: `folder`/<dataset>_<name>.png and .svg.
 
-    The names are those of `dualperturb.figures.draw`; `results` may hold other data sets, too. `eps_f` and
-    `eps_b` are the budgets the dual examples were made with.
+    The names are those of `dualperturb.figures.figure_names`; `results` may hold other data sets, too.
     """
     rows = results[results["dataset"] == dataset]
-    fooled, noisy = dual_examples_caption(examples, eps_f, eps_b), noise_examples_caption(examples)
-    parts = [
-        ("Fig. 1", "dual_examples", fooled, dual_examples_table(examples)),
-        ("Fig. 2", "noise_examples", noisy, noise_examples_table(examples)),
-        ("Fig. 3", "salience", salience_caption(rows), salience_table(rows)),
-        ("Fig. 4", "accuracy", accuracy_caption(rows), accuracy_table(rows)),
-    ]
     figures = []
-    for number, stem, caption, table in parts:
+    for stem in figure_names(rows, panels):
+        part = _part(stem, rows, examples, certificate)
         png, svg = (folder / f"{dataset}_{stem}.{kind}" for kind in ("png", "svg"))
-        figures.append(ReportFigure(number, _NAMES[stem], dataset, png, svg, caption, table))
+        saved = (part.table if part.rows is None else part.rows).dropna(axis="columns", how="all")
+        figures.append(
+            ReportFigure(part.number, part.name, dataset, stem, png, svg, part.caption, part.table, saved)
+        )
     return figures
 
 
-def accuracy_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row a point of Fig. 4, a column a defence; budgets at the paper's scale and as spent."""
-    sweeps = (("dual", "eps_f"), ("dual", "eps_b"), ("pgd", "eps"))
-    return pd.concat([_points(sweep(rows, attack, axis)) for attack, axis in sweeps], ignore_index=True)
+def _part(stem: str, results: pd.DataFrame, examples: Mapping[str, Any], certificate: Certificate) -> _Part:
+    kind, _, norm = stem.partition("_")
+    if kind == "accuracy":
+        return _accuracy(results, norm)
+    if kind == "transfer":
+        return _transfer(results, norm)
+    makers: dict[str, Callable[[], _Part]] = {
+        "dual_examples": lambda: _Part(
+            "Fig. 1",
+            "dual examples at different salience weights",
+            dual_examples_caption(examples),
+            dual_examples_table(examples),
+        ),
+        "noise_examples": lambda: _Part(
+            "Fig. 2",
+            "foreground against background noise",
+            noise_examples_caption(examples),
+            noise_examples_table(examples),
+        ),
+        "salience": lambda: _salience(results),
+        "across": lambda: _across(results),
+        "gradients": lambda: _Part(
+            "Fig. 6",
+            "loss gradients",
+            gradient_caption(results),
+            gradient_table(results),
+            results[results["axis"] == "gradient"],
+        ),
+        "smoothing": lambda: _smoothing(results, certificate),
+    }
+    return makers[stem]()
 
 
-def salience_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row an objective, salience weight and defence: foreground score and accuracy with intervals."""
-    points = pd.concat([sweep(rows, "dual", "salience_weight", name) for name in OBJECTIVES])
-    for column, names in (("objective", list(OBJECTIVES)), ("defence", defences(rows))):
-        points[f"{column} place"] = points[column].map(names.index)
-    points = points.sort_values(["objective place", "defence place", "value"])
-    return pd.DataFrame(
-        {
-            "objective": list(points["objective"]),
-            "defence": [label(name) for name in points["defence"]],
-            "salience weight": list(points["value"]),
-            "foreground score": [_score_text(row) for _, row in points.iterrows()],
-            "adversarial accuracy": [interval_text(row) for _, row in points.iterrows()],
-            "n": list(points["n"]),
-        }
+def _salience(results: pd.DataFrame) -> _Part:
+    return _Part(
+        "Fig. 3",
+        "foreground score and accuracy over the salience weight",
+        salience_caption(results),
+        salience_table(results),
+        pd.concat(salience_sweeps(results).values()),
     )
 
 
-def dual_examples_table(examples: Mapping[str, Any]) -> pd.DataFrame:
-    """A row a picture of Fig. 1: test image, label, picture, prediction, foreground score."""
-    kinds = [("original", examples["original_predicted"], examples["original_score"])]
-    for w, weight in enumerate(examples["salience_weights"]):
-        name = f"dual, salience weight {weight:g}"
-        kinds.append((name, examples["dual_predicted"][w], examples["dual_score"][w]))
-    return _pictures(examples, kinds)
-
-
-def noise_examples_table(examples: Mapping[str, Any]) -> pd.DataFrame:
-    """A row a picture of Fig. 2: test image, label, picture, prediction, foreground score."""
-    return _pictures(
-        examples,
-        [
-            (kind.replace("_", " "), examples[f"{kind}_predicted"], examples[f"{kind}_score"])
-            for kind in ("original", "foreground_noise", "background_noise")
-        ],
+def _accuracy(results: pd.DataFrame, norm: str) -> _Part:
+    """Fig. 4 is the L2 norm's, Fig. 5 the L-infinity norm's."""
+    return _Part(
+        {"L2": "Fig. 4", "Linf": "Fig. 5"}[norm],
+        f"adversarial accuracy over the budgets, {NORM_NAMES[norm]}",
+        accuracy_caption(results, norm),
+        accuracy_table(results, norm),
+        accuracy_rows(results, norm),
     )
 
 
-def _points(rows: pd.DataFrame) -> pd.DataFrame:
-    first = rows[rows["defence"] == defences(rows)[0]]
-    table = pd.DataFrame(
-        {
-            "attack": list(first["attack"] + " over " + first["axis"]),
-            "eps_f": list(first["eps_f"]),
-            "eps_b": list(first["eps_b"]),
-            "eps_f spent": list(first["eps_f_spent"]),
-            "eps_b spent": list(first["eps_b_spent"]),
-        }
+def _across(results: pd.DataFrame) -> _Part:
+    return _Part(
+        "Fig. 4 and 5, across norms",
+        "classifiers under attacks of the norm they were not trained with",
+        across_caption(results),
+        across_table(results),
+        pd.concat([accuracy_rows(results, norm, alike=False) for norm in norms(results)]),
     )
-    for defence in defences(rows):
-        own = rows[rows["defence"] == defence]
-        table[label(defence)] = [interval_text(row) for _, row in own.iterrows()]
-    table["steps"] = list(first["steps"])
-    counts = rows.groupby("value")["n"].unique()
-    table["n"] = [" / ".join(str(n) for n in counts[value]) for value in first["value"]]
-    return table
 
 
-def _score_text(row: pd.Series) -> str:
-    low, high = row["foreground_score_low"], row["foreground_score_high"]
-    return f"{row['foreground_score']:.3f} [{low:.3f}, {high:.3f}]"
+def _transfer(results: pd.DataFrame, norm: str) -> _Part:
+    return _Part(
+        "Appendix D",
+        f"transfer of {NORM_NAMES[norm]} examples",
+        transfer_caption(results, norm),
+        transfer_shown(results, norm),
+        transfer_table(results, norm).drop(columns="target"),
+    )
 
 
-def _pictures(examples: Mapping[str, Any], kinds: list[tuple[str, Any, Any]]) -> pd.DataFrame:
-    names = [str(name) for name in examples["class_names"]]
-    return pd.DataFrame(
-        {
-            "test image": int(index),
-            "label": names[int(examples["labels"][k])],
-            "picture": kind,
-            "prediction": names[int(predicted[k])],
-            "foreground score": f"{float(scores[k]):.3f}",
-        }
-        for k, index in enumerate(examples["indices"])
-        for kind, predicted, scores in kinds
+def _smoothing(results: pd.DataFrame, certificate: Certificate) -> _Part:
+    return _Part(
+        "Appendix J",
+        "randomized smoothing",
+        smoothing_caption(results, certificate),
+        smoothing_table(results),
+        pd.concat([certificates(results), smoothing_attacks(results)]),
     )

@@ -1,0 +1,107 @@
+"""The transfer matrix (appendix D) as heat maps: a panel an attack, rows the source, columns the target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from dualperturb.errors import UserError
+from dualperturb.figures.names import label
+from dualperturb.figures.style import Style, house_style, new_figure
+
+_MAP = "cividis"  # its lightness rises evenly: the same order for colour-blind readers and in grey
+_LIGHT = 47  # %: from here on black reads better than white (WCAG's contrast)
+
+# Inches: the widest cell; the sources' names and the colour bar; the targets' names; a panel's margins.
+_CELL, _BESIDE, _BELOW, _BETWEEN, _TITLE = 0.6, 1.75, 0.85, 0.12, 0.3
+
+
+def transfer_panels(table: pd.DataFrame, labels: Mapping[str, str], style: Style) -> Figure:
+    """Accuracy in % of each target (columns) on examples made on each source (rows), one panel an attack.
+
+    table: as `evaluation.transfer` makes it, of one data set; classifiers and attacks stand in its order.
+    labels: shown names of classifiers and attacks; one that is absent is shown as `names.label` has it. The
+    white-box cells of the diagonal are framed. Raises `UserError` unless every cell is there once.
+    """
+    names, attacks = (list(dict.fromkeys(table[column])) for column in ("source", "attack"))
+    if not attacks:
+        raise UserError("transfer: expected at least one attack, found no rows")
+    shown = [labels.get(name, label(name)) for name in names]
+    columns = min(len(attacks), 3 if len(names) <= 4 else 2)
+    lines = -(-len(attacks) // columns)
+    panel = min(len(names) * _CELL, (style.width_inches - _BESIDE) / columns - _BETWEEN)
+    with house_style():
+        width, height = _BESIDE + columns * (panel + _BETWEEN), _BELOW + lines * (panel + _TITLE)
+        figure = new_figure(width, height, style)
+        grid = figure.subplots(lines, columns, squeeze=False)
+        panels: list[Axes] = list(grid.flat)
+        for place, (axes, attack) in enumerate(zip(panels, attacks, strict=False)):
+            _heat_map(axes, _matrix(table, attack, names))
+            axes.set_title(labels.get(attack, attack))
+            _names(axes, shown, left=place % columns == 0, below=place + columns >= len(attacks))
+        for axes in panels[len(attacks) :]:
+            axes.remove()
+        bar = figure.colorbar(
+            panels[0].images[0], ax=panels[: len(attacks)], fraction=0.05, pad=0.02, aspect=25
+        )
+        bar.set_label("accuracy of the target (%)")
+        figure.supylabel("examples made on", fontsize="medium")
+        figure.supxlabel("tried on", fontsize="medium")
+    return figure
+
+
+def transfer_table(results: pd.DataFrame, norm: str) -> pd.DataFrame:
+    """The transfer rows of a norm with the target named as the sources are (at_pgd_L2), ready to be drawn."""
+    rows = results[(results["axis"] == "transfer") & (results["norm"] == norm)]
+    suffix = rows["trained_norm"].map(lambda trained: "" if trained == "none" else f"_{trained}")
+    return rows.assign(target=rows["defence"] + suffix)
+
+
+def _matrix(table: pd.DataFrame, attack: str, names: list[str]) -> npt.NDArray[np.float64]:
+    """Accuracies in %, rows the sources."""
+    rows = table[table["attack"] == attack]
+    columns = (rows["source"], rows["target"], 100 * rows["accuracy"])
+    cells = {(source, target): float(percent) for source, target, percent in zip(*columns, strict=True)}
+    expected = {(source, target) for source in names for target in names}
+    if set(cells) != expected or len(rows) != len(expected):
+        raise UserError(
+            f"transfer: {attack}: expected each of the {len(expected)} pairs of {', '.join(names)} once, "
+            f"found {len(rows)} rows with {len(cells)} pairs"
+        )
+    return np.array([[cells[source, target] for target in names] for source in names])
+
+
+def _heat_map(axes: Axes, values: npt.NDArray[np.float64]) -> None:
+    axes.imshow(values, cmap=_MAP, vmin=0, vmax=100)
+    axes.grid(False)
+    count = len(values)
+    # White lines between the cells; ticks would stand for nothing.
+    axes.set_xticks(np.arange(1, count) - 0.5, minor=True)
+    axes.set_yticks(np.arange(1, count) - 0.5, minor=True)
+    axes.grid(True, which="minor", color="white", linewidth=1)
+    axes.tick_params(which="both", length=0)
+    for source in range(count):
+        for target in range(count):
+            value = values[source, target]
+            axes.text(target, source, f"{value:.0f}", ha="center", va="center", color=_ink(value), fontsize=8)
+        corner = (source - 0.44, source - 0.44)
+        frame = _ink(values[source, source])
+        axes.add_patch(Rectangle(corner, 0.88, 0.88, fill=False, edgecolor=frame, linewidth=1))
+
+
+def _ink(percent: float) -> str:
+    return "black" if percent >= _LIGHT else "white"
+
+
+def _names(axes: Axes, shown: list[str], left: bool, below: bool) -> None:
+    """The sources at the left edge of the figure, the targets under the lowest panel of a column."""
+    axes.set_yticks(range(len(shown)), shown if left else [""] * len(shown))
+    axes.set_xticks(range(len(shown)), shown if below else [""] * len(shown))
+    for name in axes.get_xticklabels():
+        name.set(rotation=35, ha="right", rotation_mode="anchor")

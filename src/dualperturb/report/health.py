@@ -1,0 +1,65 @@
+"""The health tables: is the attack as strong as it claims, for each classifier?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from dualperturb.figures.names import NORM_NAMES
+from dualperturb.report.texts import ordered, row_label
+
+PASS, WARN = "pass", "warn"
+
+
+@dataclass(frozen=True)
+class HealthPart:
+    """One norm: `overview` has a row a check and a column a classifier; `lines` a table a classifier;
+    `warnings` a sentence a check that did not pass."""
+
+    norm: str
+    overview: pd.DataFrame
+    lines: dict[str, pd.DataFrame]
+    warnings: tuple[str, ...]
+    checks: int
+
+
+def health_parts(health: pd.DataFrame) -> Iterator[HealthPart]:
+    """One part a norm of the dual attack, in order of appearance; classifiers in the paper's order."""
+    for norm, rows in health.groupby("norm", sort=False):
+        rows = ordered(rows)
+        named = {
+            row_label(own.iloc[0], False): own
+            for _, own in rows.groupby(["defence", "trained_norm"], sort=False)
+        }
+        questions = dict(zip(rows["check"], rows["question"], strict=True))
+        overview = pd.DataFrame({"check": list(questions.values())})
+        for name, own in named.items():
+            verdicts = dict(zip(own["check"], own["passed"], strict=True))
+            overview[name] = [_verdict(verdicts.get(check)) for check in questions]
+        lines = {name: _lines(own) for name, own in named.items()}
+        yield HealthPart(NORM_NAMES[str(norm)], overview, lines, _warnings(lines), len(rows))
+
+
+def _lines(rows: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "check": list(rows["question"]),
+            "verdict": [_verdict(passed) for passed in rows["passed"]],
+            "figures": list(rows["figures"]),
+            "n": [int(n) for n in rows["n"]],
+        }
+    )
+
+
+def _warnings(lines: dict[str, pd.DataFrame]) -> tuple[str, ...]:
+    return tuple(
+        f"{name}: {line['check']} {line['figures']}"
+        for name, table in lines.items()
+        for _, line in table[table["verdict"] == WARN].iterrows()
+    )
+
+
+def _verdict(passed: object) -> str:
+    return "–" if passed is None else PASS if bool(passed) else WARN

@@ -1,0 +1,83 @@
+"""Tables of the measures that have no figure: strong attacks, unsuspicious examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from dualperturb.evaluation.tables import same_norm
+from dualperturb.figures.names import NORM_NAMES
+from dualperturb.report.texts import interval_text, mean_text, ordered, row_label, several_norms
+
+STANDARD_QUERIES = 5000  # of AutoAttack's last part, Square
+# The table's columns: attack -> heading; a star for the number of steps.
+_STRONG = {
+    "pgd": "PGD, * steps",
+    "autoattack": "AutoAttack (standard)",
+    "cw": "C&W",
+    "dual": "dual, * steps",
+    "dual_autoattack": "Dual-AutoAttack",
+}
+
+
+def strong_table(results: pd.DataFrame, norm: str, eps_f: float) -> pd.DataFrame:
+    """A row a classifier trained with `norm` or none: accuracy under each strong attack, with its n.
+
+    C&W at `eps_f` in L2. Empty where nothing was measured in the norm.
+    """
+    rows = same_norm(results[results["norm"] == norm])
+    rows = rows[(rows["axis"] == "strong") | ((rows["attack"] == "cw") & (rows["value"] == eps_f))]
+    named = [name for name in _STRONG if name in set(rows["attack"])]
+    table = []
+    for _, own in ordered(rows).groupby(["defence", "trained_norm"], sort=False):
+        cells = {"classifier": row_label(own.iloc[0], False)}
+        for attack in named:
+            cells[_heading(attack, rows)] = _cell(own[own["attack"] == attack])
+        table.append(cells)
+    return pd.DataFrame(table)
+
+
+def carlini_wagner_table(results: pd.DataFrame) -> pd.DataFrame:
+    """A row a budget, a column a classifier: accuracy under C&W, read off one run."""
+    rows = ordered(results[(results["attack"] == "cw") & (results["axis"] == "eps")])
+    cells: dict[float, dict[str, Any]] = {}
+    for _, row in rows.iterrows():
+        value = float(row["value"])
+        cells.setdefault(value, {"eps": value})[row_label(row, False)] = interval_text(row)
+    return pd.DataFrame([cells[value] for value in sorted(cells)])
+
+
+def unsuspicious_table(results: pd.DataFrame) -> pd.DataFrame:
+    """A row a norm and classifier: what the dual examples do to the foreground score and to the picture."""
+    rows = results[results["axis"] == "unsuspicious"]
+    several = several_norms(results)
+    shown = []
+    for norm in rows["norm"].unique():
+        for _, row in ordered(rows[rows["norm"] == norm]).iterrows():
+            shown.append(
+                {
+                    "norm": NORM_NAMES[str(norm)],
+                    "classifier": row_label(row, several),
+                    "adversarial accuracy": interval_text(row),
+                    "foreground score": mean_text(row, "foreground_score"),
+                    "its change": mean_text(row, "score_change", signed=True),
+                    "fell below 0.5": f"{int(row['crossed_half'])} of {int(row['n'])}",
+                    "SSIM distance, whole image": mean_text(row, "ssim_distance"),
+                    "SSIM distance, foreground": mean_text(row, "ssim_distance_foreground"),
+                }
+            )
+    return pd.DataFrame(shown)
+
+
+def _heading(attack: str, rows: pd.DataFrame) -> str:
+    if attack == "autoattack":
+        queries = int(rows.loc[rows["attack"] == attack, "square_queries"].iloc[0])
+        smaller = queries < STANDARD_QUERIES
+        return f"AutoAttack, {queries} queries in Square" if smaller else _STRONG[attack]
+    steps = rows.loc[rows["attack"] == attack, "steps"]
+    return _STRONG[attack].replace("*", "/".join(f"{int(step)}" for step in steps.dropna().unique()))
+
+
+def _cell(rows: pd.DataFrame) -> str:
+    return f"{interval_text(rows.iloc[0])} of {int(rows['n'].iloc[0])}" if len(rows) else "–"

@@ -1,0 +1,66 @@
+"""Numbers and names as the report's sentences and cells have them."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from dualperturb.figures.names import NORM_NAMES, classifier_label, label
+from dualperturb.figures.sweeps import defences
+
+NOT_MEASURED = "not measured"
+
+
+def interval_text(row: pd.Series, measure: str = "accuracy") -> str:
+    """A share and its interval in %, such as "63.4 % [59.1, 67.5]"; a dash where it was not measured."""
+    if pd.isna(row[measure]):
+        return "–"
+    low, high = 100 * row[f"{measure}_low"], 100 * row[f"{measure}_high"]
+    return f"{100 * row[measure]:.1f} % [{low:.1f}, {high:.1f}]"
+
+
+def mean_text(row: pd.Series, measure: str, signed: bool = False) -> str:
+    """A mean and its interval, such as "0.803 [0.790, 0.816]"; a dash where it was not measured."""
+    if pd.isna(row[measure]):
+        return "–"
+    low, high, sign = row[f"{measure}_low"], row[f"{measure}_high"], "+" if signed else ""
+    return f"{row[measure]:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
+def budgets_text(norm: str, eps_f: float, eps_b: float | None = None) -> str:
+    """As spoken: "eps_f = 2, eps_b = 20 (L2)", or with one budget "eps = 2 (L2)"."""
+    if eps_b is None:
+        return f"eps = {eps_f:g} ({NORM_NAMES[norm]})"
+    return f"eps_f = {eps_f:g}, eps_b = {eps_b:g} ({NORM_NAMES[norm]})"
+
+
+def row_label(row: pd.Series, several_norms: bool) -> str:
+    """The classifier of a row of the results; with the norm of its training where there are several."""
+    defence, trained = str(row["defence"]), str(row["trained_norm"])
+    return classifier_label(defence, trained) if several_norms else label(defence)
+
+
+def several_norms(results: pd.DataFrame) -> bool:
+    """Whether classifiers were trained with more than one norm."""
+    return len(set(results["trained_norm"]) - {"none"}) > 1
+
+
+def names_text(rows: pd.DataFrame) -> str:
+    """The defences of `rows`: "Clean, AT-PGD and AT-Dual"."""
+    names = [label(defence) for defence in defences(rows)]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def images_text(rows: pd.DataFrame) -> str:
+    """The number of images behind each of `rows`."""
+    low, high = int(rows["n"].min()), int(rows["n"].max())
+    return f"{low} images a point" if low == high else f"{low} to {high} images a point"
+
+
+def counts_text(rows: pd.DataFrame) -> str:
+    """The numbers of images behind `rows`; several where they differ."""
+    return " / ".join(str(count) for count in dict.fromkeys(int(n) for n in rows["n"]))
+
+
+def ordered(rows: pd.DataFrame) -> pd.DataFrame:
+    """Sorted by defence in the paper's order, rows of one defence as they were."""
+    return rows.sort_values("defence", key=lambda names: names.map(defences(rows).index), kind="stable")

@@ -1,0 +1,71 @@
+"""The data of the report's gallery: every attack's example of the chosen test images on every classifier."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dualperturb.params import Params
+from stages.common import GALLERY, classifier_name, params, run, timed
+
+if TYPE_CHECKING:
+    from dualperturb.evaluation.gallery import Attack
+
+
+def main(dataset: str) -> None:
+    import numpy as np
+
+    from dualperturb.evaluation.gallery import gallery_arrays
+    from dualperturb.files import replacing
+    from stages.subject import classifiers, subject
+
+    settings = params(dataset)
+    with timed(dataset, "gallery"):
+        subjects = {
+            classifier_name(*one): subject(dataset, *one, settings, settings.evaluate[dataset].examples)
+            for one in classifiers(settings)
+        }
+        side = next(iter(subjects.values())).data.side
+        arrays = gallery_arrays(subjects, attacks(settings, dataset, side))
+        with replacing(GALLERY / f"{dataset}.npz") as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+
+def attacks(settings: Params, dataset: str, side: int) -> dict[str, tuple[str, Attack]]:
+    """Name -> norm and attack: PGD, dual at both ends of the salience weights, and JSMA."""
+    from dataclasses import replace
+
+    from dualperturb.attacks.jsma import jsma
+    from dualperturb.evaluation.scoring import attack_batch
+    from stages.subject import attack_settings, threats
+
+    chosen, weights = attack_settings(dataset, settings), settings.examples.salience_weights
+    found: dict[str, tuple[str, Attack]] = {}
+    for norm in settings.norms:
+        used = threats(settings, dataset, norm, side)
+        asked = [("PGD", used["pgd"], 0.0, "paper")]
+        asked += [(f"dual, weight {weight:g}", used["dual"], weight, "paper") for weight in weights]
+        asked += [("dual, balanced", used["dual"], 1.0, "balanced")]
+        for name, threat, weight, objective in asked:
+            own = replace(chosen, objective=objective)
+            found[f"{name} ({norm})"] = (
+                norm,
+                lambda subject, batch, t=threat, w=weight, s=own: attack_batch(subject, batch, t, w, s)[0],
+            )
+    jsma_settings = settings.evaluate[dataset].jsma
+    found["JSMA (L0)"] = (
+        "L0",
+        lambda subject, batch: (
+            jsma(
+                subject.model,
+                batch[1],
+                batch[2],
+                max_share=jsma_settings.share,
+                pixels_per_step=jsma_settings.pixels_per_step,
+            ).images
+        ),
+    )
+    return found
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,38 @@
+"""Fig. 6: loss gradients of every classifier, and the share of their energy inside the foreground."""
+
+from __future__ import annotations
+
+from stages.common import GRADIENTS, MEASURES, classifier_name, params, run, timed
+
+
+def main(dataset: str) -> None:
+    import numpy as np
+    import pandas as pd
+
+    from dualperturb.evaluation.gradients import energy_summary, energy_table, gradient_arrays
+    from dualperturb.files import replacing, write_csv
+    from stages.subject import classifiers, identity, subject
+
+    settings = params(dataset)
+    chosen = settings.evaluate[dataset]
+    rows = []
+    with timed(dataset, "gradients"):
+        for defence, trained in classifiers(settings):
+            table = energy_table(subject(dataset, defence, trained, settings), chosen.batch_size)
+            summary = {f"gradient_{name}": value for name, value in energy_summary(table).items()}
+            rows.append(identity(dataset, defence, trained) | {"axis": "gradient"} | summary)
+        write_csv(
+            MEASURES / dataset / "gradients.csv", pd.DataFrame(rows).rename(columns={"gradient_n": "n"})
+        )
+        arrays = gradient_arrays(
+            {
+                classifier_name(*one): subject(dataset, *one, settings, chosen.examples)
+                for one in classifiers(settings)
+            }
+        )
+        with replacing(GRADIENTS / f"{dataset}.npz") as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,96 @@
+"""The strongest attacks: Dual-AutoAttack beside long PGD; in plain threat models AutoAttack and C&W (L2)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from dualperturb.params import Params
+from stages.common import MEASURES, params, run, timed
+
+if TYPE_CHECKING:
+    from dualperturb.attacks.adversaries import ThreatModel
+    from dualperturb.evaluation.scoring import Subject
+
+
+def main(dataset: str, defence: str, norm: str) -> None:
+    import pandas as pd
+    import torch
+
+    from dualperturb.files import write_csv
+    from stages.subject import identity, subject, threats
+
+    settings = params(dataset, defence, norm=norm)
+    chosen = settings.evaluate[dataset].strong
+    trained = norm if norm in settings.trained(defence) else None
+    with timed(dataset, f"strong_{defence}_{norm}"):
+        measured = subject(dataset, defence, trained, settings, chosen.n)
+        used = threats(settings, dataset, norm, measured.data.side)
+        rows = own_attacks(measured, used, settings, dataset)
+        few = subject(dataset, defence, trained, settings, chosen.library_n)
+        # Thousands of passes of few images: on a CPU a second thread only waits for the first.
+        torch.set_num_threads(1)
+        rows.append(standard(few, used["pgd"], settings, chosen.square_queries))
+        if norm == "L2":
+            rows += carlini_wagner(few, settings, dataset)
+        table = pd.DataFrame([identity(dataset, defence, trained) | row for row in rows])
+        write_csv(MEASURES / dataset / f"strong_{defence}_{norm}.csv", table)
+
+
+def own_attacks(
+    measured: Subject, used: dict[str, ThreatModel], settings: Params, dataset: str
+) -> list[dict[str, Any]]:
+    """PGD and the dual attack with many steps and no salience, and Dual-AutoAttack."""
+    from dualperturb.evaluation.rows import accuracy_columns
+    from dualperturb.evaluation.scoring import attack_images
+    from dualperturb.evaluation.strong import auto_attack_images
+    from stages.subject import attack_settings
+
+    chosen = settings.evaluate[dataset].strong
+    longer = replace(attack_settings(dataset, settings), steps=chosen.steps, step_size=chosen.step_size)
+    tables = {name: (threat, attack_images(measured, threat, 0.0, longer)) for name, threat in used.items()}
+    tables["dual_autoattack"] = (used["dual"], auto_attack_images(measured, used["dual"], longer))
+    return [
+        {"attack": name, "axis": "strong", "salience_weight": 0.0, "steps": chosen.steps}
+        | _budgets(threat, settings)
+        | accuracy_columns(int(table["correct"].sum()), len(table))
+        for name, (threat, table) in tables.items()
+    ]
+
+
+def standard(measured: Subject, threat: ThreatModel, settings: Params, queries: int) -> dict[str, Any]:
+    """AutoAttack in the plain threat model."""
+    from dualperturb.evaluation.libraries import standard_auto_attack
+    from dualperturb.evaluation.rows import accuracy_columns
+
+    right = standard_auto_attack(measured, threat, settings.seed, queries)
+    row = {"attack": "autoattack", "axis": "strong", "square_queries": queries} | _budgets(threat, settings)
+    return row | accuracy_columns(int(right.sum()), len(right))
+
+
+def carlini_wagner(measured: Subject, settings: Params, dataset: str) -> list[dict[str, Any]]:
+    """One run, read off at every PGD budget."""
+    from dualperturb.attacks.adversaries import ThreatModel
+    from dualperturb.evaluation.libraries import carlini_wagner_norms
+    from dualperturb.evaluation.rows import accuracy_columns, budget_columns
+
+    chosen = settings.evaluate[dataset]
+    norms = carlini_wagner_norms(measured, chosen.batch_size, chosen.strong.steps)
+    rows = []
+    for eps in settings.grid(dataset, "L2").eps:
+        threat = ThreatModel("L2", settings.radius(dataset, "L2", eps, measured.data.side))
+        row = {"attack": "cw", "axis": "eps", "value": eps, "steps": chosen.strong.steps}
+        right = int((norms > threat.eps_f).sum())
+        rows.append(row | budget_columns(threat, eps, None) | accuracy_columns(right, len(norms)))
+    return rows
+
+
+def _budgets(threat: ThreatModel, settings: Params) -> dict[str, Any]:
+    from dualperturb.evaluation.rows import budget_columns
+
+    eps_f, eps_b = settings.budgets(threat.norm)
+    return budget_columns(threat, eps_f, None if threat.eps_b is None else eps_b)
+
+
+if __name__ == "__main__":
+    run(main)

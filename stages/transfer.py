@@ -1,0 +1,43 @@
+"""Transferability: examples made on each classifier, tried on each other, by PGD and by the dual attack."""
+
+from __future__ import annotations
+
+from stages.common import MEASURES, classifier_name, params, run, timed
+
+
+def main(dataset: str, norm: str) -> None:
+    import pandas as pd
+
+    from dualperturb.evaluation.rows import budget_columns
+    from dualperturb.evaluation.transfer import transfer
+    from dualperturb.files import write_csv
+    from stages.subject import attack_settings, classifiers, identity, subject, threats
+
+    settings = params(dataset, norm=norm)
+    with timed(dataset, f"transfer_{norm}"):
+        names = {classifier_name(*one): one for one in classifiers(settings)}
+        n = settings.evaluate[dataset].transfer.n
+        subjects = {name: subject(dataset, *one, settings, n) for name, one in names.items()}
+        side = next(iter(subjects.values())).data.side
+        used = threats(settings, dataset, norm, side)
+        weights = {"pgd": 0.0, "dual": settings.salience_weight[dataset]}
+        asked = {attack: (threat, weights[attack]) for attack, threat in used.items()}
+        table = transfer(subjects, asked, attack_settings(dataset, settings))
+        eps_f, eps_b = settings.budgets(norm)
+        budgets = {
+            attack: budget_columns(threat, eps_f, eps_b if attack == "dual" else None)
+            for attack, threat in used.items()
+        }
+        rows = [
+            identity(dataset, *names[row.pop("target")])
+            | {"source": row.pop("source"), "axis": "transfer", "salience_weight": weights[row["attack"]]}
+            | {"steps": settings.evaluate[dataset].steps}
+            | budgets[row["attack"]]
+            | row
+            for row in table.to_dict("records")
+        ]
+        write_csv(MEASURES / dataset / f"transfer_{norm}.csv", pd.DataFrame(rows))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,115 @@
+"""Which figures are drawn, and those of the further measures: across norms, smoothing, logarithmic axes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from dualperturb.errors import UserError
+from dualperturb.figures import (
+    PANELS,
+    accuracy_panels,
+    across_panels,
+    draw,
+    figure_names,
+    read_arrays,
+    salience_panels,
+    smoothing_panel,
+)
+from dualperturb.figures.names import classifier_labels
+from tests.small_tables import Look, small_examples, small_gradients, small_results
+
+
+@pytest.fixture
+def results() -> pd.DataFrame:
+    return small_results()
+
+
+def test_all_figures_stand_in_the_papers_order(results: pd.DataFrame) -> None:
+    drawn = draw(results, small_examples(), small_gradients(), Look())
+    assert list(drawn) == figure_names(results, PANELS)
+    assert list(drawn) == [
+        *("dual_examples", "noise_examples", "salience", "accuracy_L2", "accuracy_Linf", "across"),
+        *("gradients", "transfer_L2", "transfer_Linf", "smoothing"),
+    ]
+
+
+def test_of_one_norm_nothing_tells_of_another() -> None:
+    results, gradients = small_results(("Linf",)), small_gradients(("Linf",))
+    drawn = draw(results, small_examples(), gradients, Look())
+    assert not {"accuracy_L2", "across", "transfer_L2"} & set(drawn)
+    texts = {text.get_text() for name in ("gradients", "transfer_Linf") for text in _texts(drawn[name])}
+    assert "AT-PGD" in texts and not [text for text in texts if "L2" in text or "infinity" in text]
+
+
+def test_only_the_panels_asked_for_are_drawn(results: pd.DataFrame) -> None:
+    look = Look(panels=("gradients", "accuracy"))
+    assert list(draw(results, {}, small_gradients(), look)) == ["accuracy_L2", "accuracy_Linf", "gradients"]
+
+
+def test_an_unknown_panel_is_refused(results: pd.DataFrame) -> None:
+    with pytest.raises(UserError, match=r"^plots\.panels: found 'accuracys'; accepted: dual_examples, "):
+        figure_names(results, ("accuracys",))
+
+
+def test_what_was_not_measured_is_left_out(results: pd.DataFrame) -> None:
+    less = results[~results["axis"].isin(("transfer", "radius"))]
+    assert not {"transfer_L2", "transfer_Linf", "smoothing"} & set(figure_names(less, PANELS))
+
+
+def test_across_norms_the_others_are_thick_and_the_own_thin(results: pd.DataFrame) -> None:
+    figure = across_panels(results, Look())
+    assert len(figure.axes) == 6
+    assert "$L_2$" in figure.axes[0].get_xlabel() and "$L_\\infty$" in figure.axes[5].get_xlabel()
+    for axes in figure.axes:
+        lines = {line.get_label(): line for line in axes.get_lines()}
+        thick, thin = lines["AT-Dual"], lines["AT-Dual, trained with the attack's norm"]
+        assert np.allclose(thick.get_ydata(), 65) and np.allclose(thin.get_ydata(), 70)
+        assert thin.get_linewidth() < thick.get_linewidth()
+    assert "Clean" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_certified_accuracy_is_a_line_and_pgd_a_point_at_the_radius_spent(results: pd.DataFrame) -> None:
+    axes = smoothing_panel(results, Look()).axes[0]
+    line, point = axes.get_lines()[:2]
+    assert list(line.get_xdata()) == [0, 0.25, 0.5] and np.allclose(line.get_ydata(), [50, 37.5, 25])
+    assert np.allclose(point.get_xdata(), 2 / 7) and np.allclose(point.get_ydata(), 50)
+    assert axes.get_xlim() == (0, 0.5)
+
+
+def test_smoothing_without_a_certificate_is_refused(results: pd.DataFrame) -> None:
+    with pytest.raises(UserError, match="no certified accuracy"):
+        smoothing_panel(results[results["axis"] != "radius"], Look())
+
+
+def test_the_named_axes_are_logarithmic_from_zero_on(results: pd.DataFrame) -> None:
+    by_foreground, by_background, _ = accuracy_panels(results, "L2", Look(log_axes=("eps_b",))).axes
+    assert by_foreground.get_xscale() == "linear" and by_background.get_xscale() == "symlog"
+    assert list(by_background.get_xticks()) == [0, 10, 20]
+    below = salience_panels(results, Look(log_axes=("salience_weight",))).axes[2]
+    assert below.get_xscale() == "symlog"
+    assert list(below.get_lines()[0].get_xdata()) == [0, 0.1, 10]
+
+
+def test_classifiers_are_named_with_their_norm_where_there_are_two() -> None:
+    assert classifier_labels(["clean", "at_pgd_L2", "at_dual_Linf"]) == {
+        **{"clean": "Clean", "at_pgd_L2": "AT-PGD (L2)", "at_dual_Linf": "AT-Dual (L-infinity)"},
+    }
+    assert classifier_labels(["clean", "at_pgd_L2"]) == {"clean": "Clean", "at_pgd_L2": "AT-PGD"}
+
+
+def test_arrays_that_are_absent_broken_or_objects_are_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 cut short")
+    np.savez(tmp_path / "objects.npz", one=np.array([{}], dtype=object))
+    for name in ("absent", "broken", "objects"):
+        with pytest.raises(UserError, match=rf"{name}\.npz: cannot be read .*dvc repro"):
+            read_arrays(tmp_path / f"{name}.npz")
+
+
+def _texts(figure: Figure) -> list[Text]:
+    return [artist for artist in figure.findobj(Text) if isinstance(artist, Text)]

@@ -118,6 +118,7 @@ def mask_summary(dataset: str) -> MaskSummary:
         empty=test["empty"],
         full=test["full"],
         n=test["count"],
+        lacking=test.get("not_found", 0) + test.get("missing", 0),
     )
 
 

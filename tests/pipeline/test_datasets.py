@@ -41,5 +41,5 @@ def test_dropped_data_set_leaves_no_trace(workspace: Workspace) -> None:
     workspace.change({"datasets": ["shapes6"]})
     assert set(workspace.repro().check().stages) == {"tables", "figures@shapes6", "report"}
     assert before == naming(workspace.root, words) == []
-    assert {"reports/index.html", "reports/report.md", "reports/curves/eps/folder.csv"} < set(both)
+    assert {"reports/index.html", "reports/report.md", "reports/curves/eps/folder_L2.csv"} < set(both)
     assert set(json.loads((workspace.root / "reports/metrics.json").read_text())) == {"shapes6"}

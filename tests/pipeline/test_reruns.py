@@ -153,7 +153,7 @@ def test_a_killed_run_goes_on(workspace: Workspace, warm: Path) -> None:
     workspace.programs = PROGRAMS  # a fork of the warm interpreter would outlive the process group
     running = workspace.start(*REPRO)
     checkpoints = workspace.root / "checkpoints/shapes6"
-    while running.poll() is None and not list(checkpoints.glob("at_dual-*.pt")):
+    while running.poll() is None and not list(checkpoints.glob("at_dual_L2-*.pt")):
         time.sleep(0.05)
     assert running.poll() is None, running.communicate()[0]
     os.killpg(running.pid, signal.SIGKILL)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from ruamel.yaml import YAML
 
 from dualperturb.classifiers import ClassifierSpec, build_classifier, save_classifier
@@ -126,6 +127,7 @@ def prepared(folder: Path) -> Path:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project after every stage; each stage's outputs are checked on the way."""
     folder = prepared(tmp_path_factory.mktemp("project"))
+    threads = torch.get_num_threads()  # `strong` sets its own, and the order of sums follows it
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(
@@ -155,6 +157,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check_outs(folder, tables.main, outs("tables"))
         check_outs(folder, lambda: figures.main("shapes6"), outs("figures", dataset="shapes6"))
         check_outs(folder, report.main, outs("report"))
+    torch.set_num_threads(threads)
     return folder
 
 

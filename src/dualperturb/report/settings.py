@@ -21,8 +21,10 @@ def setting_tables(setting: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 
 
 def mask_text(masks: MaskSummary) -> str:
+    none = f", which had none for {masks.lacking} of {masks.n} images (these got the fallback)"
     return (
-        f"Foregrounds from the {masks.source}: {100 * masks.foreground_fraction:.1f} % of the image in the "
+        f"Foregrounds from the {masks.source}{none if masks.lacking else ''}: "
+        f"{100 * masks.foreground_fraction:.1f} % of the image in the "
         f"mean, {masks.empty} empty and {masks.full} full among {masks.n} images. Mean foreground score of "
         f"the clean images: {masks.foreground_score:.3f} (saliency model: {masks.saliency})."
     )

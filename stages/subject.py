@@ -55,6 +55,7 @@ def attack_settings(dataset: str, settings: Params) -> AttackSettings:
         settings.seed,
         chosen.objective,
         chosen.salience_every,
+        settings.runtime.precision,
     )
 
 

@@ -88,9 +88,16 @@ class Plots(Section):
     log_axes: Annotated[tuple[LogAxis, ...], BeforeValidator(_log_axes), AfterValidator(are_distinct)]
 
 
+class Runtime(Section):
+    """precision: number type of the gradients and of training; auto: bf16 where the device computes in it."""
+
+    precision: Literal["auto", "fp32", "bf16"]
+
+
 class Params(Section):
     datasets: Annotated[tuple[Dataset, ...], BeforeValidator(is_list)]
     seed: Seed
+    runtime: Runtime
     norms: Annotated[tuple[Norm, ...], BeforeValidator(is_list), AfterValidator(are_distinct)]
     eps_f: Budget
     eps_b: Budget

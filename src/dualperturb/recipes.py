@@ -36,6 +36,7 @@ def training_settings(params: Params, dataset: str, defence: str) -> TrainingSet
         section.epochs,
         section.warmup_epochs if isinstance(section, AdversarialTraining) else 0.0,
         params.seed,
+        params.runtime.precision,
     )
 
 
@@ -72,6 +73,7 @@ def training_adversary(
         section.step_size,
         saliency(params.masks[dataset].model) if weight > 0 else None,
         weight,
+        params.runtime.precision,
     )
 
 
@@ -87,6 +89,7 @@ def fingerprint(
     parts: dict[str, Any] = {
         "defence": defence,
         "seed": params.seed,
+        "precision": params.runtime.precision,
         "classifier": train.classifier.model_dump(),
         "optimiser": train.optimiser.model_dump(),
         "augment": train.augment.model_dump(),

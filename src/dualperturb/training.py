@@ -23,6 +23,7 @@ from dualperturb.augmentation import augment
 from dualperturb.checkpoint import load_checkpoint, save_checkpoint
 from dualperturb.errors import UserError
 from dualperturb.images import ImageSet
+from dualperturb.precision import mixed, resolved
 from dualperturb.train_params import Augment, Optimiser
 
 # (classifier, images, labels, foreground, seeds, share of the budget) -> adversarial images
@@ -33,13 +34,17 @@ Progress = Callable[[int, int, int, float, float], None]
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """epochs: passes over the data; warmup_epochs: over these the adversary's budget grows from 0 to 1."""
+    """epochs: passes over the data; warmup_epochs: over these the adversary's budget grows from 0 to 1.
+
+    precision: as in `precision`; with bf16 the weights stay float32 (mixed precision).
+    """
 
     optimiser: Optimiser
     augment: Augment
     epochs: int
     warmup_epochs: float
     seed: int
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ def train(
     a loss or a weight is not finite.
     """
     _check_data(data, foreground, settings)
+    if resolved(settings.precision, _device(model)) == "bf16":
+        model.to(memory_format=torch.channels_last)
     batches = len(_batch_starts(len(data), settings))
     optimiser, schedule = _optimiser(model, settings, settings.epochs * batches)
     history = [Epoch(**row) for row in load_checkpoint(checkpoint, model, optimiser, schedule)]
@@ -81,7 +88,7 @@ def train(
         tally = _Tally(epoch)
         with _own_randomness(settings.seed, epoch, _device(model)):
             for images, labels in _inputs(model, data, foreground, adversary, settings, epoch):
-                tally.add(*_update(model, optimiser, images, labels))
+                tally.add(*_update(model, optimiser, images, labels, settings.precision))
                 schedule.step()
                 progress(epoch, tally.batches, batches, tally.loss, tally.accuracy)
         _check_weights(model, epoch)
@@ -116,12 +123,13 @@ class _Tally:
 
 
 def _update(
-    model: nn.Module, optimiser: torch.optim.Optimizer, images: Tensor, labels: Tensor
+    model: nn.Module, optimiser: torch.optim.Optimizer, images: Tensor, labels: Tensor, precision: str
 ) -> tuple[float, int, int]:
     """One step of the optimiser; the batch's mean loss before it, images classified correctly, images."""
     model.train()
-    logits = model(images)
-    loss = F.cross_entropy(logits, labels)
+    with mixed(precision, images.device):
+        logits = model(images)
+    loss = F.cross_entropy(logits.float(), labels)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()

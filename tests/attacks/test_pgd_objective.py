@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -62,9 +63,9 @@ def test_float64_is_not_narrowed() -> None:
 
 
 @pytest.mark.parametrize("objective", ["paper", "balanced"])
-@pytest.mark.parametrize(("every", "gradients"), [(1, 7), (2, 4), (3, 3), (10, 1)])
+@pytest.mark.parametrize("every", [1, 2, 3, 10])
 def test_the_foreground_score_costs_one_forward_and_backward_in_every_so_many_steps(
-    parts: Parts, brightness: Saliency, objective: str, every: int, gradients: int
+    parts: Parts, brightness: Saliency, objective: str, every: int
 ) -> None:
     model, images, labels, foreground = parts()
     with_gradient, without = [], []
@@ -76,7 +77,8 @@ def test_the_foreground_score_costs_one_forward_and_backward_in_every_so_many_st
     ball = Dual(L2(0.5), L2(2.0), foreground)
     settings = {"saliency": counted, "salience_weight": 1.0, "objective": objective, "salience_every": every}
     pgd(model, images, labels, ball, steps=7, step_size=0.2, **settings)
-    assert len(with_gradient) == gradients
+    steps = 7 if objective == "paper" else 14
+    assert len(with_gradient) == math.ceil(steps / every)
     assert len(without) == (1 if objective == "paper" else 2), "the restart's value, and balanced's last look"
 
 
@@ -103,4 +105,4 @@ def test_a_run_starts_with_a_gradient_of_its_own(parts: Parts, brightness: Salie
     ball = Dual(L2(0.5), L2(2.0), foreground)
     settings = {"saliency": counted, "salience_weight": 1.0, "objective": objective, "salience_every": 5}
     pgd(model, images, labels, ball, steps=5, step_size=0.2, restarts=3, **settings)
-    assert sum(calls) == 3
+    assert sum(calls) == 3 * (1 if objective == "paper" else 2), "a run of balanced has twice the steps"

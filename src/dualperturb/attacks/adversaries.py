@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
 from dualperturb.attacks.objectives import Objective, Saliency
 from dualperturb.attacks.pgd import perturb
+from dualperturb.attacks.twin import Twin, twin_of
 from dualperturb.threat import L2, NORMS, Ball, Dual, Linf
 
 
@@ -30,11 +31,11 @@ class ThreatModel:
         return Dual(norm(share * self.eps_f), norm(share * self.eps_b), foreground)
 
 
-@dataclass(frozen=True)
+@dataclass
 class PgdAdversary:
     """Adversarial training's inner maximisation (Madry et al. 2018), with the threat model's ball.
 
-    steps, step_size: as in `pgd`; saliency and salience_weight: the paper trains with weight 0.
+    steps, step_size, precision: as in `pgd`; saliency and salience_weight: the paper trains with weight 0.
     """
 
     threat: ThreatModel
@@ -42,6 +43,8 @@ class PgdAdversary:
     step_size: float
     saliency: Saliency | None = None
     salience_weight: float = 0.0
+    precision: str = "fp32"
+    _twin: Twin | None = field(default=None, init=False)
 
     def __call__(
         self,
@@ -53,6 +56,15 @@ class PgdAdversary:
         share: float,
     ) -> Tensor:
         """Adversarial images (N, 3, H, W) in [0, 1], the budget scaled by `share`."""
-        objective = Objective(model, labels, self.saliency, self.salience_weight, foreground)
+        twin = self._refreshed(model, images)
+        objective = Objective(model, labels, self.saliency, self.salience_weight, foreground, climbed=twin)
         ball = self.threat.ball(foreground, share)
         return perturb(objective, images, ball, steps=self.steps, step_size=self.step_size, seeds=seeds)
+
+    def _refreshed(self, model: nn.Module, images: Tensor) -> Twin | None:
+        """The model's twin with its present weights: made once, for tracing costs more than a few steps."""
+        if self._twin is None or self._twin.model is not model:
+            self._twin = twin_of(model, self.precision, images[:1])
+        else:
+            self._twin.refresh()
+        return self._twin

@@ -34,7 +34,8 @@ class Objective:
 
     labels: int64 (N,); foreground: bool (N, 1, H, W). With weight 0 the saliency model is never called, else
     once forward and once backward a step; salience_every k: in every k-th step, and its gradient is used
-    again until the next. Good for one run: it counts the steps.
+    again until the next. climbed: what stands in for the model where the loss's gradient is taken (see
+    `twin`). Good for one run: it counts the steps.
     """
 
     model: Callable[[Tensor], Tensor]
@@ -43,6 +44,7 @@ class Objective:
     salience_weight: float = 0.0
     foreground: Tensor | None = None
     salience_every: int = 1
+    climbed: Callable[[Tensor], Tensor] | None = None
     _steps: int = field(default=0, init=False)
     _climb_score: Tensor | None = field(default=None, init=False)
 
@@ -59,6 +61,10 @@ class Objective:
         climb_score, _ = self._score_gradient(images)
         return climb_loss + self.salience_weight * climb_score
 
+    def plan(self, steps: int) -> list[tuple[float, float]]:
+        """For each step of a run: the share of the steps taken before it, and its length (1: all of it)."""
+        return [(step / steps, 1.0) for step in range(steps)]
+
     def outcome(self, images: Tensor) -> Tensor:
         """The images to return when the last step led to `images`: these."""
         return images
@@ -67,7 +73,7 @@ class Objective:
         """Cross-entropy's gradient, and the logits."""
         images = images.detach().requires_grad_(True)
         with torch.enable_grad():
-            loss, logits = self._loss(images)
+            loss, logits = self._loss(images, self.climbed)
             (climb,) = torch.autograd.grad(loss.sum(), images)
         return climb, logits.detach()
 
@@ -83,8 +89,10 @@ class Objective:
         self._steps += 1
         return self._climb_score, score
 
-    def _loss(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.model(images)
+    def _loss(
+        self, images: Tensor, climbed: Callable[[Tensor], Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        logits = (climbed or self.model)(images)
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return F.cross_entropy(wide, self.labels, reduction="none"), logits
 
@@ -106,12 +114,15 @@ class BalancedObjective(Objective):
     """Fool first, then raise the foreground score, and return the best images met on the way (ours).
 
     Both gradients are scaled to unit length in each region. That of S counts where the image is fooled at the
-    moment, and, in the last steps, where it never was. Costs what the paper's objective costs, and one more
-    look at the last images; images are met in the steps that renew S's gradient. Needs a salience_weight
-    above 0.
+    moment, and, in the last of the steps, where it never was. As many steps again follow, ever shorter: long
+    ones would leap across the edge of what still fools. So it costs twice what the paper's objective costs.
+    Images are met in the steps that renew S's gradient. Needs a salience_weight above 0.
     """
 
     _best: _Best | None = field(default=None, init=False)
+
+    def plan(self, steps: int) -> list[tuple[float, float]]:
+        return super().plan(steps) + [(1.0, 1 - step / steps) for step in range(steps)]
 
     def gradient(self, images: Tensor, done: float) -> Tensor:
         climb_loss, logits = self._loss_gradient(images)

@@ -22,6 +22,7 @@ from dualperturb.attacks.arguments import (
 )
 from dualperturb.attacks.objectives import OBJECTIVES, Objective, Saliency
 from dualperturb.attacks.seeds import image_seeds
+from dualperturb.attacks.twin import twin_of
 from dualperturb.errors import UserError
 from dualperturb.threat import Ball, Dual
 
@@ -51,9 +52,9 @@ def perturb(
     region by region and then clipped to the pixel range, which never lengthens it.
     """
     delta = _clip(images, ball.start(images, seeds))
-    for step in range(steps):
-        gradient = objective.gradient(images + delta, step / steps)
-        delta = _clip(images, ball.project(delta + ball.ascend(gradient, step_size)))
+    for done, length in objective.plan(steps):
+        gradient = objective.gradient(images + delta, done)
+        delta = _clip(images, ball.project(delta + ball.ascend(gradient, step_size * length)))
     return objective.outcome(images + delta)
 
 
@@ -72,6 +73,7 @@ def pgd(
     salience_weight: float = 0.0,
     objective: str = "paper",
     salience_every: int = 1,
+    precision: str = "fp32",
 ) -> AttackResult:
     """Attack `model` inside `ball`; of several restarts keep, image by image, the first success, else the
     highest objective.
@@ -83,6 +85,9 @@ def pgd(
     and then `ball` must be a `Dual`, whose mask the foreground score is taken on. objective: how the salience
     term is climbed, "paper" or "balanced" (see `objectives`); with weight 0 they are the same.
     salience_every: the gradient of the foreground score is renewed in every so many steps.
+    precision: "bf16" takes the classifier's gradients of a copy in bfloat16 (see `twin`; the model in eval
+    mode), "auto" where the hardware computes in it; success is always judged by the model itself. The
+    balanced objective judges every step, so that it takes the model itself.
 
     Raises UserError for images outside [0, 1], labels or indices that do not fit them, and counts below 1.
     """
@@ -95,9 +100,10 @@ def pgd(
     foreground = ball.foreground if isinstance(ball, Dual) else None
     make = OBJECTIVES[objective if salience_weight else "paper"]
     logits_of = _checked(model, labels, images.dtype)
+    rough = twin_of(model, precision, images[:1]) if make is Objective else None
     kept = _Kept.clean(wide, labels)
     for restart in range(restarts):
-        run = make(logits_of, labels, saliency, salience_weight, foreground, salience_every)
+        run = make(logits_of, labels, saliency, salience_weight, foreground, salience_every, rough)
         seeds = image_seeds(seed, names, restart)
         kept = kept.or_better(perturb(run, wide, ball, steps=steps, step_size=step_size, seeds=seeds), run)
     return AttackResult(kept.images, kept.success, ball.norms(kept.images - wide))

@@ -14,6 +14,7 @@ from dualperturb.attacks.adversaries import ThreatModel
 from dualperturb.attacks.objectives import Objective
 from dualperturb.attacks.pgd import perturb, pgd
 from dualperturb.attacks.seeds import image_seeds
+from dualperturb.attacks.twin import twin_of
 from dualperturb.evaluation.scoring import (
     AttackSettings,
     Batch,
@@ -81,6 +82,7 @@ def iterated(subject: Subject, threat: ThreatModel, settings: AttackSettings) ->
             restarts=settings.restarts,
             seed=settings.seed,
             indices=chosen.tolist(),
+            precision=settings.precision,
         ).images
 
     return attack
@@ -91,8 +93,9 @@ def one_more_restart(subject: Subject, threat: ThreatModel, settings: AttackSett
 
     def attack(batch: Batch) -> Tensor:
         chosen, images, labels, foreground = batch
+        twin = twin_of(subject.model, settings.precision, images[:1])
         return perturb(
-            Objective(subject.model, labels),
+            Objective(subject.model, labels, climbed=twin),
             images.clone(),
             threat.ball(foreground),
             steps=settings.steps,

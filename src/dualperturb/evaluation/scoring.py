@@ -41,6 +41,7 @@ class AttackSettings:
     seed: int
     objective: str = "paper"
     salience_every: int = 1
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ def attack_batch(
             salience_weight=salience_weight,
             objective=settings.objective,
             salience_every=settings.salience_every,
+            precision=settings.precision,
         ).images
     return adversarial, measure(subject, chosen, images, adversarial, labels, foreground, threat)
 

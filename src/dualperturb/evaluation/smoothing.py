@@ -125,6 +125,7 @@ def attack_smoothed(
     as not correct. Raises what `measure` raises, and UserError for a classifier in train mode or no draws.
     """
     _check_mode(subject.model)
+    settings = replace(settings, precision="fp32")  # a copy in bf16 would draw noise of its own
     tables = []
     for batch in subject.batches(settings.batch_size):
         climbed = SmoothedClassifier(subject.model, sampling.sigma, draws, settings.seed, subject.device)

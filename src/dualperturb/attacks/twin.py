@@ -1,0 +1,108 @@
+"""A classifier's copy to take gradients of: in bfloat16, channels last, BatchNorm folded into convolutions.
+
+Gradients only show an attack the way. What it found is judged by the classifier itself, so that a rounded
+gradient may weaken an attack but never counts an image as fooled that is not.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.proxy import TraceError
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from dualperturb.precision import mixed, resolved
+
+# What tracing raises on networks whose path depends on the values or on the shape of their input.
+UNTRACEABLE = (TraceError, TypeError, ValueError, RuntimeError, AttributeError, IndexError)
+AGREEMENT = 1e-3  # of the folded copy's logits in float32, relative to the largest
+
+
+def twin_of(model: nn.Module, precision: str, sample: Tensor) -> Twin | None:
+    """The model's `Twin` if `precision` means bf16 on the sample's device; None for fp32."""
+    return Twin(model, sample) if resolved(precision, sample.device) == "bf16" and len(sample) else None
+
+
+class Twin:
+    """Maps pixels (N, C, H, W) to the model's logits (N, classes), float32, rounded on the way.
+
+    model: in eval mode, which folding needs; it is copied, not changed. sample: some of the images that it
+    will see, (n, C, H, W): unless the copy with folded BatchNorm gives the model's logits there, the copy is
+    made without folding, as it is for a network that cannot be traced.
+    """
+
+    def __init__(self, model: nn.Module, sample: Tensor) -> None:
+        self.model = model
+        self._twin, self._pairs = _folded(model)
+        self.refresh()
+        if self._pairs and not _agree(self._twin, model, sample):
+            self._twin, self._pairs = copy.deepcopy(model), []
+        self._twin.requires_grad_(False).to(memory_format=torch.channels_last)
+        for module in self._twin.modules():
+            # Rounded once, not at every pass; normalisation layers stay as wide as they are.
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                module.to(torch.bfloat16)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        with mixed("bf16", images.device):
+            logits: Tensor = self._twin(images.float().contiguous(memory_format=torch.channels_last))
+        return logits.float()
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Take the model's present weights."""
+        source = dict(self.model.named_parameters()) | dict(self.model.named_buffers())
+        modules = dict(self.model.named_modules())
+        for conv, norm in self._pairs:
+            source |= _fused(conv, modules[conv], modules[norm])
+        for name, own in (*self._twin.named_parameters(), *self._twin.named_buffers()):
+            if name in source:
+                own.copy_(source[name])
+
+
+def _folded(model: nn.Module) -> tuple[nn.Module, list[tuple[str, str]]]:
+    """A copy that leaves out each BatchNorm right behind a convolution, and the names of those pairs."""
+    try:
+        traced = copy.deepcopy(fx.symbolic_trace(model))
+    except UNTRACEABLE:
+        return copy.deepcopy(model), []
+    modules = dict(traced.named_modules())
+    uses = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")
+    pairs = []
+    for node in list(traced.graph.nodes):
+        before = node.args[0] if node.op == "call_module" and node.args else None
+        if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) > 1:
+            continue
+        conv, norm = modules[str(before.target)], modules[str(node.target)]
+        if _foldable(conv, norm) and uses[before.target] == 1:
+            conv.bias = nn.Parameter(torch.zeros_like(norm.running_mean))
+            node.replace_all_uses_with(before)
+            traced.graph.erase_node(node)
+            pairs.append((str(before.target), str(node.target)))
+    traced.recompile()
+    return traced, pairs
+
+
+def _foldable(conv: nn.Module, norm: nn.Module) -> bool:
+    if type(conv) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d:
+        return False
+    return not norm.training and norm.running_mean is not None
+
+
+def _fused(name: str, conv: nn.Module, norm: nn.Module) -> dict[str, Tensor]:
+    """Weight and bias of a convolution that also does what the BatchNorm behind it does."""
+    assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None and norm.running_var is not None
+    weight, bias = fuse_conv_bn_weights(
+        conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    )
+    return {f"{name}.weight": weight, f"{name}.bias": bias}
+
+
+@torch.no_grad()
+def _agree(twin: nn.Module, model: nn.Module, sample: Tensor) -> bool:
+    wanted = model(sample.to(next(model.parameters()).dtype))
+    return bool(((twin(sample) - wanted).abs() <= AGREEMENT * wanted.abs().amax().clamp_min(1)).all())

@@ -1,0 +1,34 @@
+"""The number type that gradients are computed in: float32, or bfloat16 where the hardware is fast at it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import torch
+
+from dualperturb.errors import UserError
+
+PRECISIONS = ("auto", "fp32", "bf16")
+# The instructions that multiply bfloat16; a CPU without them only imitates it, slower than float32.
+FAST_ON_CPU = ("avx512_bf16", "amx_bf16")
+
+
+def resolved(precision: str, device: torch.device) -> str:
+    """ "fp32" or "bf16": what `precision` means on `device`. auto: bf16 where the device computes in it.
+
+    Raises UserError for a name that is not among `PRECISIONS`.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"precision: found {precision!r}; accepted: {', '.join(PRECISIONS)}")
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    # Not in every version of torch that is supported; without it nothing is known, and float32 is right.
+    known: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return "bf16" if any(known.get(name) for name in FAST_ON_CPU) else "fp32"
+
+
+def mixed(precision: str, device: torch.device) -> AbstractContextManager[None]:
+    """Automatic mixed precision while a classifier runs: convolutions and products in bfloat16, if asked."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=resolved(precision, device) == "bf16")

@@ -1,0 +1,161 @@
+"""The copy in bfloat16 that gradients are taken of, and attacks and training that use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dualperturb import L2, pgd
+from dualperturb.attacks.adversaries import PgdAdversary, ThreatModel
+from dualperturb.attacks.twin import Twin, twin_of
+from dualperturb.classifiers import ClassifierSpec, build_classifier
+from dualperturb.errors import UserError
+
+CLOSE = 0.03  # relative to the largest logit: bfloat16 keeps 8 bits
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.rand((6, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def model() -> Iterator[nn.Module]:
+    """A small ResNet whose BatchNorm is far from doing nothing."""
+    made = build_classifier(ClassifierSpec("small_resnet", ("a", "b", "c")), seed=1)
+    unsettle(made)
+    yield made.eval()
+
+
+def unsettle(model: nn.Module) -> None:
+    source = torch.Generator().manual_seed(2)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for values, low in ((module.running_var, 0.5), (module.weight, 0.5), (module.bias, -0.5)):
+                values.data.uniform_(low, low + 1, generator=source)
+
+
+def far(found: Tensor, wanted: Tensor) -> float:
+    return float(((found - wanted).abs().max() / wanted.abs().max()).detach())
+
+
+def test_folding_removes_every_batchnorm_and_keeps_the_logits(model: nn.Module, images: Tensor) -> None:
+    twin = Twin(model, images)
+    norms = [name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    assert sorted(norm for _, norm in twin._pairs) == sorted(norms)
+    logits = twin(images)
+    assert logits.dtype == torch.float32
+    assert 0 < far(logits, model(images)) < CLOSE
+
+
+def test_the_gradient_points_where_the_models_does(model: nn.Module, images: Tensor) -> None:
+    ways = []
+    for function in (model, Twin(model, images)):
+        pixels = images.clone().requires_grad_(True)
+        (way,) = torch.autograd.grad(function(pixels).logsumexp(dim=1).sum(), pixels)
+        ways.append(way.flatten(1))
+    assert (torch.cosine_similarity(*ways) > 0.98).all()
+
+
+def test_refresh_takes_weights_and_statistics(model: nn.Module, images: Tensor) -> None:
+    twin = Twin(model, images)
+    for parameter in model.parameters():
+        parameter.data.mul_(1.1)
+    unsettle(model)
+    model.network.stem[1].running_mean.add_(0.5)
+    assert far(twin(images), model(images)) > CLOSE
+    twin.refresh()
+    assert far(twin(images), model(images)) < CLOSE
+
+
+def test_the_model_is_left_as_it_is(model: nn.Module, images: Tensor) -> None:
+    before = {name: values.clone() for name, values in model.state_dict().items()}
+    twin = Twin(model, images)
+    twin(images.requires_grad_(True)).sum().backward()
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
+    assert all(torch.equal(values, before[name]) for name, values in model.state_dict().items())
+
+
+class Untraceable(nn.Module):
+    """Its path depends on its input's values."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.inner(images) if images.mean() < 2 else self.inner(-images)
+
+
+class Misleading(Untraceable):
+    """Can be traced, to something else: what is traced is no tensor."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.inner(images) if isinstance(images, Tensor) else self.inner(images * 0)
+
+
+@pytest.mark.parametrize("wrapper", [Untraceable, Misleading])
+def test_a_network_that_cannot_be_folded_is_copied(
+    model: nn.Module, images: Tensor, wrapper: type[nn.Module]
+) -> None:
+    wrapped = wrapper(model).eval()
+    twin = Twin(wrapped, images)
+    assert not twin._pairs
+    assert far(twin(images), model(images)) < CLOSE
+
+
+def test_a_convolution_used_twice_or_read_before_its_batchnorm_is_not_folded(images: Tensor) -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+
+        def forward(self, images: Tensor) -> Tensor:
+            first = self.conv(images)
+            return (self.norm(first) + first).mean(dim=(2, 3))
+
+    model = Shared().eval()
+    unsettle(model)
+    twin = Twin(model, images)
+    assert not twin._pairs
+    assert far(twin(images), model(images)) < CLOSE
+
+
+def test_there_is_a_twin_for_bf16_alone(model: nn.Module, images: Tensor) -> None:
+    assert twin_of(model, "fp32", images) is None
+    assert twin_of(model, "bf16", images) is not None
+    assert twin_of(model, "bf16", images[:0]) is None
+
+
+def test_success_is_the_models_own_word(model: nn.Module, images: Tensor) -> None:
+    labels = model(images).argmax(dim=1)
+    found = pgd(model, images, labels, L2(0.5), steps=5, step_size=0.3, precision="bf16")
+    assert torch.equal(found.success, model(found.images).argmax(dim=1) != labels)
+    exact = pgd(model, images, labels, L2(0.5), steps=5, step_size=0.3)
+    assert not torch.equal(found.images, exact.images), "bfloat16 must have been used"
+    assert found.images.dtype == torch.float32
+
+
+def test_an_unknown_precision_is_refused(model: nn.Module, images: Tensor) -> None:
+    with pytest.raises(UserError, match="precision: found 'fp8'; accepted: auto, fp32, bf16"):
+        pgd(model, images, torch.zeros(6, dtype=torch.int64), L2(0.5), steps=1, step_size=1, precision="fp8")
+
+
+def test_trainings_adversary_follows_the_weights(model: nn.Module, images: Tensor) -> None:
+    adversary = PgdAdversary(ThreatModel("L2", 0.5), 3, 0.5, precision="bf16")
+    labels = torch.zeros(6, dtype=torch.int64)
+    mask = torch.ones((6, 1, 32, 32), dtype=torch.bool)
+
+    def attacked(by: PgdAdversary) -> Tensor:
+        return by(model, images, labels, mask, list(range(6)), 1.0)
+
+    first = attacked(adversary)
+    unsettle(model)
+    for parameter in model.parameters():
+        parameter.data.mul_(-1.3)
+    anew = PgdAdversary(ThreatModel("L2", 0.5), 3, 0.5, precision="bf16")
+    assert torch.equal(attacked(adversary), attacked(anew))
+    assert not torch.equal(attacked(adversary), first)

@@ -8,7 +8,7 @@ results, so that plain PGD and the dual-perturbation attack run through the same
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -34,13 +34,16 @@ class Ball(Protocol):
     def norms(self, delta: Tensor) -> dict[str, Tensor]:
         """The norm spent in each region, (N,) float32 or wider."""
 
+    def only(self, rows: Tensor) -> Ball:
+        """The ball for some of the images; rows: positions, or bool (N,)."""
+
 
 @dataclass(frozen=True)
 class L2:
     """The L2 ball of the given radius, in the units of pixels in [0, 1].
 
-    Every verb takes an optional `region`, bool (N, 1, H, W): outside it the perturbation is zero.
-    Raises UserError if the radius is negative or not finite.
+    Every verb takes an optional `region`, (N, 1, H, W), bool or ones and zeros: outside it the perturbation
+    is zero. Raises UserError if the radius is negative or not finite.
     """
 
     radius: float
@@ -78,13 +81,16 @@ class L2:
     def norms(self, delta: Tensor) -> dict[str, Tensor]:
         return {"image": l2_norm(delta)}
 
+    def only(self, rows: Tensor) -> L2:
+        return self
+
 
 @dataclass(frozen=True)
 class Linf:
     """The L-infinity ball of the given radius, in the units of pixels in [0, 1].
 
-    Every verb takes an optional `region`, bool (N, 1, H, W): outside it the perturbation is zero.
-    Raises UserError if the radius is negative or not finite.
+    Every verb takes an optional `region`, (N, 1, H, W), bool or ones and zeros: outside it the perturbation
+    is zero. Raises UserError if the radius is negative or not finite.
     """
 
     radius: float
@@ -114,6 +120,9 @@ class Linf:
     def norms(self, delta: Tensor) -> dict[str, Tensor]:
         return {"image": linf_norm(delta)}
 
+    def only(self, rows: Tensor) -> Linf:
+        return self
+
 
 @dataclass(frozen=True)
 class Dual:
@@ -141,19 +150,22 @@ class Dual:
             raise UserError(
                 f"foreground: shape {tuple(self.foreground.shape)} does not fit images {tuple(images.shape)}"
             )
+        foreground, background = self._regions(images)
         # Drawing is slow beside a small network's pass: both regions take their part of one draw.
         drawn = self.inside.draw(images, seeds)
-        inside = self.inside.place(drawn, self.foreground)
+        inside = self.inside.place(drawn, foreground)
         if type(self.outside) is not type(self.inside):
             drawn = self.outside.draw(images, seeds)
-        return inside + self.outside.place(drawn, ~self.foreground)
+        return inside + self.outside.place(drawn, background)
 
     def ascend(self, gradient: Tensor, share: float) -> Tensor:
-        inside = self.inside.ascend(gradient, share, self.foreground)
-        return inside + self.outside.ascend(gradient, share, ~self.foreground)
+        foreground, background = self._regions(gradient)
+        inside = self.inside.ascend(gradient, share, foreground)
+        return inside + self.outside.ascend(gradient, share, background)
 
     def project(self, delta: Tensor) -> Tensor:
-        return self.inside.project(delta, self.foreground) + self.outside.project(delta, ~self.foreground)
+        foreground, background = self._regions(delta)
+        return self.inside.project(delta, foreground) + self.outside.project(delta, background)
 
     def norms(self, delta: Tensor) -> dict[str, Tensor]:
         foreground = self.inside.norms(delta * self.foreground)["image"]
@@ -161,6 +173,14 @@ class Dual:
             "foreground": foreground,
             "background": self.outside.norms(delta * ~self.foreground)["image"],
         }
+
+    def only(self, rows: Tensor) -> Dual:
+        return replace(self, foreground=self.foreground[rows])
+
+    def _regions(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Foreground and background as ones and zeros of the values' type: a product with bools is slow."""
+        foreground = self.foreground.to(values.dtype)
+        return foreground, 1 - foreground
 
 
 NORMS: dict[str, type[L2 | Linf]] = {"L2": L2, "Linf": Linf}

@@ -159,3 +159,9 @@ def test_trainings_adversary_follows_the_weights(model: nn.Module, images: Tenso
     anew = PgdAdversary(ThreatModel("L2", 0.5), 3, 0.5, precision="bf16")
     assert torch.equal(attacked(adversary), attacked(anew))
     assert not torch.equal(attacked(adversary), first)
+
+
+def test_in_float32_the_twin_is_the_model_up_to_rounding(model: nn.Module, images: Tensor) -> None:
+    twin = Twin(model, images, "fp32")
+    assert twin._pairs and not twin.training
+    assert far(twin(images), model(images)) < 1e-5

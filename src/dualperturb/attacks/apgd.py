@@ -126,7 +126,7 @@ class Task:
             images=self.images[rows],
             labels=self.labels[rows],
             targets=self.targets[rows],
-            ball=ball_of(self.ball, rows),
+            ball=self.ball.only(rows),
         )
 
     def inside(self, delta: Tensor) -> Tensor:
@@ -140,11 +140,6 @@ class Task:
             value = self.loss(logits, self.labels, self.targets)
         (gradient,) = torch.autograd.grad(value.sum(), pixels)
         return Point(delta, value.detach(), gradient, logits.argmax(dim=1) != self.labels)
-
-
-def ball_of(ball: Ball, rows: Tensor) -> Ball:
-    """The ball for some of the images; rows: positions, or bool (N,). Only a `Dual` knows its images."""
-    return replace(ball, foreground=ball.foreground[rows]) if isinstance(ball, Dual) else ball
 
 
 class Progress(NamedTuple):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
-from dualperturb.attacks.apgd import apgd, ball_of
+from dualperturb.attacks.apgd import apgd
 from dualperturb.attacks.pgd import AttackResult
 from dualperturb.threat import Ball
 
@@ -58,9 +58,7 @@ def auto_attack(
         if not len(rows):
             break
         left = [names[row] for row in rows.tolist()]
-        result = apgd(
-            model, images[rows], labels[rows], ball_of(ball, rows), loss=loss, indices=left, **settings
-        )
+        result = apgd(model, images[rows], labels[rows], ball.only(rows), loss=loss, indices=left, **settings)
         fooled = rows[result.success]
         found[fooled], success[fooled] = result.images[result.success], True
         fooled_by[fooled.cpu()] = part

@@ -75,7 +75,8 @@ class Objective:
         with torch.enable_grad():
             loss, logits = self._loss(images, self.climbed)
             (climb,) = torch.autograd.grad(loss.sum(), images)
-        return climb, logits.detach()
+        # A classifier that works channels last gives its gradient so, and balls would mix the two layouts.
+        return climb.contiguous(), logits.detach()
 
     def _score_gradient(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """The foreground score's gradient, and the score (N,), or None in a step that uses an older one."""

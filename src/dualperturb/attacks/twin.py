@@ -1,6 +1,6 @@
-"""A classifier's copy to take gradients of: in bfloat16, channels last, BatchNorm folded into convolutions.
+"""A classifier's copy for attacks: channels last, BatchNorm folded into convolutions, maybe in bfloat16.
 
-Gradients only show an attack the way. What it found is judged by the classifier itself, so that a rounded
+It only shows an attack the way. What the attack found is judged by the classifier itself, so that a rounded
 gradient may weaken an attack but never counts an image as fooled that is not.
 """
 
@@ -26,16 +26,21 @@ def twin_of(model: nn.Module, precision: str, sample: Tensor) -> Twin | None:
     return Twin(model, sample) if resolved(precision, sample.device) == "bf16" and len(sample) else None
 
 
-class Twin:
+class Twin(nn.Module):
     """Maps pixels (N, C, H, W) to the model's logits (N, classes), float32, rounded on the way.
 
     model: in eval mode, which folding needs; it is copied, not changed. sample: some of the images that it
     will see, (n, C, H, W): unless the copy with folded BatchNorm gives the model's logits there, the copy is
-    made without folding, as it is for a network that cannot be traced.
+    made without folding, as it is for a network that cannot be traced. precision: "bf16", or "fp32" for the
+    model's own function up to the order of its sums, only faster.
     """
 
-    def __init__(self, model: nn.Module, sample: Tensor) -> None:
-        self.model = model
+    model: nn.Module
+
+    def __init__(self, model: nn.Module, sample: Tensor, precision: str = "bf16") -> None:
+        super().__init__()
+        object.__setattr__(self, "model", model)  # no part of this module: its weights are not this one's
+        self.precision = precision
         self._twin, self._pairs = _folded(model)
         self.refresh()
         if self._pairs and not _agree(self._twin, model, sample):
@@ -43,11 +48,12 @@ class Twin:
         self._twin.requires_grad_(False).to(memory_format=torch.channels_last)
         for module in self._twin.modules():
             # Rounded once, not at every pass; normalisation layers stay as wide as they are.
-            if isinstance(module, nn.Conv2d | nn.Linear):
+            if precision == "bf16" and isinstance(module, nn.Conv2d | nn.Linear):
                 module.to(torch.bfloat16)
+        self.train(model.training)
 
-    def __call__(self, images: Tensor) -> Tensor:
-        with mixed("bf16", images.device):
+    def forward(self, images: Tensor) -> Tensor:
+        with mixed(self.precision, images.device):
             logits: Tensor = self._twin(images.float().contiguous(memory_format=torch.channels_last))
         return logits.float()
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dualperturb.attacks.adversaries import ThreatModel
+from dualperturb.attacks.twin import Twin
 from dualperturb.errors import UserError
 from dualperturb.evaluation.scoring import Subject
 
@@ -41,7 +42,11 @@ def standard_auto_attack(
     # It seeds torch's global generators.
     with torch.random.fork_rng(devices=[subject.device] if subject.device.type == "cuda" else []):
         attack = AutoAttack(
-            subject.model, norm=threat.norm, eps=threat.eps_f, seed=seed, device=subject.device
+            Twin(subject.model, images, "fp32"),
+            norm=threat.norm,
+            eps=threat.eps_f,
+            seed=seed,
+            device=subject.device,
         )
         attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = others
         attack.square.n_queries = square_queries
@@ -62,7 +67,8 @@ def carlini_wagner_norms(subject: Subject, batch_size: int, steps: int) -> np.nd
         from foolbox.attacks import L2CarliniWagnerAttack
     except ImportError:
         raise _missing("Carlini and Wagner's attack", "foolbox") from None
-    model = PyTorchModel(subject.model, bounds=(0, 1), device=subject.device)
+    sample = next(subject.batches(1))[1]
+    model = PyTorchModel(Twin(subject.model, sample, "fp32"), bounds=(0, 1), device=subject.device)
     attack = L2CarliniWagnerAttack(binary_search_steps=SEARCH_STEPS, steps=steps, initial_const=1.0)
     found = []
     for _, images, labels, _ in subject.batches(batch_size):

@@ -6,6 +6,7 @@ import pandas as pd
 
 from dualperturb.attacks.adversaries import ThreatModel
 from dualperturb.attacks.auto import auto_attack
+from dualperturb.attacks.twin import Twin
 from dualperturb.evaluation.scoring import AttackSettings, Subject, measure
 
 
@@ -17,7 +18,7 @@ def auto_attack_images(subject: Subject, threat: ThreatModel, settings: AttackSe
     tables = []
     for chosen, images, labels, foreground in subject.batches(settings.batch_size):
         result = auto_attack(
-            subject.model,
+            Twin(subject.model, images, "fp32"),
             images.clone(),
             labels,
             threat.ball(foreground),

@@ -20,12 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb.attacks.auto import auto_attack
-from dualperturb.attacks.pgd import pgd
-from dualperturb.budgets import applied_radius
-from dualperturb.classifiers import load_classifier
+from dualperturb.core.budgets import applied_radius
+from dualperturb.core.classifiers import load_classifier
+from dualperturb.core.images import load_split
+from dualperturb.core.pgd import pgd
+from dualperturb.core.threat import L2, NORMS, Linf
 from dualperturb.errors import UserError
-from dualperturb.images import load_split
-from dualperturb.threat import L2, NORMS, Linf
 
 STEPS = 100
 

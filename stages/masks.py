@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dualperturb.core.images import SPLITS, ImageSet, load_foreground, load_names, load_split
 from dualperturb.errors import UserError
 from dualperturb.files import replacing, write_json
-from dualperturb.images import SPLITS, ImageSet, load_foreground, load_names, load_split
 from dualperturb.mask_files import MaskFiles, find_masks
 from dualperturb.mask_params import Masks
 from dualperturb.progress import counting

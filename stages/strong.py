@@ -9,7 +9,7 @@ from dualperturb.params import Params
 from stages.common import MEASURES, params, run, timed
 
 if TYPE_CHECKING:
-    from dualperturb.attacks.adversaries import ThreatModel
+    from dualperturb.core.adversaries import ThreatModel
     from dualperturb.evaluation.scoring import Subject
 
 
@@ -70,7 +70,7 @@ def standard(measured: Subject, threat: ThreatModel, settings: Params, queries: 
 
 def carlini_wagner(measured: Subject, settings: Params, dataset: str) -> list[dict[str, Any]]:
     """One run, read off at every PGD budget."""
-    from dualperturb.attacks.adversaries import ThreatModel
+    from dualperturb.core.adversaries import ThreatModel
     from dualperturb.evaluation.libraries import carlini_wagner_norms
     from dualperturb.evaluation.rows import accuracy_columns, budget_columns
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualperturb.attacks.adversaries import ThreatModel
-from dualperturb.classifiers import load_classifier
+from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.classifiers import load_classifier
+from dualperturb.core.images import load_foreground, load_split
 from dualperturb.errors import UserError
 from dualperturb.evaluation.scoring import AttackSettings, Subject
-from dualperturb.images import load_foreground, load_split
 from dualperturb.params import Params
 from stages.common import MASKS, PREPARED, SWEPT, classifier_folder, device, saliency
 

@@ -30,9 +30,9 @@ from stages.common import (
 def main(defence: str, dataset: str, norm: Annotated[str | None, typer.Argument()] = None) -> None:
     import pandas as pd
 
-    from dualperturb.classifiers import ClassifierSpec, build_classifier, save_classifier
+    from dualperturb.core.classifiers import ClassifierSpec, build_classifier, save_classifier
+    from dualperturb.core.images import load_foreground, load_split
     from dualperturb.files import write_csv
-    from dualperturb.images import load_foreground, load_split
     from dualperturb.progress import TrainingProgress
     from dualperturb.recipes import training_adversary, training_settings
     from dualperturb.training import train
@@ -57,7 +57,7 @@ def main(defence: str, dataset: str, norm: Annotated[str | None, typer.Argument(
 
 def checkpoint_path(chosen: Params, defence: str, dataset: str, norm: str | None, side: int) -> Path:
     """checkpoints/DATASET/CLASSIFIER-FINGERPRINT.pt: other settings, images or masks never meet this file."""
-    from dualperturb.images import load_meta, sha256
+    from dualperturb.core.images import load_meta, sha256
     from dualperturb.recipes import fingerprint
 
     meta = load_meta(PREPARED / dataset)

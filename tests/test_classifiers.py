@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from dualperturb.classifiers import (
+from dualperturb.core.classifiers import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     ClassifierSpec,

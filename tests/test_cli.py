@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from dualperturb import __version__, cli
-from dualperturb.images import write_meta, write_split
+from dualperturb.core.images import write_meta, write_split
 from dualperturb.params import load_params
 
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"

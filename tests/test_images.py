@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dualperturb.core.images import ImageSet, Row, load_meta, load_split, sha256, write_meta, write_split
 from dualperturb.errors import UserError
-from dualperturb.images import ImageSet, Row, load_meta, load_split, sha256, write_meta, write_split
 
 SIDE = 4
 

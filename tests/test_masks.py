@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from dualperturb.core.images import ImageSet, load_foreground, load_split, write_meta, write_split
 from dualperturb.errors import UserError
-from dualperturb.images import ImageSet, load_foreground, load_split, write_meta, write_split
 from dualperturb.mask_summary import mask_sheet, summarise
 from dualperturb.masks import write_masks
 from dualperturb.saliency import foreground_mask, foreground_score

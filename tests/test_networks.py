@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dualperturb import networks
+from dualperturb.core import networks
+from dualperturb.core.networks import Block, SmallResNet, build_network, load_pretrained
 from dualperturb.errors import UserError
-from dualperturb.networks import Block, SmallResNet, build_network, load_pretrained
 
 
 def parameters(network: nn.Module) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from dualperturb.core.precision import mixed, resolved
 from dualperturb.errors import UserError
-from dualperturb.precision import mixed, resolved
 
 CPU = torch.device("cpu")
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from dualperturb.attacks.adversaries import PgdAdversary, ThreatModel
 from dualperturb.attacks.smoothed import GaussianNoise
+from dualperturb.core.adversaries import PgdAdversary, ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.mask_params import SaliencyParams
 from dualperturb.params import DEFENCES, Params, load_params

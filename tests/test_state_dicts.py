@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from dualperturb.core.state_dicts import read_state_dict
 from dualperturb.errors import UserError
-from dualperturb.state_dicts import read_state_dict
 
 STATE = {"layer.weight": torch.arange(6.0).reshape(2, 3), "layer.steps": torch.tensor(7)}
 

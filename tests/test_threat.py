@@ -11,8 +11,8 @@ from scipy import stats
 from torch import Tensor
 
 from dualperturb import L2, Dual, Linf, UserError
-from dualperturb.attacks.seeds import image_seeds
-from dualperturb.threat import Ball, l2_norm, linf_norm
+from dualperturb.core.seeds import image_seeds
+from dualperturb.core.threat import Ball, l2_norm, linf_norm
 
 DTYPES = st.sampled_from([torch.float32, torch.bfloat16, torch.float64])
 NORM = st.sampled_from([L2, Linf])

@@ -16,9 +16,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dualperturb.attacks.adversaries import PgdAdversary, ThreatModel
+from dualperturb.core.adversaries import PgdAdversary, ThreatModel
+from dualperturb.core.images import ImageSet
 from dualperturb.errors import UserError
-from dualperturb.images import ImageSet
 from dualperturb.train_params import Augment, Optimiser
 from dualperturb.training import Epoch, TrainingSettings, train
 

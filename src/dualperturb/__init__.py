@@ -9,18 +9,18 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "L2": "dualperturb.threat",
-    "Linf": "dualperturb.threat",
-    "Dual": "dualperturb.threat",
-    "pgd": "dualperturb.attacks.pgd",
+    "L2": "dualperturb.core.threat",
+    "Linf": "dualperturb.core.threat",
+    "Dual": "dualperturb.core.threat",
+    "pgd": "dualperturb.core.pgd",
     "apgd": "dualperturb.attacks.apgd",
     "auto_attack": "dualperturb.attacks.auto",
     "jsma": "dualperturb.attacks.jsma",
-    "AttackResult": "dualperturb.attacks.pgd",
+    "AttackResult": "dualperturb.core.pgd",
     "foreground_mask": "dualperturb.saliency",
     "foreground_score": "dualperturb.saliency",
     "saliency_model": "dualperturb.saliency",
-    "load_classifier": "dualperturb.classifiers",
+    "load_classifier": "dualperturb.core.classifiers",
     "UserError": "dualperturb.errors",
 }
 

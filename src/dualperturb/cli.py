@@ -192,9 +192,9 @@ def data_check(
     """Count a prepared data set by class, verify its checksums and draw a contact sheet of its test split."""
     from rich.console import Console
 
+    from dualperturb.core.images import load_split
     from dualperturb.datasets.check import check, contact_sheet
     from dualperturb.files import replacing
-    from dualperturb.images import load_split
 
     folder = prepared or Path("data/prepared") / dataset
     picture = sheet or Path("reports") / f"contact-{dataset}.png"

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dualperturb.core.images import ImageSet
 from dualperturb.datasets.check import contact_sheet
-from dualperturb.images import ImageSet
 
 PERCENTILES = (5, 25, 50, 75, 95)
 NAMED = 20  # so many empty and full masks are named

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 
-from dualperturb.images import ImageSet
+from dualperturb.core.images import ImageSet
 from dualperturb.mask_summary import summarise
 from dualperturb.saliency import SaliencyModel, foreground_mask, foreground_score
 

@@ -28,7 +28,7 @@ from dualperturb.accepted import (
     first_line,
     is_list,
 )
-from dualperturb.budgets import applied_radius
+from dualperturb.core.budgets import applied_radius
 from dualperturb.data_params import Data, PhotoData
 from dualperturb.errors import UserError
 from dualperturb.evaluate_params import Evaluate, Grid

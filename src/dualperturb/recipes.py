@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dualperturb.core.images import sha256
 from dualperturb.errors import UserError
-from dualperturb.images import sha256
 from dualperturb.params import DEFENCES, TRAINED_BY_NORM, Params
 from dualperturb.train_params import (
     AdversarialTraining,
@@ -22,7 +22,7 @@ from dualperturb.training import Adversary, TrainingSettings
 
 if TYPE_CHECKING:
     # Imported where they are used: clean training depends on no attack and on no saliency model.
-    from dualperturb.attacks.adversaries import ThreatModel
+    from dualperturb.core.adversaries import ThreatModel
     from dualperturb.mask_params import SaliencyParams
     from dualperturb.saliency import SaliencyModel
 
@@ -62,7 +62,7 @@ def training_adversary(
         from dualperturb.attacks.smoothed import GaussianNoise
 
         return GaussianNoise(section.sigma)
-    from dualperturb.attacks.adversaries import PgdAdversary
+    from dualperturb.core.adversaries import PgdAdversary
 
     assert norm is not None
     threat = _threat(params, dataset, section, norm, side)
@@ -116,7 +116,7 @@ def _saliency_parts(model: SaliencyParams) -> str | dict[str, Any]:
 
 
 def _threat(params: Params, dataset: str, section: AdversarialTraining, norm: str, side: int) -> ThreatModel:
-    from dualperturb.attacks.adversaries import ThreatModel
+    from dualperturb.core.adversaries import ThreatModel
 
     if isinstance(section, PgdTraining):
         return ThreatModel(norm, params.radius(dataset, norm, getattr(section.eps, norm), side))

@@ -21,9 +21,9 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from dualperturb.augmentation import augment
 from dualperturb.checkpoint import load_checkpoint, save_checkpoint
+from dualperturb.core.images import ImageSet
+from dualperturb.core.precision import mixed, resolved
 from dualperturb.errors import UserError
-from dualperturb.images import ImageSet
-from dualperturb.precision import mixed, resolved
 from dualperturb.train_params import Augment, Optimiser
 
 # (classifier, images, labels, foreground, seeds, share of the budget) -> adversarial images

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb import L2, Dual, Linf, pgd
-from dualperturb.attacks.adversaries import PgdAdversary, ThreatModel
-from dualperturb.attacks.seeds import image_seeds
+from dualperturb.core.adversaries import PgdAdversary, ThreatModel
+from dualperturb.core.seeds import image_seeds
 
 Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]
 FOREGROUND = torch.tensor([True, False]).view(1, 1, 1, 2)

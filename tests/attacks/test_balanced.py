@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb import L2, Dual, UserError, pgd
-from dualperturb.attacks.objectives import BalancedObjective, Objective
+from dualperturb.core.objectives import BalancedObjective, Objective
 
 SIDE = 8
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb import L2, Dual, foreground_score, pgd
-from dualperturb.attacks.objectives import Objective
+from dualperturb.core.objectives import Objective
 
 Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]
 Saliency = Callable[[Tensor], Tensor]

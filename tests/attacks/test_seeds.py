@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualperturb.attacks.seeds import image_seeds
+from dualperturb.core.seeds import image_seeds
 
 WHOLE = st.integers(0, 2**32 - 1)
 

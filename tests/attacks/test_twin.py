@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb import L2, pgd
-from dualperturb.attacks.adversaries import PgdAdversary, ThreatModel
-from dualperturb.attacks.twin import Twin, twin_of
-from dualperturb.classifiers import ClassifierSpec, build_classifier
+from dualperturb.core.adversaries import PgdAdversary, ThreatModel
+from dualperturb.core.classifiers import ClassifierSpec, build_classifier
+from dualperturb.core.twin import Twin, twin_of
 from dualperturb.errors import UserError
 
 CLOSE = 0.03  # relative to the largest logit: bfloat16 keeps 8 bits

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from dualperturb import datasets
+from dualperturb.core.images import ImageSet, load_names, load_split
 from dualperturb.datasets import prepare
 from dualperturb.datasets.check import check, contact_sheet
 from dualperturb.errors import UserError
-from dualperturb.images import ImageSet, load_names, load_split
 from dualperturb.params import DATASETS, Params, load_params
 
 REPOSITORY = Path(__file__).resolve().parents[2]

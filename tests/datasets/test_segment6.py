@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dualperturb.core.images import load_names, load_split
 from dualperturb.datasets import prepare, segment6
 from dualperturb.datasets.check import check
 from dualperturb.datasets.segment6_layout import CLASS_NAMES
 from dualperturb.errors import UserError
-from dualperturb.images import load_names, load_split
 from dualperturb.params import load_params
 
 PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from torchvision.datasets import STL10
 
+from dualperturb.core.images import load_names, load_split
 from dualperturb.datasets import prepare, stl10
 from dualperturb.datasets.fetch import fetch
 from dualperturb.datasets.link import Links, link
 from dualperturb.errors import UserError
-from dualperturb.images import load_names, load_split
 from dualperturb.params import Params, load_params
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from dualperturb.core.images import ImageSet
 from dualperturb.evaluation.scoring import Subject
-from dualperturb.images import ImageSet
 from dualperturb.saliency.builtin import BuiltinSaliency
 
 MakeSubject = Callable[..., Subject]

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dualperturb.attacks.adversaries import ThreatModel
-from dualperturb.attacks.pgd import AttackResult
+from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.pgd import AttackResult
 from dualperturb.evaluation import scoring
 from dualperturb.evaluation.examples import example_arrays
 from dualperturb.evaluation.scoring import AttackSettings, BrokenThreatModelError, Subject, attack_images

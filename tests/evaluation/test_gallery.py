@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from dualperturb.attacks.adversaries import ThreatModel
 from dualperturb.attacks.jsma import jsma
+from dualperturb.core.adversaries import ThreatModel
 from dualperturb.evaluation.gallery import gallery_arrays
 from dualperturb.evaluation.scoring import AttackSettings, Batch, Subject, attack_batch
 

@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dualperturb.attacks.adversaries import ThreatModel
-from dualperturb.attacks.pgd import AttackResult
+from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.images import ImageSet
+from dualperturb.core.pgd import AttackResult
 from dualperturb.errors import UserError
 from dualperturb.evaluation import health_attacks
 from dualperturb.evaluation.health import health
 from dualperturb.evaluation.health_attacks import iterated, judged, one_more_restart, standing, whole_cube
 from dualperturb.evaluation.scoring import AttackSettings, Subject, attack_images
-from dualperturb.images import ImageSet
 from tests.evaluation.health_inputs import swept, transfers
 from tests.evaluation.masking import MASKS
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dualperturb.attacks.adversaries import ThreatModel
+from dualperturb.core.adversaries import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.evaluation.libraries import carlini_wagner_norms, standard_auto_attack
 from dualperturb.evaluation.scoring import AttackSettings, Subject, attack_images

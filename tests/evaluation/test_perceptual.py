@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dualperturb.attacks.adversaries import ThreatModel
+from dualperturb.core.adversaries import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.evaluation.perceptual import (
     Distance,

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dualperturb.attacks.adversaries import ThreatModel
-from dualperturb.attacks.pgd import AttackResult
+from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.pgd import AttackResult
 from dualperturb.evaluation import scoring
 from dualperturb.evaluation.scoring import (
     AttackSettings,
@@ -198,7 +198,7 @@ def test_an_attack_that_works_in_place_does_not_hide_what_it_spent(
 def test_a_fault_in_the_attacks_own_norm_does_not_reach_the_check(
     make_subject: MakeSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dualperturb import threat
+    from dualperturb.core import threat
 
     subject = make_subject()
     monkeypatch.setattr(threat, "l2_norm", lambda delta: torch.zeros(len(delta)))

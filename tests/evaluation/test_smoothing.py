@@ -17,7 +17,8 @@ import torch
 from scipy.stats import binom, norm
 from torch import Tensor, nn
 
-from dualperturb.attacks.adversaries import ThreatModel
+from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.images import ImageSet
 from dualperturb.errors import UserError
 from dualperturb.evaluation.scoring import AttackSettings, Subject
 from dualperturb.evaluation.smoothing import (
@@ -28,7 +29,6 @@ from dualperturb.evaluation.smoothing import (
     predict,
     predict_images,
 )
-from dualperturb.images import ImageSet
 from dualperturb.saliency.center import CenterSaliency
 
 MakeSubject = Callable[..., Subject]

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from dualperturb.attacks.adversaries import ThreatModel
-from dualperturb.attacks.pgd import AttackResult
+from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.pgd import AttackResult
 from dualperturb.evaluation import strong
 from dualperturb.evaluation.scoring import AttackSettings, BrokenThreatModelError, Subject, attack_images
 from dualperturb.evaluation.strong import auto_attack_images

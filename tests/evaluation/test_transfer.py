@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dualperturb.attacks.adversaries import ThreatModel
-from dualperturb.attacks.pgd import AttackResult, pgd
+from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.images import ImageSet
+from dualperturb.core.pgd import AttackResult, pgd
 from dualperturb.errors import UserError
 from dualperturb.evaluation import scoring
 from dualperturb.evaluation.intervals import wilson
 from dualperturb.evaluation.scoring import AttackSettings, BrokenThreatModelError, Subject, attack_images
 from dualperturb.evaluation.transfer import transfer
-from dualperturb.images import ImageSet
 
 SETTINGS = AttackSettings(steps=3, step_size=0.5, restarts=1, batch_size=6, seed=0)
 DUAL, PGD = ThreatModel("L2", 0.1, 0.4), ThreatModel("L2", 0.3)

@@ -10,8 +10,8 @@ import torch
 import torchvision.models as zoo
 from torch import Tensor, nn
 
+from dualperturb.core.images import ImageSet
 from dualperturb.errors import UserError
-from dualperturb.images import ImageSet
 from dualperturb.mask_params import VOC, SegmentationParams
 from dualperturb.saliency.segmentation import (
     SegmentedMasks,

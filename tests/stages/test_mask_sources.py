@@ -17,8 +17,8 @@ from PIL import Image
 from ruamel.yaml import YAML
 from torch import Tensor, nn
 
+from dualperturb.core.images import load_foreground, write_meta, write_split
 from dualperturb.errors import UserError
-from dualperturb.images import load_foreground, write_meta, write_split
 from dualperturb.mask_params import Masks
 from dualperturb.saliency import deepgaze, segmentation
 from stages import masks

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
+from dualperturb.core.images import load_foreground, load_split, write_meta, write_split
 from dualperturb.errors import UserError
 from dualperturb.files import write_json
-from dualperturb.images import load_foreground, load_split, write_meta, write_split
 from stages import masks
 
 SHIPPED = Path(__file__).resolve().parents[2] / "params.yaml"

@@ -15,7 +15,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from dualperturb.classifiers import ClassifierSpec, build_classifier, save_classifier
+from dualperturb.core.classifiers import ClassifierSpec, build_classifier, save_classifier
 from dualperturb.datasets import prepare
 from dualperturb.errors import UserError
 from dualperturb.params import AXES, DEFENCES, NORMS, load_params

@@ -13,8 +13,8 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from dualperturb.classifiers import load_classifier
-from dualperturb.images import write_meta, write_split
+from dualperturb.core.classifiers import load_classifier
+from dualperturb.core.images import write_meta, write_split
 from stages import train as stage
 
 ROOT = Path(__file__).resolve().parents[2]

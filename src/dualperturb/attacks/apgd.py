@@ -15,18 +15,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dualperturb.attacks.arguments import (
+from dualperturb.attacks.losses import LOSSES, Loss, others
+from dualperturb.core.arguments import (
     check_classes,
     check_counts,
     check_images,
     check_logits,
     check_streams,
 )
-from dualperturb.attacks.losses import LOSSES, Loss, others
-from dualperturb.attacks.pgd import AttackResult
-from dualperturb.attacks.seeds import image_seeds
+from dualperturb.core.pgd import AttackResult
+from dualperturb.core.seeds import image_seeds
+from dualperturb.core.threat import Ball, Dual
 from dualperturb.errors import UserError
-from dualperturb.threat import Ball, Dual
 
 FIRST_SHARE = 2.0  # of the radius, that the first step moves
 MOMENTUM = 0.75  # alpha: the weight of the new step, against the repeated last one

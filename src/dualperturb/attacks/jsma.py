@@ -27,7 +27,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dualperturb.attacks.arguments import check_classes, check_counts, check_images, check_logits
+from dualperturb.core.arguments import check_classes, check_counts, check_images, check_logits
 from dualperturb.errors import UserError
 
 NEVER = -1  # in `first_fooled`

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dualperturb.attacks.seeds import image_seeds
+from dualperturb.core.seeds import image_seeds
 from dualperturb.errors import UserError
 
 # Two words, the last not 0: no start's or restart's stream, whose salt is one word, is met again.

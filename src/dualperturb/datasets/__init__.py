@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from dualperturb.core.images import SPLITS, Row, write_meta, write_split
 from dualperturb.errors import UserError
 from dualperturb.files import replacing, write_json
-from dualperturb.images import SPLITS, Row, write_meta, write_split
 from dualperturb.params import Params
 
 # Called after each image: split, images done, images in all (fewer come if some are skipped).
@@ -19,7 +19,7 @@ Reader = Callable[[str, Params, Path, Path, Progress | None], dict[str, Any]]
 def prepare(
     dataset: str, params: Params, raw: Path, out: Path, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Write the prepared folder `out` of a data set (see `dualperturb.images`) and return its `meta.json`.
+    """Write the prepared folder `out` of a data set (see `core.images`) and return its `meta.json`.
 
     raw: the data set's own raw folder (unused by shapes6). The folder is written beside `out` under a
     temporary name and renamed when complete, so that an interrupted run leaves nothing half written at `out`.

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from dualperturb.core.images import SPLITS, ImageSet, load_meta, load_split, sha256
 from dualperturb.errors import UserError
 from dualperturb.files import entries
-from dualperturb.images import SPLITS, ImageSet, load_meta, load_split, sha256
 
 _TILE_PIXELS = 112
 _GAP = 4

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+from dualperturb.core.images import SPLITS
 from dualperturb.datasets import imagenet_val, stl10
 from dualperturb.datasets.photos import class_folders, split_folder
 from dualperturb.datasets.placing import Links, Progress, place
 from dualperturb.errors import UserError
-from dualperturb.images import SPLITS
 
 LINKABLE = ("imagenet10", "folder", "stl10")
 _PLACES = ("train", "val", "masks")

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from dualperturb.core.images import SPLITS, Row
 from dualperturb.datasets.decode import UnreadableError, open_upright, read_photo
 from dualperturb.datasets.segment6_layout import (
     CLASS_NAMES,
@@ -25,7 +26,6 @@ from dualperturb.datasets.segment6_layout import (
 )
 from dualperturb.errors import UserError
 from dualperturb.files import entries
-from dualperturb.images import SPLITS, Row
 
 _MASK_THRESHOLD = 127
 

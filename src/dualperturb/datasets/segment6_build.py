@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dualperturb.core.images import SPLITS
 from dualperturb.datasets.coco import Annotations, CocoImage, Instance, foreground, read_annotations
 from dualperturb.datasets.segment6_layout import CLASS_NAMES, IMAGES, MANIFEST, MASKS, SIDE, TABLE
 from dualperturb.errors import UserError
 from dualperturb.files import entries, replacing
-from dualperturb.images import SPLITS
 
 Progress = Callable[[int, int], None]
 _COCO_IDS = dict(zip((7, 16, 17, 18, 70, 85), CLASS_NAMES, strict=True))

@@ -17,8 +17,8 @@ from typing import Literal
 
 import numpy as np
 
+from dualperturb.core.images import SPLITS, Row
 from dualperturb.errors import UserError
-from dualperturb.images import SPLITS, Row
 
 SIDE = 96
 CLASSES = 10

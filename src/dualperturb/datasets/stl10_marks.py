@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dualperturb.core.images import SPLITS
 from dualperturb.datasets.stl10 import SIDE
 from dualperturb.errors import UserError
 from dualperturb.files import entries, replacing
-from dualperturb.images import SPLITS
 
 GRID = 16
 _SQUARE = SIDE // GRID

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from dualperturb.attacks.adversaries import ThreatModel
+from dualperturb.core.adversaries import ThreatModel
 from dualperturb.evaluation.scoring import AttackSettings, Subject, attack_batch
 
 

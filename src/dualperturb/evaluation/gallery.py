@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dualperturb.core.score import foreground_score
 from dualperturb.evaluation.scoring import Batch, Subject
-from dualperturb.saliency.score import foreground_score
 
 # A classifier and one batch -> adversarial images (n, 3, H, W) in [0, 1].
 Attack = Callable[[Subject, Batch], Tensor]

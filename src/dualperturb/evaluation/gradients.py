@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from dualperturb.attacks.objectives import Objective
+from dualperturb.core.objectives import Objective
 from dualperturb.errors import UserError
 from dualperturb.evaluation.intervals import mean_interval
 from dualperturb.evaluation.scoring import Batch, Subject

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dualperturb.attacks.adversaries import ThreatModel
+from dualperturb.core.adversaries import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.evaluation.health_attacks import (
     NOISE_DRAWS,

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from dualperturb.attacks.adversaries import ThreatModel
-from dualperturb.attacks.objectives import Objective
-from dualperturb.attacks.pgd import perturb, pgd
-from dualperturb.attacks.seeds import image_seeds
-from dualperturb.attacks.twin import twin_of
+from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.objectives import Objective
+from dualperturb.core.pgd import perturb, pgd
+from dualperturb.core.seeds import image_seeds
+from dualperturb.core.twin import twin_of
 from dualperturb.evaluation.scoring import (
     AttackSettings,
     Batch,

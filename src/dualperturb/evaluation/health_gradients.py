@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dualperturb.attacks.adversaries import ThreatModel
-from dualperturb.attacks.objectives import Objective
-from dualperturb.attacks.seeds import image_seeds
+from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.objectives import Objective
+from dualperturb.core.seeds import image_seeds
+from dualperturb.core.threat import Ball
 from dualperturb.evaluation.scoring import AttackSettings, Subject
-from dualperturb.threat import Ball
 
 # An L2 norm of cross-entropy's gradient by pixels in [0, 1], below which parts of it underflow in float32 on
 # their way back through the layers. Above it the direction holds: healthy classifiers that are sure of

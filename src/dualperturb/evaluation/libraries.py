@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dualperturb.attacks.adversaries import ThreatModel
-from dualperturb.attacks.twin import Twin
+from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.twin import Twin
 from dualperturb.errors import UserError
 from dualperturb.evaluation.scoring import Subject
 

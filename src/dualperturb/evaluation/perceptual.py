@@ -13,11 +13,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dualperturb.attacks.adversaries import ThreatModel
+from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.score import foreground_score
+from dualperturb.core.state_dicts import read_state_dict
 from dualperturb.errors import UserError
 from dualperturb.evaluation.scoring import AttackSettings, Subject, attack_batch
-from dualperturb.saliency.score import foreground_score
-from dualperturb.state_dicts import read_state_dict
 
 # Two batches (n, 3, H, W) in [0, 1] -> (n,), 0 where they agree.
 Distance = Callable[[Tensor, Tensor], Tensor]

@@ -10,11 +10,11 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dualperturb.attacks.adversaries import ThreatModel
-from dualperturb.attacks.objectives import Saliency
-from dualperturb.attacks.pgd import pgd
-from dualperturb.images import ImageSet
-from dualperturb.saliency.score import foreground_score
+from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.images import ImageSet
+from dualperturb.core.objectives import Saliency
+from dualperturb.core.pgd import pgd
+from dualperturb.core.score import foreground_score
 
 # indices int64 (n,), images float32 (n, 3, H, W) in [0, 1], labels int64 (n,), foreground bool (n, 1, H, W)
 Batch = tuple[np.ndarray, Tensor, Tensor, Tensor]

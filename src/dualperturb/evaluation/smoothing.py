@@ -18,9 +18,9 @@ from scipy.special import betaincinv
 from scipy.stats import binomtest, norm
 from torch import Tensor, nn
 
-from dualperturb.attacks.adversaries import ThreatModel
-from dualperturb.attacks.seeds import image_seeds
 from dualperturb.attacks.smoothed import SmoothedClassifier, check_sigma, draw, generator
+from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.seeds import image_seeds
 from dualperturb.errors import UserError
 from dualperturb.evaluation.intervals import wilson
 from dualperturb.evaluation.scoring import AttackSettings, Subject, attack_batch

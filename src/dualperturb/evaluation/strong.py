@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from dualperturb.attacks.adversaries import ThreatModel
 from dualperturb.attacks.auto import auto_attack
-from dualperturb.attacks.twin import Twin
+from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.twin import Twin
 from dualperturb.evaluation.scoring import AttackSettings, Subject, measure
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from dualperturb.attacks.adversaries import ThreatModel
-from dualperturb.attacks.objectives import OBJECTIVES
+from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.objectives import OBJECTIVES
 from dualperturb.errors import UserError
 from dualperturb.evaluation.rows import accuracy_columns, budget_columns, mean_columns
 from dualperturb.evaluation.scoring import COLUMNS, AttackSettings, Subject, attack_images

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 import torch
 
-from dualperturb.attacks.adversaries import ThreatModel
+from dualperturb.core.adversaries import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.evaluation.intervals import wilson
 from dualperturb.evaluation.scoring import AttackSettings, Subject, attack_batch

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from dualperturb.core.score import foreground_mask, foreground_score
 from dualperturb.errors import UserError
-from dualperturb.saliency.score import foreground_mask, foreground_score
 
 __all__ = ["SaliencyModel", "foreground_mask", "foreground_score", "saliency_model"]
 

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor, nn
 
+from dualperturb.core.images import ImageSet
 from dualperturb.errors import UserError
-from dualperturb.images import ImageSet
 from dualperturb.mask_params import VOC, SegmentationParams
 from dualperturb.saliency.weights import load_weights, normalisation
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import Normalize
 
+from dualperturb.core.state_dicts import read_state_dict
 from dualperturb.errors import UserError
-from dualperturb.state_dicts import read_state_dict
 
 # Channel means and deviations of ImageNet's training images, which the networks expect (torchvision).
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

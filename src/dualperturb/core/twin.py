@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 from torch.fx.proxy import TraceError
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from dualperturb.precision import mixed, resolved
+from dualperturb.core.precision import mixed, resolved
 
 # What tracing raises on networks whose path depends on the values or on the shape of their input.
 UNTRACEABLE = (TraceError, TypeError, ValueError, RuntimeError, AttributeError, IndexError)

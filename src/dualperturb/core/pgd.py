@@ -13,18 +13,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dualperturb.attacks.arguments import (
+from dualperturb.core.arguments import (
     check_classes,
     check_counts,
     check_images,
     check_logits,
     check_streams,
 )
-from dualperturb.attacks.objectives import OBJECTIVES, Objective, Saliency
-from dualperturb.attacks.seeds import image_seeds
-from dualperturb.attacks.twin import twin_of
+from dualperturb.core.objectives import OBJECTIVES, Objective, Saliency
+from dualperturb.core.seeds import image_seeds
+from dualperturb.core.threat import Ball, Dual
+from dualperturb.core.twin import twin_of
 from dualperturb.errors import UserError
-from dualperturb.threat import Ball, Dual
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dualperturb.core.state_dicts import read_state_dict
 from dualperturb.errors import UserError
-from dualperturb.state_dicts import read_state_dict
 
 # torchvision's classifiers that return a tuple while they train.
 TWO_HEADED = ("googlenet", "inception_v3")

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from dualperturb.attacks.objectives import Objective, Saliency
-from dualperturb.attacks.pgd import perturb
-from dualperturb.attacks.twin import Twin, twin_of
-from dualperturb.threat import L2, NORMS, Ball, Dual, Linf
+from dualperturb.core.objectives import Objective, Saliency
+from dualperturb.core.pgd import perturb
+from dualperturb.core.threat import L2, NORMS, Ball, Dual, Linf
+from dualperturb.core.twin import Twin, twin_of
 
 
 @dataclass(frozen=True)

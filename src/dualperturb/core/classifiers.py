@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from dualperturb.core.networks import build_network, load_pretrained
 from dualperturb.errors import UserError
 from dualperturb.files import replacing, write_json
-from dualperturb.networks import build_network, load_pretrained
 
 # Channel means and deviations of ImageNet's training images, which pretrained weights expect (torchvision).
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

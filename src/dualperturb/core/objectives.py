@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dualperturb.saliency.score import foreground_score
-from dualperturb.threat import unit
+from dualperturb.core.score import foreground_score
+from dualperturb.core.threat import unit
 
 Saliency = Callable[[Tensor], Tensor]
 

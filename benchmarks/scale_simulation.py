@@ -21,10 +21,10 @@ import torch
 from numpy.lib.format import open_memmap
 from torch import Tensor, nn
 
+from dualperturb.core.images import ImageSet, load_split, sha256, write_meta, write_split
 from dualperturb.evaluation.scoring import AttackSettings, Subject
 from dualperturb.evaluation.sweeps import points, sweep
 from dualperturb.files import read_csv, write_csv
-from dualperturb.images import ImageSet, load_split, sha256, write_meta, write_split
 from dualperturb.saliency.center import CenterSaliency
 from dualperturb.train_params import Augment, Optimiser
 from dualperturb.training import TrainingSettings, _batches

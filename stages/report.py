@@ -65,7 +65,8 @@ def versions() -> dict[str, str]:
 
 def setting(settings: Params) -> dict[str, object]:
     """The parameters that shaped this run: the sections of the data sets that it used."""
-    everything = settings.model_dump(mode="json", include=set(SETTINGS))
+    shown = {**dict.fromkeys(SETTINGS, True), "runtime": {"precision"}}
+    everything = settings.model_dump(mode="json", include=shown)
     for section in ("salience_weight", "eps_scale", "data", "masks", "train", "evaluate"):
         everything[section] = {name: everything[section][name] for name in settings.datasets}
     for budget in ("eps_f", "eps_b"):

@@ -160,6 +160,30 @@ def test_a_run_that_stopped_goes_on_to_the_same_weights(tmp_path: Path, defence:
     assert same(undisturbed, resumed) and history == whole
 
 
+def test_mixed_precision_learns_alike_keeps_float32_weights_and_goes_on_to_the_same_ones(
+    tmp_path: Path,
+) -> None:
+    mixed = replace(SETTINGS, precision="bf16", epochs=3)
+
+    def rough() -> PgdAdversary:
+        return replace(ADVERSARIES["at_dual"], precision="bf16")
+
+    whole, history = trained(tmp_path / "whole", mixed, rough())
+    exact, expected = trained(tmp_path / "exact", replace(SETTINGS, epochs=3), ADVERSARIES["at_dual"])
+    assert all(values.dtype == exact[name].dtype for name, values in whole.items())
+    assert not same(whole, exact)
+    assert [row.loss for row in history] == pytest.approx([row.loss for row in expected], rel=0.05)
+
+    def stop(epoch: int, done: int, *_: object) -> None:
+        if (epoch, done) == (1, 2):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path, mixed, rough(), progress=stop)
+    resumed, repeated = trained(tmp_path, mixed, rough())
+    assert same(whole, resumed) and repeated == history
+
+
 def test_a_run_killed_by_sigkill_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     script = textwrap.dedent(
         f"""

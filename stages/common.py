@@ -1,4 +1,4 @@
-"""What every stage script shares: the pipeline's paths, parameters, device, run times, one-line errors."""
+"""What every stage script shares: paths, parameters, devices and ranks, run times, one-line errors."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import typer
 
+from dualperturb import launch
 from dualperturb.errors import UserError
 from dualperturb.files import write_json
 from dualperturb.params import AXES, DEFENCES, Params, load_params
@@ -55,7 +56,7 @@ def params(
     dataset: str | None = None, defence: str | None = None, axis: str | None = None, norm: str | None = None
 ) -> Params:
     """The checked parameters of this run. Raises UserError for them and for a name that they do not know."""
-    settings = load_params(PARAMS)
+    settings = _loaded()
     given = (
         ("norm", norm, settings.norms),
         ("data set", dataset, settings.datasets),
@@ -78,16 +79,20 @@ def classifier_folder(dataset: str, defence: str, norm: str | None) -> Path:
     return MODELS / dataset / defence / (norm or "")
 
 
-def run(main: Callable[..., None]) -> None:
-    """Run a stage's `main` with the command line's arguments; a user's mistake ends it with one line."""
+def run(main: Callable[..., None], ranked: bool = False) -> None:
+    """Run a stage's `main` with the command line's arguments; a user's mistake ends it with one line.
+
+    ranked: `main` shares its work among ranks, and rank 0 alone writes and prints. Then it is run by as many
+    processes as params.yaml says, unless this process is a rank already.
+    """
 
     @functools.wraps(main)
     def guarded(*args: Any, **kwargs: Any) -> None:
+        body = functools.partial(main, *args, **kwargs)
         try:
-            main(*args, **kwargs)
+            _on_ranks(body) if ranked else body()
         except (UserError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            raise SystemExit(1) from None
+            raise SystemExit(_reported(error)) from None
 
     _keep_freed_memory()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -95,17 +100,68 @@ def run(main: Callable[..., None]) -> None:
     app()
 
 
+def _on_ranks(body: Callable[[], None]) -> None:
+    runtime = _loaded().runtime
+    if launch.world_size() > 1:
+        from dualperturb.core.ranks import joined
+
+        with joined():
+            body()
+    elif runtime.nodes > 1:
+        raise UserError(
+            f"runtime.nodes: found {runtime.nodes}, but this is one process on its own; start the stage on "
+            "each machine with torchrun or srun (docs/cluster.md)"
+        )
+    elif (count := _processes(runtime.devices)) > 1:
+        launch.run_ranks(count)
+    else:
+        body()
+
+
+def _processes(devices: int | str) -> int:
+    import torch
+
+    gpus = torch.cuda.device_count()
+    if devices == "auto":
+        return max(1, gpus)
+    if gpus and int(devices) > gpus:
+        raise UserError(f"runtime.devices: found {devices}; accepted: auto, or up to {gpus}, the GPUs here")
+    return int(devices)
+
+
+def _reported(error: Exception) -> int:
+    """Print an error, unless the launcher will; return the exit status."""
+    if isinstance(error, launch.LostRankError) and launch.launched_here():
+        return launch.LOST
+    who = f"rank {launch.rank()}: " if launch.rank() else ""
+    print(f"error: {who}{error}", file=sys.stderr)
+    return 1
+
+
+def _loaded() -> Params:
+    """The parameters, read once: to read and check them takes a tenth of a stage's start."""
+    return _read(PARAMS.absolute(), PARAMS.stat().st_mtime_ns if PARAMS.exists() else 0)
+
+
+@functools.lru_cache(maxsize=1)
+def _read(path: Path, changed: int) -> Params:
+    return load_params(PARAMS)
+
+
 @contextmanager
 def timed(dataset: str, stage: str) -> Iterator[None]:
-    """Write the seconds that the body took to reports/times/DATASET/STAGE.json."""
+    """Write the seconds that the body took to reports/times/DATASET/STAGE.json, on rank 0."""
     begun = time.perf_counter()
     yield
     seconds = round(time.perf_counter() - begun, 2)
-    write_json(TIMES / dataset / f"{stage}.json", {"dataset": dataset, "stage": stage, "seconds": seconds})
+    if launch.rank() == 0:
+        write_json(
+            TIMES / dataset / f"{stage}.json", {"dataset": dataset, "stage": stage, "seconds": seconds}
+        )
 
 
 def device() -> torch.device:
-    """The first GPU if there is one, else the CPU."""
+    """This rank's GPU, for a process on its own the first; the CPU where there is none."""
     import torch
 
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

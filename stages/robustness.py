@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def main(axis: str, dataset: str, defence: str, norm: str) -> None:
     import pandas as pd
 
+    from dualperturb import launch
     from dualperturb.files import write_csv
 
     settings = params(dataset, defence, axis, norm)
@@ -27,6 +28,8 @@ def main(axis: str, dataset: str, defence: str, norm: str) -> None:
         alike = tuple(one for one in every if one in (None, norm))  # as the paper's Fig. 3 has it
         chosen = alike if axis == "salience_weight" else every
         measured = [panel(axis, dataset, defence, norm, one, settings) for one in chosen]
+        if launch.rank() > 0:
+            return
         folder = CELLS / dataset / axis
         for tables, suffix in zip(zip(*measured, strict=True), ("", ".images"), strict=True):
             write_csv(folder / f"{defence}_{norm}{suffix}.csv", pd.concat(tables, ignore_index=True))
@@ -67,4 +70,4 @@ def axis_values(settings: Params, dataset: str, axis: str, norm: str) -> tuple[f
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, ranked=True)

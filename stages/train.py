@@ -1,7 +1,8 @@
 """Train one classifier: prepared images and masks -> models/DATASET/DEFENCE, history under reports/training.
 
 Every epoch leaves a checkpoint named after what the result depends on: a run that was killed goes on from it.
-The code is no part of that name: remove the folder of the checkpoints after changing how training works.
+The code is no part of that name: remove the folder of the checkpoints after changing how training works. The
+number of ranks is none, either.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from stages.common import (
 
 def main(defence: str, dataset: str, norm: Annotated[str | None, typer.Argument()] = None) -> None:
     import pandas as pd
+    from rich.console import Console
 
+    from dualperturb import launch
     from dualperturb.core.classifiers import ClassifierSpec, build_classifier, save_classifier
     from dualperturb.core.images import load_foreground, load_split
     from dualperturb.files import write_csv
@@ -47,9 +50,13 @@ def main(defence: str, dataset: str, norm: Annotated[str | None, typer.Argument(
         model = build_classifier(spec, classifier.weights, chosen.seed).to(device())
         adversary = training_adversary(chosen, dataset, defence, norm, data.side, saliency)
         checkpoint = checkpoint_path(chosen, defence, dataset, norm, data.side)
-        report_checkpoint(checkpoint, settings.epochs)
-        with TrainingProgress(f"{dataset} {name}", settings.epochs) as progress:
+        console = None if launch.rank() == 0 else Console(quiet=True)
+        if console is None:
+            report_checkpoint(checkpoint, settings.epochs)
+        with TrainingProgress(f"{dataset} {name}", settings.epochs, console) as progress:
             history = train(model, data, foreground, adversary, settings, checkpoint, progress)
+        if console is not None:
+            return
         save_classifier(classifier_folder(dataset, defence, norm), model, spec)
         write_csv(TRAINING / dataset / f"{name}.csv", pd.DataFrame(history))
         checkpoint.unlink()
@@ -81,4 +88,4 @@ def report_checkpoint(path: Path, epochs: int) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, ranked=True)

@@ -8,6 +8,7 @@ from stages.common import MEASURES, classifier_name, params, run, timed
 def main(dataset: str, norm: str) -> None:
     import pandas as pd
 
+    from dualperturb import launch
     from dualperturb.evaluation.rows import budget_columns
     from dualperturb.evaluation.transfer import transfer
     from dualperturb.files import write_csv
@@ -36,8 +37,9 @@ def main(dataset: str, norm: str) -> None:
             | row
             for row in table.to_dict("records")
         ]
-        write_csv(MEASURES / dataset / f"transfer_{norm}.csv", pd.DataFrame(rows))
+        if launch.rank() == 0:
+            write_csv(MEASURES / dataset / f"transfer_{norm}.csv", pd.DataFrame(rows))
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, ranked=True)

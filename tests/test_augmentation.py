@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dualperturb.augmentation import augment
+from dualperturb.augmentation import augment, draw_moves
 from dualperturb.train_params import Augment
 
 
@@ -14,6 +14,13 @@ def pictures(count: int = 40, side: int = 12) -> tuple[torch.Tensor, torch.Tenso
     foreground = torch.rand((count, 1, side, side), generator=generator) < 0.4
     images = torch.where(foreground, 200, 50).to(torch.uint8).expand(-1, 3, -1, -1)
     return images.contiguous(), foreground
+
+
+def drawn(
+    images: torch.Tensor, foreground: torch.Tensor, settings: Augment, seed: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    moves = draw_moves(len(images), settings, np.random.default_rng(seed))
+    return augment(images, foreground, settings, moves)
 
 
 def shifted(mask: np.ndarray, down: int, right: int, edge: bool) -> np.ndarray:
@@ -26,7 +33,7 @@ def shifted(mask: np.ndarray, down: int, right: int, edge: bool) -> np.ndarray:
 @pytest.mark.parametrize("pad", [0, 3])
 def test_image_and_mask_move_together_by_a_shift_and_a_mirror(pad: int, flip: bool) -> None:
     images, foreground = pictures()
-    moved, masks = augment(images, foreground, Augment(pad=pad, flip=flip), np.random.default_rng(5))
+    moved, masks = drawn(images, foreground, Augment(pad=pad, flip=flip), 5)
     assert moved.dtype == torch.uint8 and moved.shape == images.shape
     assert masks.dtype == torch.bool and masks.shape == foreground.shape
     found = []
@@ -53,13 +60,13 @@ def test_image_and_mask_move_together_by_a_shift_and_a_mirror(pad: int, flip: bo
 def test_half_of_the_images_are_mirrored() -> None:
     images, foreground = pictures(count=400, side=4)
     images[:, 0] = torch.arange(4, dtype=torch.uint8)
-    moved, _ = augment(images, foreground, Augment(pad=0, flip=True), np.random.default_rng(0))
+    moved, _ = drawn(images, foreground, Augment(pad=0, flip=True), 0)
     assert 150 < int((moved[:, 0, 0, 0] == 3).sum()) < 250
 
 
 def test_nothing_to_do_changes_nothing() -> None:
     images, foreground = pictures()
-    moved, masks = augment(images, foreground, Augment(pad=0, flip=False), np.random.default_rng(0))
+    moved, masks = drawn(images, foreground, Augment(pad=0, flip=False), 0)
     assert torch.equal(moved, images) and torch.equal(masks, foreground)
 
 
@@ -67,14 +74,23 @@ def test_the_generator_alone_decides() -> None:
     images, foreground = pictures()
 
     def once(seed: int) -> torch.Tensor:
-        return augment(images, foreground, Augment(pad=3, flip=True), np.random.default_rng(seed))[0]
+        return drawn(images, foreground, Augment(pad=3, flip=True), seed)[0]
 
     assert torch.equal(once(1), once(1))
     assert not torch.equal(once(1), once(2))
 
 
+def test_a_part_of_the_images_moves_as_among_all() -> None:
+    images, foreground = pictures()
+    settings = Augment(pad=3, flip=True)
+    moves, part = draw_moves(40, settings, np.random.default_rng(1)), slice(13, 27)
+    whole = augment(images, foreground, settings, moves)
+    own = augment(images[part], foreground[part], settings, moves[:, part])
+    assert all(torch.equal(one, every[part]) for one, every in zip(own, whole, strict=True))
+
+
 def test_the_images_given_stay_as_they_are() -> None:
     images, foreground = pictures()
     before = images.clone(), foreground.clone()
-    augment(images, foreground, Augment(pad=3, flip=True), np.random.default_rng(1))
+    drawn(images, foreground, Augment(pad=3, flip=True), 1)
     assert torch.equal(images, before[0]) and torch.equal(foreground, before[1])

@@ -107,6 +107,7 @@ Seed = Annotated[
     int, Field(strict=True, ge=0, le=LARGEST_SEED), accepts(f"a whole number from 0 to {LARGEST_SEED}")
 ]
 CountOrAll = Annotated[Literal["all"] | Count, accepts("all, or a whole number of at least 1")]
+CountOrAuto = Annotated[Literal["auto"] | Count, accepts("auto, or a whole number of at least 1")]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 NonNegative = Annotated[Finite, Field(ge=0), accepts("a finite number of at least 0")]
 Positive = Annotated[Finite, Field(gt=0), accepts("a finite number above 0")]

@@ -11,16 +11,14 @@ from dualperturb.train_params import Augment
 
 
 def augment(
-    images: Tensor, foreground: Tensor, settings: Augment, random: np.random.Generator
+    images: Tensor, foreground: Tensor, settings: Augment, moves: np.ndarray
 ) -> tuple[Tensor, Tensor]:
-    """Shift by up to `pad` pixels each way and mirror half of the images, the mask moving along.
+    """Shift and mirror images as `moves` says, the masks moving along.
 
     images: uint8 (N, 3, H, W), continued past its edge by its edge pixels; foreground: bool (N, 1, H, W),
-    continued by background.
+    continued by background; moves: (3, N) of `draw_moves` for the same settings.
     """
-    count, pad = len(images), settings.pad
-    down, right = random.integers(0, 2 * pad + 1, (2, count))
-    mirrored = random.random(count) < 0.5
+    (down, right, mirrored), pad = moves, settings.pad
     if pad:
         wide = F.pad(images.float(), (pad,) * 4, mode="replicate").to(images.dtype)
         images, foreground = (
@@ -28,10 +26,16 @@ def augment(
             _crop(F.pad(foreground, (pad,) * 4), down, right, pad),
         )
     if settings.flip:
-        flip = torch.from_numpy(mirrored).view(-1, 1, 1, 1)
+        flip = torch.from_numpy(mirrored.astype(bool)).view(-1, 1, 1, 1)
         images = torch.where(flip, images.flip(-1), images)
         foreground = torch.where(flip, foreground.flip(-1), foreground)
     return images, foreground
+
+
+def draw_moves(count: int, settings: Augment, random: np.random.Generator) -> np.ndarray:
+    """int64 (3, count): for each image its shift down and right, 0 to 2 `pad`, and 1 where it is mirrored."""
+    shifts = random.integers(0, 2 * settings.pad + 1, (2, count))
+    return np.vstack([shifts, random.random(count) < 0.5])
 
 
 def _crop(padded: Tensor, down: np.ndarray, right: np.ndarray, pad: int) -> Tensor:

@@ -16,6 +16,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from dualperturb.accepted import (
     Budget,
     Colour,
+    Count,
+    CountOrAuto,
     Dpi,
     NonNegative,
     Positive,
@@ -89,8 +91,15 @@ class Plots(Section):
 
 
 class Runtime(Section):
-    """precision: number type of the gradients and of training; auto: bf16 where the device computes in it."""
+    """What computes, and how exactly.
 
+    devices: processes a machine, one a GPU or, without a GPU, on the CPU; auto: every GPU, or one process.
+    nodes: machines; more than one are started by torchrun or srun. precision: number type of the gradients
+    and of training; auto: bf16 where the device computes in it.
+    """
+
+    devices: CountOrAuto
+    nodes: Count
     precision: Literal["auto", "fp32", "bf16"]
 
 

@@ -4,6 +4,10 @@ While the adversary works, the classifier is in eval mode (BatchNorm uses its ru
 update them); the weights are updated in train mode. Every random choice of an epoch comes from (seed, epoch),
 so that a run that goes on from a checkpoint ends with the weights of an undisturbed one: bit by bit on a CPU
 with the same number of threads, up to the order of the device's own sums on a GPU.
+
+Several ranks (see `ranks`) each take their part of every batch: batches, augmentation, starts of attacks,
+loss and BatchNorm are those of a process on its own, whose sums only round otherwise. Only dropout draws
+otherwise.
 """
 
 from __future__ import annotations
@@ -19,11 +23,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
-from dualperturb.augmentation import augment
+from dualperturb.augmentation import augment, draw_moves
 from dualperturb.checkpoint import load_checkpoint, save_checkpoint
+from dualperturb.core import ranks
 from dualperturb.core.images import ImageSet
 from dualperturb.core.precision import mixed, resolved
 from dualperturb.errors import UserError
+from dualperturb.joint_norm import joint_batch_norm
 from dualperturb.train_params import Augment, Optimiser
 
 # (classifier, images, labels, foreground, seeds, share of the budget) -> adversarial images
@@ -74,8 +80,9 @@ def train(
     data: a training split; foreground: bool (N, 1, H, W), shifted and flipped along with the images.
     checkpoint: file that is replaced after every epoch and from which a killed run goes on; the caller
     removes it once the result is kept, and names it after everything that the result depends on.
-    Raises UserError if the masks do not fit the images, if a batch would hold one image alone, and as soon as
-    a loss or a weight is not finite.
+    Rank 0 alone writes it; every rank returns the same weights and history. Raises UserError if the masks do
+    not fit the images, if a batch would hold one image alone, if the ranks find other checkpoints, and as
+    soon as a loss or a weight is not finite.
     """
     _check_data(data, foreground, settings)
     if resolved(settings.precision, _device(model)) == "bf16":
@@ -83,17 +90,19 @@ def train(
     batches = len(_batch_starts(len(data), settings))
     optimiser, schedule = _optimiser(model, settings, settings.epochs * batches)
     history = [Epoch(**row) for row in load_checkpoint(checkpoint, model, optimiser, schedule)]
+    _check_alike(len(history), checkpoint)
     for epoch in range(len(history), settings.epochs):
         learning_rate = optimiser.param_groups[0]["lr"]
         tally = _Tally(epoch)
         with _own_randomness(settings.seed, epoch, _device(model)):
-            for images, labels in _inputs(model, data, foreground, adversary, settings, epoch):
-                tally.add(*_update(model, optimiser, images, labels, settings.precision))
+            for images, labels, share in _inputs(model, data, foreground, adversary, settings, epoch):
+                tally.add(*_update(model, optimiser, images, labels, share, settings.precision))
                 schedule.step()
                 progress(epoch, tally.batches, batches, tally.loss, tally.accuracy)
         _check_weights(model, epoch)
         history.append(Epoch(epoch + 1, learning_rate, tally.loss, tally.accuracy))
-        save_checkpoint(checkpoint, model, optimiser, schedule, [vars(row) for row in history])
+        if ranks.rank() == 0:
+            save_checkpoint(checkpoint, model, optimiser, schedule, [vars(row) for row in history])
     model.eval()
     return history
 
@@ -123,17 +132,29 @@ class _Tally:
 
 
 def _update(
-    model: nn.Module, optimiser: torch.optim.Optimizer, images: Tensor, labels: Tensor, precision: str
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    share: float,
+    precision: str,
 ) -> tuple[float, int, int]:
-    """One step of the optimiser; the batch's mean loss before it, images classified correctly, images."""
+    """One step of the optimiser; the batch's mean loss before it, images classified correctly, images.
+
+    share: of the batch, what this rank's images are; of all of them are loss, gradients and what is returned.
+    """
     model.train()
-    with mixed(precision, images.device):
+    with mixed(precision, images.device), joint_batch_norm(model, counts=share > 0):
         logits = model(images)
-    loss = F.cross_entropy(logits.float(), labels)
+    loss = F.cross_entropy(logits.float(), labels) * share
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
+    ranks.sum_gradients(model)
     optimiser.step()
-    return float(loss.detach()), int((logits.argmax(dim=1) == labels).sum()), len(labels)
+    counted = len(labels) if share else 0
+    correct = int((logits.argmax(dim=1) == labels)[:counted].sum())
+    mean, right, count = ranks.total([float(loss.detach()), correct, counted], images.device)
+    return mean, int(right), int(count)
 
 
 def _inputs(
@@ -143,32 +164,38 @@ def _inputs(
     adversary: Adversary | None,
     settings: TrainingSettings,
     epoch: int,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch's images to learn from and their labels; the adversary meets the latest weights."""
+) -> Iterator[tuple[Tensor, Tensor, float]]:
+    """One epoch's images to learn from, their labels, and the share of their batch that they are; the
+    adversary meets the latest weights."""
     batches = len(_batch_starts(len(data), settings))
-    for number, (images, labels, masks, seeds) in enumerate(_batches(data, foreground, settings, epoch)):
+    for number, batch in enumerate(_batches(data, foreground, settings, epoch)):
+        images, labels, masks, seeds, part = batch
         images, labels, masks = (tensor.to(_device(model)) for tensor in (images, labels, masks))
         if adversary is not None:
-            share = _budget_share(epoch + number / batches, settings.warmup_epochs)
+            budget = _budget_share(epoch + number / batches, settings.warmup_epochs)
             model.eval()
-            images = adversary(model, images, labels, masks, seeds, share)
-        yield images, labels
+            images = adversary(model, images, labels, masks, seeds, budget)
+        yield images, labels, part
 
 
 def _batches(
     data: ImageSet, foreground: np.ndarray, settings: TrainingSettings, epoch: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor, list[int]]]:
-    """Shuffled, augmented batches of one epoch: float images, labels, masks, a seed an image."""
+) -> Iterator[tuple[Tensor, Tensor, Tensor, list[int], float]]:
+    """This rank's part of the shuffled, augmented batches of one epoch: float images, labels, masks, a seed
+    an image; and its share of the batch. What is drawn is drawn for the whole batch."""
     random = np.random.default_rng([settings.seed, epoch])
-    for chosen in np.split(random.permutation(len(data)), _batch_starts(len(data), settings)[1:]):
+    for batch in np.split(random.permutation(len(data)), _batch_starts(len(data), settings)[1:]):
+        moves = draw_moves(len(batch), settings.augment, random)
+        seeds = random.integers(0, 2**62, len(batch))
+        part, share = ranks.part(len(batch))
+        chosen = batch[part]
         images, masks = augment(
             torch.from_numpy(data.images[chosen]),
             torch.from_numpy(foreground[chosen]),
             settings.augment,
-            random,
+            moves[:, part],
         )
-        seeds = [int(seed) for seed in random.integers(0, 2**62, len(chosen))]
-        yield images.float() / 255, torch.from_numpy(data.labels[chosen]), masks, seeds
+        yield images.float() / 255, torch.from_numpy(data.labels[chosen]), masks, seeds[part].tolist(), share
 
 
 def _batch_starts(count: int, settings: TrainingSettings) -> list[int]:
@@ -203,7 +230,8 @@ def _budget_share(epochs_done: float, warmup_epochs: float) -> float:
 @contextmanager
 def _own_randomness(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
     """Dropout takes no generator: give it the epoch's own stream, and the process its old one back."""
-    drawn = int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
+    salt = [seed, epoch, ranks.rank()] if ranks.rank() else [seed, epoch]
+    drawn = int(np.random.SeedSequence(salt).generate_state(1, np.uint64)[0] >> 1)
     on_gpu = device.type == "cuda"
     with torch.random.fork_rng(devices=[device] if on_gpu else []):
         torch.default_generator.manual_seed(drawn)
@@ -222,6 +250,16 @@ def _check_data(data: ImageSet, foreground: np.ndarray, settings: TrainingSettin
         raise UserError(
             f"training: found {len(data)} images and optimiser.batch_size {settings.optimiser.batch_size}; "
             "BatchNorm needs at least 2 of each"
+        )
+
+
+def _check_alike(epochs_done: int, checkpoint: Path) -> None:
+    """Ranks on machines with other disks would go on from other weights."""
+    found = ranks.gathered({ranks.rank(): epochs_done})
+    if len(set(found)) > 1:
+        raise UserError(
+            f"{checkpoint}: the ranks found {found} epochs done there; "
+            "expected the same: give them one folder, on a shared disk"
         )
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from dualperturb.core import ranks
 from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.images import ImageSet
 from dualperturb.core.objectives import Saliency
@@ -61,11 +62,24 @@ class Subject:
 
     def batches(self, size: int) -> Iterator[Batch]:
         """The images used, in batches of at most `size`, on the device."""
-        for first in range(0, len(self.indices), size):
-            chosen = self.indices[first : first + size]
-            images = torch.from_numpy(self.data.images[chosen]).to(self.device).float() / 255
-            labels = torch.from_numpy(self.data.labels[chosen]).to(self.device)
-            yield chosen, images, labels, torch.from_numpy(self.foreground[chosen]).to(self.device)
+        return map(self._batch, self._pieces(size))
+
+    def own_batches(self, size: int) -> Iterator[tuple[int, Batch]]:
+        """This rank's batches and their positions among those of all ranks, maybe none.
+
+        They are those of a process on its own, and smaller only where there would be fewer than ranks.
+        """
+        smaller = max(1, min(size, -(-len(self.indices) // ranks.size())))
+        for position, chosen in ranks.mine(self._pieces(smaller)).items():
+            yield position, self._batch(chosen)
+
+    def _pieces(self, size: int) -> list[np.ndarray]:
+        return [self.indices[first : first + size] for first in range(0, len(self.indices), size)]
+
+    def _batch(self, chosen: np.ndarray) -> Batch:
+        images = torch.from_numpy(self.data.images[chosen]).to(self.device).float() / 255
+        labels = torch.from_numpy(self.data.labels[chosen]).to(self.device)
+        return chosen, images, labels, torch.from_numpy(self.foreground[chosen]).to(self.device)
 
 
 def attack_images(
@@ -74,15 +88,15 @@ def attack_images(
     """One row an image: index, label, predicted, correct, foreground_norm, background_norm, foreground_score.
 
     Norms are the ones spent, in the threat model's norm, pixels in [0, 1]. A threat model whose radii are all
-    0 leaves the images as they are, and no attack is run. Raises what `measure` raises.
+    0 leaves the images as they are, and no attack is run. The ranks share the batches, and each returns the
+    whole table. Raises what `measure` raises.
     """
-    return pd.concat(
-        [
-            attack_batch(subject, batch, threat, salience_weight, settings)[1]
-            for batch in subject.batches(settings.batch_size)
-        ],
-        ignore_index=True,
-    )
+    found = {
+        position: attack_batch(subject, batch, threat, salience_weight, settings)[1]
+        for position, batch in subject.own_batches(settings.batch_size)
+    }
+    tables: list[pd.DataFrame] = ranks.gathered(found)
+    return pd.concat(tables, ignore_index=True)
 
 
 def attack_batch(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 import torch
 
+from dualperturb.core import ranks
 from dualperturb.core.adversaries import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.evaluation.intervals import wilson
@@ -54,9 +55,9 @@ def _right(
     salience_weight: float,
     settings: AttackSettings,
 ) -> dict[str, int]:
-    """How many of the examples made on `source` each target still classifies rightly."""
+    """How many of the examples made on `source`, by all ranks, each target still classifies rightly."""
     right = dict.fromkeys(subjects, 0)
-    for batch in subjects[source].batches(settings.batch_size):
+    for _, batch in subjects[source].own_batches(settings.batch_size):
         examples, table = attack_batch(subjects[source], batch, threat, salience_weight, settings)
         right[source] += int(table["correct"].sum())
         for name, target in subjects.items():
@@ -64,7 +65,8 @@ def _right(
                 with torch.no_grad():
                     predicted = target.model(examples.to(target.device)).argmax(dim=1)
                 right[name] += int((predicted == batch[2].to(target.device)).sum())
-    return right
+    totals = ranks.total(list(right.values()), subjects[source].device)
+    return {name: int(count) for name, count in zip(right, totals, strict=True)}
 
 
 def _check_same_images(subjects: Mapping[str, Subject], size: int) -> None:

@@ -1,7 +1,8 @@
 """One rank of `test_ranks`: trains and attacks with its part of the work, and writes down what it found.
 
 python ranks_child.py FOLDER STOP_AFTER, once a rank, with RANK, WORLD_SIZE and so on as torchrun sets them.
-STOP_AFTER: epochs, of two, after which it ends. Connects the ranks without Lightning Fabric, whose import takes longer than all the rest.
+STOP_AFTER: epochs, of two, after which it ends. Connects the ranks without Lightning Fabric, whose import
+takes longer than all the rest.
 """
 
 from __future__ import annotations

@@ -146,9 +146,7 @@ def test_a_killed_rank_ends_the_others_and_is_named(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_lost_partner_is_not_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    code = (
-        f"{NUMBER}\ntime.sleep(rank)\nsys.exit({launch.LOST}) if rank < 2 else sys.exit('error: the reason')"
-    )
+    code = f"{NUMBER}\ntime.sleep(rank / 2)\nsys.exit({launch.LOST} if rank < 2 else 'error: the reason')"
     with pytest.raises(UserError, match="^the reason$"):
         launched(monkeypatch, code)
 

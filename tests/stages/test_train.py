@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -44,10 +45,30 @@ TrainingProgress.__call__ = killing
 main("at_dual", "shapes6", "L2")
 """
 
+# The stage as several ranks, the second of which kills itself in the middle of the second epoch.
+KILLED_RANK = """
+import os, signal
+from dualperturb import launch
+from dualperturb.progress import TrainingProgress
+from stages.common import run
+from stages.train import main
 
-def write_params(folder: Path, **train: dict[str, object]) -> None:
+shown = TrainingProgress.__call__
+
+def killing(self, epoch, done, *rest):
+    if (launch.rank(), epoch, done) == (1, 1, 3):
+        os.kill(os.getpid(), signal.SIGKILL)
+    shown(self, epoch, done, *rest)
+
+TrainingProgress.__call__ = killing
+run(main, ranked=True)
+"""
+
+
+def write_params(folder: Path, devices: object = "auto", **train: dict[str, object]) -> None:
     yaml = YAML(typ="safe", pure=True)
     raw = yaml.load((ROOT / "params.yaml").read_text())
+    raw["runtime"] = {"devices": devices, "nodes": 1, "precision": "fp32"}
     section = raw["train"]["shapes6"]
     for name, values in {**SETTING, **train}.items():
         section[name] = {**section[name], **values}
@@ -140,6 +161,41 @@ def test_a_killed_stage_goes_on_and_ends_with_the_same_bytes(
     assert len(resumed.stderr.splitlines()) == 2, "a line for each epoch that was run"
     assert {path: path.read_bytes() for path in results} == undisturbed
     assert files(project / "checkpoints") == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="two ranks on the CPU are meant")
+def test_a_killed_rank_ends_the_stage_with_one_line_and_fewer_ranks_go_on(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("lightning_fabric")
+    monkeypatch.chdir(project)
+    write_params(project)
+    stage.main("at_dual", "shapes6", "L2")
+    history = Path("reports/training/shapes6/at_dual_L2.csv")
+    undisturbed = pd.read_csv(history)
+    history.unlink()
+
+    write_params(project, devices=2)
+    begun = time.monotonic()
+    killed = python(project, "-c", KILLED_RANK, "at_dual", "shapes6", "L2")
+    assert killed.returncode == 1 and time.monotonic() - begun < 60
+    first_epoch, line = killed.stderr.splitlines()
+    assert first_epoch.startswith("shapes6 at_dual_L2: epoch 1/3, loss ")
+    assert line.startswith("error: rank 1 of 2 (process ") and "was ended by SIGKILL; start" in line
+    assert not history.exists() and len(files(project / "checkpoints")) == 1
+
+    write_params(project)
+    stage.main("at_dual", "shapes6", "L2")
+    assert len(files(project / "checkpoints")) == 0
+    pd.testing.assert_frame_equal(pd.read_csv(history), undisturbed, rtol=0, atol=1e-4)
+
+
+def test_several_machines_need_a_launcher(project: Path) -> None:
+    params = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(params.replace("nodes: 1", "nodes: 2"))
+    failed = python(project, "-m", "stages.train", "clean", "shapes6")
+    (line,) = failed.stderr.splitlines()
+    assert failed.returncode == 1 and "runtime.nodes: found 2" in line and "torchrun or srun" in line
 
 
 def test_a_loss_that_is_not_finite_ends_in_one_line_and_leaves_no_model(project: Path) -> None:

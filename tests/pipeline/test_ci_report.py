@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.workspace import REPRO, Workspace
+from tests.pipeline.workspace import DVC, Workspace
 
 SCRIPT = "ci/report.sh"
-DVC = REPRO[:-1]
 AUTHOR = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
 # Stands in for CML: says what it was asked to post, and that it could read it.
 CML = '#!/usr/bin/env bash\necho "cml $*"; test -s "${!#}"\n'

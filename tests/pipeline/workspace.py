@@ -16,7 +16,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 PROJECT = Path(__file__).resolve().parents[2]
-REPRO = (sys.executable, "-m", "dvc", "repro")
+DVC = (sys.executable, "-P", str(Path(__file__).with_name("remembering_dvc.py")))
+REPRO = (*DVC, "repro")
 PROGRAMS = Path(sys.executable).parent
 RAN = re.compile(r"^(?:Running stage '(.+?)':|Stage '(.+?)' is cached - skipping run)", re.MULTILINE)
 

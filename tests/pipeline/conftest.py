@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.pipeline.once import made_once
 from tests.pipeline.warm import warm_python
 from tests.pipeline.workspace import PROGRAMS, Workspace
 
@@ -25,13 +24,13 @@ def warm() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def complete(tmp_path_factory: pytest.TempPathFactory, warm: Path) -> Workspace:
     """A clone after `dvc repro`. For reading: take `workspace` to change something."""
-    return _made_once(tmp_path_factory, "complete", warm)
+    return _after_repro(tmp_path_factory, "complete", warm)
 
 
 @pytest.fixture(scope="session")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Another clone after a `dvc repro` of its own, each stage in an interpreter of its own. For reading."""
-    return _made_once(tmp_path_factory, "plain", PROGRAMS)
+    return _after_repro(tmp_path_factory, "plain", PROGRAMS)
 
 
 @pytest.fixture
@@ -40,16 +39,6 @@ def workspace(complete: Workspace, warm: Path, tmp_path: Path) -> Workspace:
     return complete.copy(tmp_path / "home", warm)
 
 
-def _made_once(factory: pytest.TempPathFactory, name: str, programs: Path) -> Workspace:
-    session = factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        session = session.parent
-    home = session / name
-    with (session / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (home / "done").exists():
-            assert not home.exists(), f"the first run in {home} failed: see the test that made it"
-            home.mkdir()
-            Workspace.clone(home, programs).repro().check()
-            (home / "done").touch()
+def _after_repro(factory: pytest.TempPathFactory, name: str, programs: Path) -> Workspace:
+    home = made_once(factory, name, lambda home: Workspace.clone(home, programs).repro().check())
     return Workspace(home, programs)

@@ -1,7 +1,7 @@
 """`dvc`, but a YAML text that it has read or written in this process is not parsed again: the same, sooner.
 
-After each stage DVC parses dvc.lock anew and writes all of it, and it parses params.yaml several times, in pure
-Python: in a tiny setting that takes longer than the stage. A text that differs in one byte is parsed.
+After each stage DVC parses dvc.lock anew and writes all of it, and it parses params.yaml several times, in
+pure Python: in a tiny setting that takes longer than the stage. A text that differs in one byte is parsed.
 """
 
 from __future__ import annotations

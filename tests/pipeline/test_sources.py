@@ -1,4 +1,8 @@
-"""The whole chain with masks from files, from a segmentation network and from Segment-6 as published."""
+"""The whole chain with masks from files, from a segmentation network and from Segment-6 as published.
+
+It begins with one data set. One that is added leaves the others' results alone; one that is dropped from
+`datasets` leaves no trace in the report, whatever still lies on disk.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,15 @@ import torchvision.models as zoo
 from PIL import Image
 
 from tests.pipeline.folder_set import CLASSES, COUNTS, TINY_FOLDER, write_photos
+from tests.pipeline.once import made_once
 from tests.pipeline.stl10_set import write_stl10
 from tests.pipeline.test_dependencies import BUDGETS, NEVER_LISTED, listed
-from tests.pipeline.workspace import PROGRAMS, REPRO, Outcome, Workspace
+from tests.pipeline.workspace import PROGRAMS, REPRO, Workspace
 
-DATASETS = ("stl10", "folder", "segment6")
+FIRST, ADDED = "segment6", ("stl10", "folder")
+DATASETS = (*ADDED, FIRST)
+WORDS = (*ADDED, *CLASSES)  # what tells of an added data set
+REPORTS = ("index.html", "report.md", "results.csv", "metrics.json", "curves")
 NETWORK, WEIGHTS = "lraspp_mobilenet_v3_large", "data/raw/folder/network.pth"
 BIRD, CAT = 3, 8  # VOC categories
 MODEL = {"model": "builtin", "threshold": "log", "batch_size": 3}
@@ -85,25 +93,59 @@ def summary(workspace: Workspace, dataset: str) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture(scope="module")
-def chain(warm: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Outcome]:
-    """A clone after `dvc repro` with the three data sets, and what it printed."""
-    workspace = Workspace.clone(tmp_path_factory.mktemp("sources"), warm)
+def report_files(root: Path) -> list[Path]:
+    found = [root / "reports" / name for name in REPORTS]
+    return [
+        file for path in found for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()
+    ]
+
+
+def naming(root: Path) -> list[str]:
+    """The report's files that hold one of the words, or have one in their name."""
+    return sorted(
+        str(file.relative_to(root))
+        for file in report_files(root)
+        if any(word in file.name or word in file.read_text() for word in WORDS)
+    )
+
+
+def metrics(root: Path) -> set[str]:
+    """The data sets that have metrics."""
+    return set(json.loads((root / "reports/metrics.json").read_text()))
+
+
+def run_chain(home: Path, warm: Path) -> None:
+    """`dvc repro` with the first data set, then with all three; home/told.json tells what came of it."""
+    workspace = Workspace.clone(home, warm)
     raw = workspace.root / "data/raw"
     write_stl10(raw / "stl10")
     write_stl10_masks(raw / "stl10")
     write_photos(raw / "folder")
     write_network(workspace.root / WEIGHTS, BIRD)
     write_segment6(raw / "segment6")
-    settings = {key: value for dataset in DATASETS for key, value in tiny(dataset).items()}
+    workspace.change(tiny(FIRST) | {"datasets": [FIRST]})
+    first = workspace.repro().check()
+    told = {"naming": naming(workspace.root), "metrics": sorted(metrics(workspace.root))}
+    settings = {key: value for dataset in ADDED for key, value in tiny(dataset).items()}
     workspace.change(TINY_FOLDER | settings | MASKS | {"datasets": list(DATASETS)})
-    return workspace, workspace.repro()
+    added = workspace.repro().check()
+    told |= {"text": first.text + added.text, "first": first.stages, "added": added.stages}
+    (home / "told.json").write_text(json.dumps(told))
 
 
-def test_the_chain_ends_in_a_report_that_says_where_masks_come_from(chain: tuple[Workspace, Outcome]) -> None:
-    workspace, outcome = chain
-    assert "Traceback" not in outcome.check().text
-    assert {f"masks@{dataset}" for dataset in DATASETS} < set(outcome.stages)
+@pytest.fixture(scope="session")
+def chain(warm: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, dict[str, Any]]:
+    """The clone after both runs, and what they told. For reading: copy it to change something."""
+    home = made_once(tmp_path_factory, "sources", lambda home: run_chain(home, warm))
+    return Workspace(home, warm), json.loads((home / "told.json").read_text())
+
+
+def test_the_chain_ends_in_a_report_that_says_where_masks_come_from(
+    chain: tuple[Workspace, dict[str, Any]],
+) -> None:
+    workspace, told = chain
+    assert "Traceback" not in told["text"]
+    assert {f"masks@{dataset}" for dataset in DATASETS} < {*told["first"], *told["added"]}
     for name in ("index.html", "report.md"):
         page = (workspace.root / "reports" / name).read_text()
         assert "Foregrounds from the imported files, which had none for 1 of 10 images" in page
@@ -111,22 +153,40 @@ def test_the_chain_ends_in_a_report_that_says_where_masks_come_from(chain: tuple
         assert "Foregrounds from the data set:" in page
 
 
-def test_masks_are_those_of_each_source(chain: tuple[Workspace, Outcome]) -> None:
-    workspace, outcome = chain
+def test_masks_are_those_of_each_source(chain: tuple[Workspace, dict[str, Any]]) -> None:
+    workspace, told = chain
     # In folder the network sees the first class in every pixel, and the second one gets the fallback's box.
     count = COUNTS["val"]
     expected = {"stl10": [0.25] * 9 + [0], "folder": [1] * count + [0.25] * count, "segment6": [0.25] * 6}
     for dataset, shares in expected.items():
         masks = np.load(workspace.root / f"data/masks/{dataset}/test.foreground.npy", allow_pickle=False)
         assert masks.mean(axis=(1, 2, 3)).tolist() == shares
-    assert "stl10 test: 1 masks missing and filled, 0 files of no image" in outcome.text
-    assert "folder test: no object found in 4 images, which got the fallback" in outcome.text
+    assert "stl10 test: 1 masks missing and filled, 0 files of no image" in told["text"]
+    assert "folder test: no object found in 4 images, which got the fallback" in told["text"]
     assert summary(workspace, "folder")["test"]["not_found_first"] == [4, 5, 6, 7]
-    assert "DVC does not notice" not in outcome.text
+    assert "DVC does not notice" not in told["text"]
+
+
+def test_an_added_data_set_runs_alone_and_a_dropped_one_leaves_no_trace(
+    chain: tuple[Workspace, dict[str, Any]], warm: Path, tmp_path: Path
+) -> None:
+    done, told = chain
+    assert {stage for stage in told["added"] if "@" not in stage} == {"tables", "report"}
+    assert all(FIRST not in stage for stage in told["added"] if not stage.startswith("figures@"))
+    assert metrics(done.root) == set(DATASETS)
+    both = naming(done.root)
+    curves = {f"reports/curves/eps/{dataset}_L2.csv" for dataset in ADDED}
+    assert {"reports/index.html", "reports/report.md"} | curves < set(both)
+
+    workspace = done.copy(tmp_path / "home", warm)
+    workspace.change({"datasets": [FIRST]})
+    assert set(workspace.repro().check().stages) == {"tables", f"figures@{FIRST}", "report"}
+    assert told["naming"] == naming(workspace.root) == []
+    assert {*told["metrics"]} == metrics(workspace.root) == {FIRST}
 
 
 def test_changed_weights_in_the_raw_folder_make_new_masks(
-    chain: tuple[Workspace, Outcome], tmp_path: Path
+    chain: tuple[Workspace, dict[str, Any]], tmp_path: Path
 ) -> None:
     done, _ = chain
     workspace = done.copy(tmp_path / "home", PROGRAMS)  # the probe sees no fork of the warm interpreter

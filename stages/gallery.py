@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def main(dataset: str) -> None:
     import numpy as np
+    import torch
 
     from dualperturb.evaluation.gallery import gallery_arrays
     from dualperturb.files import replacing
@@ -25,6 +26,8 @@ def main(dataset: str) -> None:
             for one in classifiers(settings)
         }
         side = next(iter(subjects.values())).data.side
+        # Many passes of a handful of images: on a CPU a second thread only waits for the first.
+        torch.set_num_threads(1)
         arrays = gallery_arrays(subjects, attacks(settings, dataset, side))
         with replacing(GALLERY / f"{dataset}.npz") as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays)

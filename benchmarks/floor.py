@@ -1,0 +1,210 @@
+"""An attack of K steps over its floor: K forward and backward passes with respect to the input alone.
+
+    python -m benchmarks.floor [--device cuda] [--out DIR] [--tiny]
+
+Ours: the loop (a random start, K steps, projections), as adversarial training runs it, and the whole call,
+which also classifies what was found: one more forward pass. Foolbox's time includes that pass, too,
+torchattacks' and ART's do not. The classifier is frozen and the same object for all. On a CPU: processor time
+on one thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from argparse import Namespace
+from collections.abc import Callable
+from importlib import import_module
+from statistics import median
+from typing import Any, NamedTuple
+
+import pandas as pd
+from torch import Tensor, nn
+
+from benchmarks.common import (
+    CLASSES,
+    Row,
+    Table,
+    Target,
+    batch,
+    classifier,
+    climb,
+    clock,
+    in_set_up_process,
+    in_turn,
+    parsed,
+    parser,
+    ratio,
+    show,
+)
+from dualperturb.attacks.objectives import Objective
+from dualperturb.attacks.pgd import perturb, pgd
+from dualperturb.threat import L2, Ball, Dual, Linf
+
+STEP_SIZE = 0.25
+BALLS = {"L2": (L2(0.3), L2(2.0)), "Linf": (Linf(4 / 255), Linf(20 / 255))}  # foreground, background
+Attack = Callable[[], object]
+
+
+class Case(NamedTuple):
+    """limit: of PGD's loop over the floor; norms: those in which the peers are timed, too."""
+
+    network: str
+    side: int
+    images: int
+    steps: int
+    limit: float
+    norms: tuple[str, ...] = ("L2", "Linf")
+
+
+CASES = [
+    Case("three_layers", 32, 128, 20, 1.05),
+    Case("resnet18", 32, 64, 20, 1.05),
+    Case("resnet34", 224, 4, 5, 1.02, ("Linf",)),
+]
+GPU_CASES = [
+    Case("three_layers", 32, 1024, 50, 1.05),
+    Case("resnet18", 32, 512, 50, 1.05),
+    Case("resnet34", 224, 64, 20, 1.02, ("Linf",)),
+]
+TINY = [Case("three_layers", 8, 2, 2, 1.05), Case("small_resnet", 16, 2, 1, 1.02, ("Linf",))]
+
+
+def main(given: list[str] | None = None) -> None:
+    options = parsed(parser(__doc__), given)
+    cases = TINY if options.tiny else CASES if options.device.type == "cpu" else GPU_CASES
+    rows = [row for case in cases for row in measured(case, options)]
+    show([Table("floor", rows)], options.out)
+
+
+def targets(rows: pd.DataFrame) -> list[Target]:
+    made = []
+    for (network, side), own in rows.groupby(["network", "side"], sort=False):
+        loops, case = own[own["attack"].str.endswith("loop")], f"{network} at {side}x{side}"
+        for _, row in loops[loops["attack"].str.startswith("PGD")].iterrows():
+            made.append(Target(1, f"{row.attack} {row.norm} over the floor, {case}", row.ratio, row.limit, True))
+        for norm in loops["norm"].unique():
+            ours = {row.attack: row.ratio for row in loops[loops["norm"] == norm].itertuples()}
+            made.append(Target(1, f"dual over PGD, {norm}, {case}", ours["dual loop"] / ours["PGD loop"], 1.03, True))
+            peers = own[(own["norm"] == norm) & own["peer"]]
+            if len(peers):
+                fastest = peers.loc[peers["ratio"].idxmin()]
+                what = f"PGD over the fastest peer ({fastest.attack}), {norm}, {case}"
+                made.append(Target(1, what, ours["PGD loop"] / fastest.ratio, 1.0, True))
+    return made
+
+
+def measured(case: Case, options: Namespace) -> list[Row]:
+    model = classifier(case.network, options.device)
+    images, labels, foreground = batch(case.images, case.side, options.device)
+
+    def floor() -> None:
+        for _ in range(case.steps):
+            climb(model, images, labels)
+
+    runs: dict[tuple[str, str], Attack] = {}
+    for norm, (inside, outside) in BALLS.items():
+        for name, ball in (("PGD", inside), ("dual", Dual(inside, outside, foreground))):
+            runs[f"{name} loop", norm] = loop(model, images, labels, ball, case.steps)
+        runs["PGD call", norm] = call(model, images, labels, inside, case.steps)
+        if norm in case.norms:
+            peers = {name: make(model, images, labels, norm, case.steps) for name, make in PEERS.items()}
+            runs |= {(name, norm): run for name, run in peers.items() if run is not None}
+    named = {" ".join(key): run for key, run in runs.items()}
+    with quiet():
+        taken = in_turn({"floor": floor, **named}, options.repeats, clock(options.device, 1))
+    common = {"network": case.network, "side": case.side, "images": case.images, "steps": case.steps}
+    return [
+        {
+            **common,
+            "attack": attack,
+            "norm": norm,
+            "ms_a_step": 1000 * median(taken[f"{attack} {norm}"]) / case.steps,
+            "ratio": ratio(taken, f"{attack} {norm}", "floor"),
+            "limit": case.limit,
+            "peer": attack in PEERS,
+        }
+        for attack, norm in runs
+    ]
+
+
+def loop(model: nn.Module, images: Tensor, labels: Tensor, ball: Ball, steps: int) -> Attack:
+    seeds = list(range(len(images)))
+    return lambda: perturb(
+        Objective(model, labels), images, ball, steps=steps, step_size=STEP_SIZE, seeds=seeds
+    )
+
+
+def call(model: nn.Module, images: Tensor, labels: Tensor, ball: Ball, steps: int) -> Attack:
+    return lambda: pgd(model, images, labels, ball, steps=steps, step_size=STEP_SIZE)
+
+
+def torchattacks_pgd(model: nn.Module, images: Tensor, labels: Tensor, norm: str, steps: int) -> Attack | None:
+    library, radius = optional("torchattacks"), BALLS[norm][0].radius
+    if library is None:
+        return None
+    attack = getattr(library, {"L2": "PGDL2", "Linf": "PGD"}[norm])
+    made = attack(model, eps=radius, alpha=STEP_SIZE * radius, steps=steps, random_start=True)
+    return lambda: made(images, labels)
+
+
+def foolbox_pgd(model: nn.Module, images: Tensor, labels: Tensor, norm: str, steps: int) -> Attack | None:
+    library = optional("foolbox")
+    if library is None:
+        return None
+    attack = getattr(library.attacks, f"{norm}ProjectedGradientDescentAttack")
+    made = attack(rel_stepsize=STEP_SIZE, steps=steps)
+    wrapped = library.PyTorchModel(model, bounds=(0, 1), device=images.device)
+    return lambda: made(wrapped, images, labels, epsilons=BALLS[norm][0].radius)
+
+
+def art_pgd(model: nn.Module, images: Tensor, labels: Tensor, norm: str, steps: int) -> Attack | None:
+    attacks, estimators = optional("art.attacks.evasion"), optional("art.estimators.classification")
+    if attacks is None or estimators is None:
+        return None
+    wrapped = estimators.PyTorchClassifier(
+        model,
+        nn.CrossEntropyLoss(),
+        tuple(images.shape[1:]),
+        CLASSES,
+        clip_values=(0, 1),
+        device_type="cpu" if images.device.type == "cpu" else "gpu",
+    )
+    radius = BALLS[norm][0].radius
+    made = attacks.ProjectedGradientDescentPyTorch(
+        wrapped,
+        norm={"L2": 2, "Linf": "inf"}[norm],
+        eps=radius,
+        eps_step=STEP_SIZE * radius,
+        max_iter=steps,
+        num_random_init=1,
+        batch_size=len(images),
+        verbose=False,
+    )
+    pixels, classes = images.cpu().numpy(), labels.cpu().numpy()
+    return lambda: made.generate(pixels, classes)
+
+
+PEERS = {"torchattacks": torchattacks_pgd, "foolbox": foolbox_pgd, "ART": art_pgd}
+
+
+def optional(name: str) -> Any:
+    """The module, or None where it is not installed."""
+    with quiet():
+        try:
+            return import_module(name)
+        except ImportError:
+            return None
+
+
+@contextlib.contextmanager
+def quiet() -> Any:
+    logging.getLogger("art").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+if __name__ == "__main__":
+    in_set_up_process(main)

@@ -1,1 +1,1 @@
-"""Measurements: one script a question, each with a table; `python -m benchmarks.bench` runs those of the CPU."""
+"""Measurements, one script a question; `python -m benchmarks.bench` runs those of the CPU in turn."""

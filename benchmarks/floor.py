@@ -64,9 +64,9 @@ CASES = [
     Case("resnet34", 224, 4, 5, 1.02, ("Linf",)),
 ]
 GPU_CASES = [
-    Case("three_layers", 32, 1024, 50, 1.05),
-    Case("resnet18", 32, 512, 50, 1.05),
-    Case("resnet34", 224, 64, 20, 1.02, ("Linf",)),
+    Case("three_layers", 32, 1024, 20, 1.05),
+    Case("resnet18", 32, 512, 10, 1.05),
+    Case("resnet34", 224, 64, 5, 1.02, ("Linf",)),
 ]
 TINY = [Case("three_layers", 8, 2, 2, 1.05), Case("small_resnet", 16, 2, 1, 1.02, ("Linf",))]
 
@@ -83,10 +83,14 @@ def targets(rows: pd.DataFrame) -> list[Target]:
     for (network, side), own in rows.groupby(["network", "side"], sort=False):
         loops, case = own[own["attack"].str.endswith("loop")], f"{network} at {side}x{side}"
         for _, row in loops[loops["attack"].str.startswith("PGD")].iterrows():
-            made.append(Target(1, f"{row.attack} {row.norm} over the floor, {case}", row.ratio, row.limit, True))
+            made.append(
+                Target(1, f"{row.attack} {row.norm} over the floor, {case}", row.ratio, row.limit, True)
+            )
         for norm in loops["norm"].unique():
             ours = {row.attack: row.ratio for row in loops[loops["norm"] == norm].itertuples()}
-            made.append(Target(1, f"dual over PGD, {norm}, {case}", ours["dual loop"] / ours["PGD loop"], 1.03, True))
+            made.append(
+                Target(1, f"dual over PGD, {norm}, {case}", ours["dual loop"] / ours["PGD loop"], 1.03, True)
+            )
             peers = own[(own["norm"] == norm) & own["peer"]]
             if len(peers):
                 fastest = peers.loc[peers["ratio"].idxmin()]
@@ -140,7 +144,9 @@ def call(model: nn.Module, images: Tensor, labels: Tensor, ball: Ball, steps: in
     return lambda: pgd(model, images, labels, ball, steps=steps, step_size=STEP_SIZE)
 
 
-def torchattacks_pgd(model: nn.Module, images: Tensor, labels: Tensor, norm: str, steps: int) -> Attack | None:
+def torchattacks_pgd(
+    model: nn.Module, images: Tensor, labels: Tensor, norm: str, steps: int
+) -> Attack | None:
     library, radius = optional("torchattacks"), BALLS[norm][0].radius
     if library is None:
         return None

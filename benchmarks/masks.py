@@ -19,7 +19,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.common import Row, Table, Target, clock, in_set_up_process, in_turn, parsed, parser, ratio, show
+from benchmarks.common import (
+    Row,
+    Table,
+    Target,
+    clock,
+    in_set_up_process,
+    in_turn,
+    parsed,
+    parser,
+    ratio,
+    show,
+)
 from dualperturb.images import ImageSet
 from dualperturb.masks import write_masks
 from dualperturb.saliency.builtin import BuiltinSaliency

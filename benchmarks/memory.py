@@ -53,7 +53,13 @@ def main(given: list[str] | None = None) -> None:
 
 def targets(rows: pd.DataFrame) -> list[Target]:
     return [
-        Target(7, f"buffers of the {row.attack} attack, {row.network} at {row.side}x{row.side}", row.buffers, 4, True)
+        Target(
+            7,
+            f"buffers of the {row.attack} attack, {row.network} at {row.side}x{row.side}",
+            row.buffers,
+            4,
+            True,
+        )
         for row in rows.itertuples()
         if row.attack != "floor"
     ]

@@ -2,12 +2,10 @@
 
     python -m benchmarks.precision [--device cuda] [--out DIR] [--tiny]
 
-A step: forward and backward with respect to the input alone. Wall time, on two threads on a CPU. autocast: the
-classifier itself under mixed precision; twin: the copy that attacks climb (bfloat16, channels last, BatchNorm
-folded); compile: torch.compile,
-on a GPU with CUDA graphs, too. The last two lines time the whole
-attack, of twice as many steps as the others.
-What cannot be compiled here is left out, with a line that says why.
+A step: forward and backward with respect to the input alone. Wall time, on two threads on a CPU. autocast:
+the classifier itself under mixed precision; twin: the copy that attacks climb (bfloat16, channels last,
+BatchNorm folded); compiled: by torch.compile, on a GPU with CUDA graphs, too. The last two lines time the
+whole attack, of twice as many steps as the others. What cannot be compiled here is left out, with a line that says why.
 """
 
 from __future__ import annotations
@@ -75,14 +73,22 @@ def main(given: list[str] | None = None) -> None:
     made = parser(__doc__)
     made.add_argument("--steps", type=int, default=5, help="of a timed run (default: 5)")
     made.add_argument("--compile", action="store_true", help="time torch.compile, too: takes minutes")
+    made.add_argument("--network", help="only the cases of this one")
     options = parsed(made, given)
     cases = TINY if options.tiny else CASES if options.device.type == "cpu" else GPU_CASES
+    cases = [case for case in cases if options.network in (None, case.network)]
     show([Table("precision", [row for case in cases for row in measured(case, options)])], options.out)
 
 
 def targets(rows: pd.DataFrame) -> list[Target]:
     return [
-        Target(3, f"steps of the {TWIN} a step of fp32, {row.network} at {row.side}x{row.side}", row.faster, row.limit, False)
+        Target(
+            3,
+            f"steps of the {TWIN} a step of fp32, {row.network} at {row.side}x{row.side}",
+            row.faster,
+            row.limit,
+            False,
+        )
         for row in rows[rows["variant"] == TWIN].itertuples()
         if row.network != "small_resnet"
     ]
@@ -99,7 +105,7 @@ def measured(case: Case, options: Namespace) -> list[Row]:
             runs[name] = run
     for name, precision in ATTACKS.items():
         runs[name] = attack(model, images, labels, 2 * options.steps, precision)
-    taken = in_turn(runs, options.repeats, clock(options.device, 2))
+    taken = in_turn(runs, options.repeats, clock(options.device, 1 if options.tiny else 2))
     return [
         {
             "network": case.network,
@@ -138,9 +144,12 @@ def variants(model: nn.Module, images: Tensor, compiled: bool) -> Iterator[tuple
     for mode in modes:
         graphs = ", CUDA graphs" if mode != "default" else ""
         yield f"fp32 compiled{graphs}", (torch.compile(model, mode=mode), False)
-        yield f"bf16 autocast, channels last, compiled{graphs}", (
-            torch.compile(autocast(last), mode=mode),
-            True,
+        yield (
+            f"bf16 autocast, channels last, compiled{graphs}",
+            (
+                torch.compile(autocast(last), mode=mode),
+                True,
+            ),
         )
         yield f"{TWIN} compiled{graphs}", (torch.compile(twin.__call__, mode=mode), False)
 
@@ -170,9 +179,7 @@ def attack(
 ) -> Callable[[], object]:
     """The whole call, which makes the twin first and judges in fp32 last."""
     ball = Linf(4 / 255)
-    return lambda: pgd(
-        model, images, labels, ball, steps=steps, step_size=0.25, precision=precision
-    )
+    return lambda: pgd(model, images, labels, ball, steps=steps, step_size=0.25, precision=precision)
 
 
 if __name__ == "__main__":

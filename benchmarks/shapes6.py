@@ -57,14 +57,10 @@ def stand_in(options: argparse.Namespace) -> Subject:
     images, labels, foreground = batch(4, 16, options.device)
     data = ImageSet((255 * images.cpu()).byte().numpy(), labels.cpu().numpy(), tuple("abcdefghij"))
     model = classifier("small_resnet", options.device)
-    return Subject(
-        model, data, foreground.cpu().numpy(), np.arange(4), BuiltinSaliency(), options.device
-    )
+    return Subject(model, data, foreground.cpu().numpy(), np.arange(4), BuiltinSaliency(), options.device)
 
 
 def threat(norm: str, dual: bool, side: int, eps_f: float | None = None, eps_b: float = EPS_B) -> ThreatModel:
     """Budgets at the paper's scale -> the radii applied."""
     inside = applied_radius(norm, EPS_F[norm] if eps_f is None else eps_f, side, "auto")
     return ThreatModel(norm, inside, applied_radius(norm, eps_b, side, "auto") if dual else None)
-
-

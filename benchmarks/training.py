@@ -10,6 +10,7 @@ them, in fp32 and in bf16, beside plain training and the share of the time that 
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from argparse import Namespace
@@ -55,7 +56,7 @@ class Case(NamedTuple):
 
 
 CASES = [Case("small_resnet", 32, 1280, 128, 3), Case("resnet18", 32, 192, 64, 3)]
-GPU_CASE = Case("resnet34", 224, PAPER_IMAGES, 64, 50)
+GPU_CASE = Case("resnet34", 224, 6400, 64, 50)
 TINY = [Case("small_resnet", 16, 8, 4, 2)]
 
 
@@ -70,7 +71,9 @@ def main(given: list[str] | None = None) -> None:
     options = parsed(made, given)
     if options.device.type == "cuda" or options.extrapolate:
         case = TINY[0]._replace(images=16) if options.tiny else GPU_CASE
-        rows = [extrapolated(case, options, precision, p) for precision in ("fp32", "bf16") for p in (True, False)]
+        rows = [
+            extrapolated(case, options, precision, p) for precision in ("fp32", "bf16") for p in (True, False)
+        ]
         show([Table("epoch", rows)], options.out)
     else:
         rows = [row for case in (TINY if options.tiny else CASES) for row in compared(case, options)]
@@ -79,14 +82,22 @@ def main(given: list[str] | None = None) -> None:
 
 def targets(rows: pd.DataFrame) -> list[Target]:
     return [
-        Target(4, f"AT-Dual epoch over {row.steps + 1} plain ones, {row.network} at {row.side}x{row.side}", row.ratio, 1.03, True)
+        Target(
+            4,
+            f"AT-Dual epoch over {row.steps + 1} plain ones, {row.network} at {row.side}x{row.side}",
+            row.ratio,
+            1.03,
+            True,
+        )
         for row in rows.itertuples()
         if row.training == "at_dual"
     ]
 
 
 def compared(case: Case, options: Namespace) -> list[Row]:
-    runs = {name: epoch(case, options, steps, "fp32") for name, steps in (("plain", 0), ("at_dual", case.steps))}
+    runs = {
+        name: epoch(case, options, steps, "fp32") for name, steps in (("plain", 0), ("at_dual", case.steps))
+    }
     taken = in_turn(runs, options.repeats, clock(options.device, 1))
     over = {"plain": 1.0, "at_dual": ratio(taken, "at_dual", "plain") / (case.steps + 1)}
     return [
@@ -96,7 +107,11 @@ def compared(case: Case, options: Namespace) -> list[Row]:
 
 
 def epoch(
-    case: Case, options: Namespace, steps: int, precision: str, progress: Callable[..., None] = lambda *_: None
+    case: Case,
+    options: Namespace,
+    steps: int,
+    precision: str,
+    progress: Callable[..., None] = lambda *_: None,
 ) -> Callable[[], None]:
     """One epoch of a new classifier, with an attack of so many steps on every batch."""
     data, masks = synthetic(case)
@@ -130,10 +145,8 @@ def extrapolated(case: Case, options: Namespace, precision: str, adversarial: bo
     seen = _Batches(options.device, 1 if options.tiny else options.seconds)
     run = epoch(case, options, case.steps if adversarial else 0, precision, seen)
     activity = [torch.profiler.ProfilerActivity.CUDA] if options.device.type == "cuda" else []
-    try:
+    with contextlib.suppress(EnoughError):
         run()
-    except EnoughError:
-        pass
     each = median(np.diff(seen.times[SKIPPED - 1 :]))
     hours = each * PAPER_IMAGES / case.batch / 3600
     return {

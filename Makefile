@@ -5,7 +5,7 @@ BIN := .venv/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help repro test lint format clean
+.PHONY: help repro test bench lint format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ repro: .venv/installed  ## run the pipeline to reports/index.html; nothing is do
 
 test: .venv/installed-dev  ## install what tests need and run them
 	@$(RUN) python -m pytest --numprocesses 2 --dist worksteal
+
+bench: .venv/installed-dev  ## measure speed and memory on the CPU; each target as reached or missed
+	@$(RUN) python -m benchmarks.bench
 
 lint: .venv/installed-dev  ## ruff check and format check, mypy on src
 	@$(RUN) ruff check .

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.common import (
+    Counter,
     Row,
     Table,
     batch,
@@ -31,7 +32,6 @@ from benchmarks.common import (
     synchronise,
 )
 from benchmarks.floor import optional
-from benchmarks.sweep import Counter
 from dualperturb.attacks.auto import auto_attack
 from dualperturb.threat import L2, Dual, Linf
 

@@ -131,6 +131,19 @@ class ThreeLayers(nn.Sequential):
         super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, CLASSES))
 
 
+class Counter(nn.Module):
+    """The classifier, and how many images it was asked for a gradient of."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.count = model, 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.count += len(images) if images.requires_grad else 0
+        logits: Tensor = self.model(images)
+        return logits
+
+
 def classifier(name: str, device: torch.device) -> nn.Module:
     """Random weights from a fixed seed, eval mode, frozen: every competitor attacks the same object."""
     if name == "three_layers":

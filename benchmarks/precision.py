@@ -5,7 +5,8 @@
 A step: forward and backward with respect to the input alone. Wall time, on two threads on a CPU. autocast:
 the classifier itself under mixed precision; twin: the copy that attacks climb (bfloat16, channels last,
 BatchNorm folded); compiled: by torch.compile, on a GPU with CUDA graphs, too. The last two lines time the
-whole attack, of twice as many steps as the others. What cannot be compiled here is left out, with a line that says why.
+whole attack, of twice as many steps as the others. What cannot be
+compiled is left out, with a line that says why.
 """
 
 from __future__ import annotations

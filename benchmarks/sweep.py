@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from benchmarks.common import Row, Table, Target, clock, in_set_up_process, parsed, parser, show
+from benchmarks.common import Counter, Row, Table, Target, clock, in_set_up_process, parsed, parser, show
 from benchmarks.shapes6 import EPS_B, EPS_F, GRID, SETTINGS, add_workspace, subject, threat
 from dualperturb.attacks.adversaries import ThreatModel
 from dualperturb.attacks.apgd import ball_of
@@ -71,19 +71,6 @@ def measured(options: Namespace, axis: str, norm: str) -> list[Row]:
             }
         )
     return rows
-
-
-class Counter(nn.Module):
-    """The classifier, and how many images it was asked for a gradient of."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model, self.count = model, 0
-
-    def forward(self, images: Tensor) -> Tensor:
-        self.count += len(images) if images.requires_grad else 0
-        logits: Tensor = self.model(images)
-        return logits
 
 
 def fresh(attacked: Subject, axis: str, norm: str) -> list[int]:

@@ -3,16 +3,18 @@
     python -m benchmarks.sweep [--workspace DIR] [--images N] [--out DIR] [--tiny]
 
 DIR as in benchmarks.strength. The grids, steps and budgets are params.yaml's; one thread, processor time,
-once each. fresh: every point from its own start; nested: `evaluation.sweeps.sweep`, survivors alone; nested,
-early: an image whose margin turns negative is left alone; nested, early, carried: its attack starts, too,
-where that at the budget before ended. An image-step is one gradient of one image.
+once each. fresh: every point from its own start; nested: `evaluation.sweeps.sweep`, survivors alone; early: an
+image is left alone once it is fooled; downwards: early, from the largest budget to the smallest, where what
+withstands a budget is right at the smaller ones; carried: an attack starts where the one before ended.
+An image-step is one gradient of one image.
 """
 
 from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -29,7 +31,6 @@ from dualperturb.evaluation.scoring import Subject, attack_images
 from dualperturb.evaluation.sweeps import points, sweep
 from dualperturb.threat import Ball
 
-EARLY, CARRIED = "nested, early", "nested, early, carried"
 Run = Callable[[Subject, str, str], list[int]]  # (subject, axis, norm) -> images right, one a budget
 
 
@@ -85,15 +86,24 @@ def nested(attacked: Subject, axis: str, norm: str) -> list[int]:
     return [round(value) for value in table["accuracy"] * len(attacked.indices)]
 
 
-def early(attacked: Subject, axis: str, norm: str) -> list[int]:
-    return _standing(attacked, axis, norm, carry=False)
+def upwards(attacked: Subject, axis: str, norm: str, carry: bool) -> list[int]:
+    """From the smallest budget; what is fooled there is fooled at every larger one."""
+    return _ordered(attacked, axis, norm, carry, up=True)
 
 
-def carried(attacked: Subject, axis: str, norm: str) -> list[int]:
-    return _standing(attacked, axis, norm, carry=True)
+def downwards(attacked: Subject, axis: str, norm: str, carry: bool) -> list[int]:
+    """From the largest budget; what withstands it withstands every smaller one."""
+    return _ordered(attacked, axis, norm, carry, up=False)
 
 
-RUNS: dict[str, Run] = {"fresh": fresh, "nested": nested, EARLY: early, CARRIED: carried}
+RUNS: dict[str, Run] = {
+    "fresh": fresh,
+    "nested": nested,
+    "early": partial(upwards, carry=False),
+    "early, carried": partial(upwards, carry=True),
+    "downwards": partial(downwards, carry=False),
+    "downwards, carried": partial(downwards, carry=True),
+}
 
 
 def _threat(axis: str, norm: str, value: float, side: int) -> ThreatModel:
@@ -102,64 +112,51 @@ def _threat(axis: str, norm: str, value: float, side: int) -> ThreatModel:
     return threat(norm, axis == "eps_f", side, eps_f=value)
 
 
-@dataclass
-class Standing:
-    """What still stands of one batch, and the perturbations that it withstood."""
-
-    model: nn.Module
-    images: Tensor
-    labels: Tensor
-    foreground: Tensor
-    seeds: list[int]
-    delta: Tensor | None = field(default=None)
-
-    def keep(self, rows: Tensor) -> None:
-        self.images, self.labels, self.foreground = (
-            values[rows] for values in (self.images, self.labels, self.foreground)
-        )
-        self.seeds = [self.seeds[row] for row in rows.tolist()]
-        self.delta = None if self.delta is None else self.delta[rows]
-
-
-def _standing(attacked: Subject, axis: str, norm: str, carry: bool) -> list[int]:
-    right = np.zeros(len(GRID[axis][norm]), dtype=int)
+def _ordered(attacked: Subject, axis: str, norm: str, carry: bool, up: bool) -> list[int]:
+    budgets = GRID[axis][norm]
+    right = np.zeros(len(budgets), dtype=int)
     for chosen, images, labels, foreground in attacked.batches(SETTINGS.batch_size):
+        rows, delta = torch.arange(len(images), device=images.device), None
         seeds = image_seeds(SETTINGS.seed, chosen.tolist(), 0)
-        batch = Standing(attacked.model, images, labels, foreground, seeds)
-        for place, value in enumerate(GRID[axis][norm]):
-            chosen_threat = _threat(axis, norm, value, attacked.data.side)
-            unmoved = not chosen_threat.eps_f and not chosen_threat.eps_b
-            climb_until_fooled(
-                batch, chosen_threat.ball(batch.foreground), carry, 0 if unmoved else SETTINGS.steps
+        for place in range(len(budgets)) if up else reversed(range(len(budgets))):
+            model = _threat(axis, norm, budgets[place], attacked.data.side)
+            moves = bool(model.eps_f or model.eps_b)
+            ball = model.ball(foreground[rows])
+            if delta is None or not carry or not delta.any():
+                delta = ball.start(images[rows], [seeds[row] for row in rows.tolist()])
+            delta, fooled = until_fooled(
+                attacked.model, images[rows], labels[rows], ball, delta, SETTINGS.steps if moves else 0
             )
-            right[place] += len(batch.labels)
-            if not len(batch.labels):
+            right[place if up else slice(place + 1)] += int((~fooled).sum())
+            left = ~fooled if up else fooled
+            rows, delta = rows[left], delta[left]
+            if not len(rows):
                 break
     return right.tolist()
 
 
-def climb_until_fooled(batch: Standing, ball: Ball, carry: bool, steps: int) -> None:
-    """Attack what stands; an image leaves as soon as it is fooled where it is."""
-    carry &= batch.delta is not None and bool(batch.delta.any())
-    delta = batch.delta if carry else ball.start(batch.images, batch.seeds)
-    batch.delta = _clip(batch.images, ball.project(delta))
-    for _ in range(steps):
-        seen = (batch.images + batch.delta).requires_grad_(True)
-        logits = batch.model(seen)
-        fooled = logits.detach().argmax(dim=1) != batch.labels
-        loss = torch.nn.functional.cross_entropy(logits, batch.labels, reduction="sum")
+def until_fooled(
+    model: nn.Module, images: Tensor, labels: Tensor, ball: Ball, start: Tensor, steps: int
+) -> tuple[Tensor, Tensor]:
+    """PGD that leaves an image alone once it is fooled: the perturbations, and which are fooled, bool (N,)."""
+    found = _clip(images, ball.project(start))
+    fooled = torch.zeros_like(labels, dtype=torch.bool)
+    left = torch.arange(len(images), device=images.device)
+    for step in range(steps + 1):
+        seen = images[left] + found[left]
+        with torch.set_grad_enabled(step < steps):
+            logits = model(seen.requires_grad_(step < steps))
+        stands = logits.argmax(dim=1) == labels[left]
+        fooled[left[~stands]] = True
+        if step == steps or not stands.any():
+            break
+        loss = torch.nn.functional.cross_entropy(logits, labels[left], reduction="sum")
         (gradient,) = torch.autograd.grad(loss, seen)
-        if fooled.any():
-            rows = (~fooled).nonzero().flatten()
-            batch.keep(rows)
-            ball, gradient = ball_of(ball, rows), gradient[rows]
-        if not len(batch.labels):
-            return
-        moved = ball.project(batch.delta + ball.ascend(gradient, SETTINGS.step_size))
-        batch.delta = _clip(batch.images, moved)
-    with torch.no_grad():
-        right = batch.model(batch.images + batch.delta).argmax(dim=1) == batch.labels
-    batch.keep(right.nonzero().flatten())
+        left = left[stands]
+        own = ball_of(ball, left)
+        moved = own.project(found[left] + own.ascend(gradient[stands], SETTINGS.step_size))
+        found[left] = _clip(images[left], moved)
+    return found, fooled
 
 
 def _clip(images: Tensor, delta: Tensor) -> Tensor:

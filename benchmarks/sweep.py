@@ -3,9 +3,9 @@
     python -m benchmarks.sweep [--workspace DIR] [--images N] [--out DIR] [--tiny]
 
 DIR as in benchmarks.strength. The grids, steps and budgets are params.yaml's; one thread, processor time,
-once each. fresh: every point from its own start; nested: `evaluation.sweeps.sweep`, survivors alone; early: an
-image is left alone once it is fooled; downwards: early, from the largest budget to the smallest, where what
-withstands a budget is right at the smaller ones; carried: an attack starts where the one before ended.
+once each. fresh: every point from its own start; nested: `evaluation.sweeps.sweep`, survivors alone; early:
+an image is left alone once it is fooled; downwards: early, from the largest budget to the smallest, where
+what withstands a budget is right at the smaller ones; carried: an attack starts where the one before ended.
 An image-step is one gradient of one image.
 """
 
@@ -138,7 +138,7 @@ def _ordered(attacked: Subject, axis: str, norm: str, carry: bool, up: bool) -> 
 def until_fooled(
     model: nn.Module, images: Tensor, labels: Tensor, ball: Ball, start: Tensor, steps: int
 ) -> tuple[Tensor, Tensor]:
-    """PGD that leaves an image alone once it is fooled: the perturbations, and which are fooled, bool (N,)."""
+    """PGD that leaves an image alone once it is fooled: perturbations, and which images are fooled, bool (N,)."""
     found = _clip(images, ball.project(start))
     fooled = torch.zeros_like(labels, dtype=torch.bool)
     left = torch.arange(len(images), device=images.device)

@@ -59,9 +59,9 @@ class Case(NamedTuple):
 
 
 CASES = [
-    Case("three_layers", 32, 128, 20, 1.05),
+    Case("three_layers", 32, 128, 10, 1.05),
     Case("resnet18", 32, 64, 10, 1.05, ("Linf",)),
-    Case("resnet34", 224, 4, 4, 1.02, ("Linf",)),
+    Case("resnet34", 224, 4, 3, 1.02, ("Linf",)),
 ]
 GPU_CASES = [
     Case("three_layers", 32, 1024, 20, 1.05),

@@ -138,7 +138,7 @@ def _ordered(attacked: Subject, axis: str, norm: str, carry: bool, up: bool) -> 
 def until_fooled(
     model: nn.Module, images: Tensor, labels: Tensor, ball: Ball, start: Tensor, steps: int
 ) -> tuple[Tensor, Tensor]:
-    """PGD that leaves an image alone once it is fooled: perturbations, and which images are fooled, bool (N,)."""
+    """PGD that leaves an image alone once it is fooled: perturbations, and which are fooled, bool (N,)."""
     found = _clip(images, ball.project(start))
     fooled = torch.zeros_like(labels, dtype=torch.bool)
     left = torch.arange(len(images), device=images.device)

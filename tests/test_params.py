@@ -114,6 +114,9 @@ ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
             [1],
             f"data.folder.test_per_class: found [1]; accepted: all, or {WHOLE}",
         ),
+        ("runtime.devices", 0, f"runtime.devices: found 0; accepted: auto, or {WHOLE}"),
+        ("runtime.devices", "all", f"runtime.devices: found 'all'; accepted: auto, or {WHOLE}"),
+        ("runtime.nodes", "auto", f"runtime.nodes: found 'auto'; accepted: {WHOLE}"),
         ("eps_scale.folder", 0, "eps_scale.folder: found 0; accepted: auto, or a finite number above 0"),
         (
             "eps_scale.folder",

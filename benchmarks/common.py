@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dualperturb.classifiers import ClassifierSpec, Normalise, build_classifier
+from dualperturb.core.classifiers import ClassifierSpec, Normalise, build_classifier
 
 CLASSES = 10
 RESULTS = Path("benchmarks/results")

@@ -31,7 +31,7 @@ from benchmarks.common import (
     ratio,
     show,
 )
-from dualperturb.images import ImageSet
+from dualperturb.core.images import ImageSet
 from dualperturb.masks import write_masks
 from dualperturb.saliency.builtin import BuiltinSaliency
 

@@ -37,10 +37,10 @@ from benchmarks.common import (
     ratio,
     show,
 )
-from dualperturb.attacks.pgd import pgd
-from dualperturb.attacks.twin import Twin
-from dualperturb.precision import mixed
-from dualperturb.threat import Linf
+from dualperturb.core.pgd import pgd
+from dualperturb.core.precision import mixed
+from dualperturb.core.threat import Linf
+from dualperturb.core.twin import Twin
 
 EAGER = "fp32 eager"
 TWIN = "bf16 twin"

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import batch, classifier
-from dualperturb.attacks.adversaries import ThreatModel
-from dualperturb.budgets import applied_radius
-from dualperturb.classifiers import load_classifier
+from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.budgets import applied_radius
+from dualperturb.core.classifiers import load_classifier
+from dualperturb.core.images import ImageSet, load_foreground, load_split
 from dualperturb.evaluation.scoring import AttackSettings, Subject
-from dualperturb.images import ImageSet, load_foreground, load_split
 from dualperturb.saliency.builtin import BuiltinSaliency
 
 CLASSIFIERS = ("clean", "at_pgd/L2", "at_pgd/Linf", "at_dual/L2", "at_dual/Linf")

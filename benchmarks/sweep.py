@@ -23,13 +23,13 @@ from torch import Tensor, nn
 
 from benchmarks.common import Counter, Row, Table, Target, clock, in_set_up_process, parsed, parser, show
 from benchmarks.shapes6 import EPS_B, EPS_F, GRID, SETTINGS, add_workspace, subject, threat
-from dualperturb.attacks.adversaries import ThreatModel
 from dualperturb.attacks.apgd import ball_of
-from dualperturb.attacks.seeds import image_seeds
-from dualperturb.budgets import applied_radius
+from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.budgets import applied_radius
+from dualperturb.core.seeds import image_seeds
+from dualperturb.core.threat import Ball
 from dualperturb.evaluation.scoring import Subject, attack_images
 from dualperturb.evaluation.sweeps import points, sweep
-from dualperturb.threat import Ball
 
 Run = Callable[[Subject, str, str], list[int]]  # (subject, axis, norm) -> images right, one a budget
 

@@ -39,8 +39,8 @@ from benchmarks.common import (
     show,
     synchronise,
 )
-from dualperturb.attacks.adversaries import PgdAdversary, ThreatModel
-from dualperturb.images import ImageSet
+from dualperturb.core.adversaries import PgdAdversary, ThreatModel
+from dualperturb.core.images import ImageSet
 from dualperturb.training import TrainingSettings, train
 
 PAPER_IMAGES, PAPER_EPOCHS = 13_000, 20

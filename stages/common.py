@@ -149,15 +149,15 @@ def _read(path: Path, changed: int) -> Params:
 
 
 @contextmanager
-def timed(dataset: str, stage: str) -> Iterator[None]:
+def timed(dataset: str, stage: str, norm: str | None = None) -> Iterator[None]:
     """Write the seconds that the body took to reports/times/DATASET/STAGE.json, on rank 0."""
     begun = time.perf_counter()
     yield
     seconds = round(time.perf_counter() - begun, 2)
     if launch.rank() == 0:
-        write_json(
-            TIMES / dataset / f"{stage}.json", {"dataset": dataset, "stage": stage, "seconds": seconds}
-        )
+        name = stage if norm is None else f"{stage}_{norm}"
+        path = TIMES / dataset / (f"{stage}.json" if norm is None else f"{stage}/{norm}.json")
+        write_json(path, {"dataset": dataset, "stage": name, "seconds": seconds})
 
 
 def device() -> torch.device:

@@ -20,15 +20,15 @@ def main(dataset: str, norm: str) -> None:
 
     settings = params(dataset, norm=norm)
     chosen = settings.evaluate[dataset].health
-    transferred = read_csv(MEASURES / dataset / f"transfer_{norm}.csv")
+    transferred = read_csv(MEASURES / dataset / "transfer" / f"{norm}.csv")
     tables = []
-    with timed(dataset, f"health_{norm}"):
+    with timed(dataset, "health", norm):
         for defence, trained in classifiers(settings, norm):
             own = identity(dataset, defence, trained)
             measured = subject(dataset, defence, trained, settings, chosen.n)
             swept = pd.concat(
                 [
-                    read_csv(CELLS / dataset / axis / f"{defence}_{norm}.csv")
+                    read_csv(CELLS / dataset / axis / defence / f"{norm}.csv")
                     for axis in ("eps", "eps_f", "eps_b")
                 ]
             )
@@ -41,12 +41,16 @@ def main(dataset: str, norm: str) -> None:
                 onto.assign(target=classifier_name(defence, trained)),
             )
             tables.append(table.assign(**own, norm=norm))
-        write_csv(HEALTH / f"{dataset}_{norm}.csv", pd.concat(tables, ignore_index=True))
+        write_csv(HEALTH / dataset / f"{norm}.csv", pd.concat(tables, ignore_index=True))
 
 
 def _is(table: pd.DataFrame, own: dict[str, str]) -> pd.Series:
     return (table["defence"] == own["defence"]) & (table["trained_norm"] == own["trained_norm"])
 
 
-if __name__ == "__main__":
+def command() -> None:
     run(main)
+
+
+if __name__ == "__main__":
+    command()

@@ -94,7 +94,7 @@ def section(settings: Params, results: pd.DataFrame, dataset: str) -> DatasetRep
                 certified,
             )
         ),
-        pd.concat([read_csv(HEALTH / f"{dataset}_{norm}.csv") for norm in settings.norms]),
+        pd.concat([read_csv(HEALTH / dataset / f"{norm}.csv") for norm in settings.norms]),
         read_arrays(GALLERY / f"{dataset}.npz"),
     )
 
@@ -125,7 +125,7 @@ def mask_summary(dataset: str) -> MaskSummary:
 
 def times(datasets: tuple[str, ...]) -> pd.DataFrame:
     """Seconds of every stage that measures itself; a shipped page tells the times of the run that made it."""
-    files = [path for name in datasets for path in sorted((TIMES / name).glob("*.json"))]
+    files = [path for name in datasets for path in sorted((TIMES / name).rglob("*.json"))]
     rows = [json.loads(path.read_text()) for path in files]
     return pd.DataFrame(rows, columns=["dataset", "stage", "seconds"])
 

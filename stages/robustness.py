@@ -23,16 +23,16 @@ def main(axis: str, dataset: str, defence: str, norm: str) -> None:
     from dualperturb.files import write_csv
 
     settings = params(dataset, defence, axis, norm)
-    with timed(dataset, f"{axis}_{defence}_{norm}"):
+    with timed(dataset, f"{axis}_{defence}", norm):
         every = settings.trained(defence)
         alike = tuple(one for one in every if one in (None, norm))  # as the paper's Fig. 3 has it
         chosen = alike if axis == "salience_weight" else every
         measured = [panel(axis, dataset, defence, norm, one, settings) for one in chosen]
         if launch.rank() > 0:
             return
-        folder = CELLS / dataset / axis
+        folder = CELLS / dataset / axis / defence
         for tables, suffix in zip(zip(*measured, strict=True), ("", ".images"), strict=True):
-            write_csv(folder / f"{defence}_{norm}{suffix}.csv", pd.concat(tables, ignore_index=True))
+            write_csv(folder / f"{norm}{suffix}.csv", pd.concat(tables, ignore_index=True))
 
 
 def panel(
@@ -69,5 +69,9 @@ def axis_values(settings: Params, dataset: str, axis: str, norm: str) -> tuple[f
     return values
 
 
-if __name__ == "__main__":
+def command() -> None:
     run(main, ranked=True)
+
+
+if __name__ == "__main__":
+    command()

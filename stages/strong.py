@@ -23,7 +23,7 @@ def main(dataset: str, defence: str, norm: str) -> None:
     settings = params(dataset, defence, norm=norm)
     chosen = settings.evaluate[dataset].strong
     trained = norm if norm in settings.trained(defence) else None
-    with timed(dataset, f"strong_{defence}_{norm}"):
+    with timed(dataset, f"strong_{defence}", norm):
         measured = subject(dataset, defence, trained, settings, chosen.n)
         used = threats(settings, dataset, norm, measured.data.side)
         rows = own_attacks(measured, used, settings, dataset)
@@ -34,7 +34,7 @@ def main(dataset: str, defence: str, norm: str) -> None:
         if norm == "L2":
             rows += carlini_wagner(few, settings, dataset)
         table = pd.DataFrame([identity(dataset, defence, trained) | row for row in rows])
-        write_csv(MEASURES / dataset / f"strong_{defence}_{norm}.csv", table)
+        write_csv(MEASURES / dataset / "strong" / defence / f"{norm}.csv", table)
 
 
 def own_attacks(
@@ -92,5 +92,9 @@ def _budgets(threat: ThreatModel, settings: Params) -> dict[str, Any]:
     return budget_columns(threat, eps_f, None if threat.eps_b is None else eps_b)
 
 
-if __name__ == "__main__":
+def command() -> None:
     run(main)
+
+
+if __name__ == "__main__":
+    command()

@@ -35,7 +35,7 @@ def cells(settings: Params) -> Iterator[Path]:
         for axis in AXES:
             for norm in norms_of(axis, settings):
                 for defence in SWEPT:
-                    yield CELLS / dataset / axis / f"{defence}_{norm}.csv"
+                    yield CELLS / dataset / axis / defence / f"{norm}.csv"
         for name in measures(settings):
             yield MEASURES / dataset / f"{name}.csv"
 
@@ -44,8 +44,8 @@ def measures(settings: Params) -> Iterator[str]:
     """The tables beside the panels."""
     yield from ("jsma", "smoothing", "gradients")
     for norm in settings.norms:
-        yield from (f"transfer_{norm}", f"unsuspicious_{norm}")
-        yield from (f"strong_{defence}_{norm}" for defence in SWEPT)
+        yield from (f"transfer/{norm}", f"unsuspicious/{norm}")
+        yield from (f"strong/{defence}/{norm}" for defence in SWEPT)
 
 
 def norms_of(axis: str, settings: Params) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def main(defence: str, dataset: str, norm: Annotated[str | None, typer.Argument(
 
     chosen = params(dataset, defence)
     settings, name = training_settings(chosen, dataset, defence), classifier_name(defence, norm)
-    with timed(dataset, f"train_{name}"):
+    with timed(dataset, f"train_{defence}", norm):
         data = load_split(PREPARED / dataset, "train")
         foreground = load_foreground(MASKS / dataset, "train")
         classifier = chosen.train[dataset].classifier
@@ -58,8 +58,13 @@ def main(defence: str, dataset: str, norm: Annotated[str | None, typer.Argument(
         if console is not None:
             return
         save_classifier(classifier_folder(dataset, defence, norm), model, spec)
-        write_csv(TRAINING / dataset / f"{name}.csv", pd.DataFrame(history))
+        write_csv(history_path(dataset, defence, norm), pd.DataFrame(history))
         checkpoint.unlink()
+
+
+def history_path(dataset: str, defence: str, norm: str | None) -> Path:
+    """reports/training/DATASET/DEFENCE.csv, or a file a norm in the folder DEFENCE."""
+    return TRAINING / dataset / (f"{defence}.csv" if norm is None else f"{defence}/{norm}.csv")
 
 
 def checkpoint_path(chosen: Params, defence: str, dataset: str, norm: str | None, side: int) -> Path:
@@ -87,5 +92,9 @@ def report_checkpoint(path: Path, epochs: int) -> None:
         )
 
 
-if __name__ == "__main__":
+def command() -> None:
     run(main, ranked=True)
+
+
+if __name__ == "__main__":
+    command()

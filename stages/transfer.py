@@ -15,7 +15,7 @@ def main(dataset: str, norm: str) -> None:
     from stages.subject import attack_settings, classifiers, identity, subject, threats
 
     settings = params(dataset, norm=norm)
-    with timed(dataset, f"transfer_{norm}"):
+    with timed(dataset, "transfer", norm):
         names = {classifier_name(*one): one for one in classifiers(settings)}
         n = settings.evaluate[dataset].transfer.n
         subjects = {name: subject(dataset, *one, settings, n) for name, one in names.items()}
@@ -38,8 +38,12 @@ def main(dataset: str, norm: str) -> None:
             for row in table.to_dict("records")
         ]
         if launch.rank() == 0:
-            write_csv(MEASURES / dataset / f"transfer_{norm}.csv", pd.DataFrame(rows))
+            write_csv(MEASURES / dataset / "transfer" / f"{norm}.csv", pd.DataFrame(rows))
+
+
+def command() -> None:
+    run(main, ranked=True)
 
 
 if __name__ == "__main__":
-    run(main, ranked=True)
+    command()

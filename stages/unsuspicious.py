@@ -16,7 +16,7 @@ def main(dataset: str, norm: str) -> None:
     settings = params(dataset, norm=norm)
     weight, chosen = settings.salience_weight[dataset], attack_settings(dataset, settings)
     rows, images = [], []
-    with timed(dataset, f"unsuspicious_{norm}"):
+    with timed(dataset, "unsuspicious", norm):
         for defence, trained in classifiers(settings, norm):
             measured = subject(dataset, defence, trained, settings)
             threat = threats(settings, dataset, norm, measured.data.side)["dual"]
@@ -39,11 +39,14 @@ def main(dataset: str, norm: str) -> None:
                 }
             )
             images.append(table.assign(**own))
-        write_csv(MEASURES / dataset / f"unsuspicious_{norm}.csv", pd.DataFrame(rows))
-        write_csv(
-            MEASURES / dataset / f"unsuspicious_{norm}.images.csv", pd.concat(images, ignore_index=True)
-        )
+        folder = MEASURES / dataset / "unsuspicious"
+        write_csv(folder / f"{norm}.csv", pd.DataFrame(rows))
+        write_csv(folder / f"{norm}.images.csv", pd.concat(images, ignore_index=True))
+
+
+def command() -> None:
+    run(main)
 
 
 if __name__ == "__main__":
-    run(main)
+    command()

@@ -14,7 +14,7 @@ from tests.pipeline.workspace import PROGRAMS, Workspace
 PARAMS = ("params", "data_params", "mask_params", "train_params", "evaluate_params")
 # What only reads, writes, checks or shows: no stage lists it.
 NEVER_LISTED = {
-    *("stages/__init__.py", "stages/common.py"),
+    *("stages/__init__.py", "stages/by_norm.py", "stages/common.py"),
     *(
         f"src/dualperturb/{name}.py"
         for name in ("__init__", *PARAMS, "accepted", "files", "errors", "launch", "progress")

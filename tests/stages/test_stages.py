@@ -232,7 +232,7 @@ def test_what_is_spent_is_the_budget_scaled_to_the_side(finished: Path) -> None:
 def test_images_agree_with_points_and_lie_in_their_budgets(finished: Path) -> None:
     chosen = set()
     for row in sweeps(finished).itertuples():
-        name = f"reports/cells/shapes6/{row.axis}/{row.defence}_{row.norm}.images.csv"
+        name = f"reports/cells/shapes6/{row.axis}/{row.defence}/{row.norm}.images.csv"
         table = pd.read_csv(finished / name)
         own = table[
             (table["value"] == row.value)
@@ -281,8 +281,8 @@ def test_the_examples_are_those_asked_for(finished: Path) -> None:
 
 def test_a_stage_repeats_its_bytes(finished: Path, project: Path) -> None:
     robustness.main("eps_b", "shapes6", "at_pgd", "L2")
-    for name in ("at_pgd_L2.csv", "at_pgd_L2.images.csv"):
-        made = Path("reports/cells/shapes6/eps_b") / name
+    for name in ("L2.csv", "L2.images.csv"):
+        made = Path("reports/cells/shapes6/eps_b/at_pgd") / name
         assert (project / made).read_bytes() == (finished / made).read_bytes()
 
 
@@ -306,7 +306,7 @@ def test_a_stage_repeats_its_bytes(finished: Path, project: Path) -> None:
             lambda: robustness.main("eps_g", "shapes6", "clean", "L2"),
             "^axis: found 'eps_g'; accepted: eps, eps_f, eps_b",
         ),
-        (tables.main, r"reports/cells/shapes6/eps/clean_L2\.csv: cannot be read .*make it with: dvc repro"),
+        (tables.main, r"reports/cells/shapes6/eps/clean/L2\.csv: cannot be read .*make it with: dvc repro"),
         (lambda: figures.main("shapes6"), r"reports/results\.csv: cannot be read"),
         (report.main, r"reports/results\.csv: cannot be read"),
     ],

@@ -1,0 +1,104 @@
+"""A stage's norms side by side: what it prints, how it fails, and that no run outlives it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from dualperturb.params import load_params
+from stages import by_norm
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", textwrap.dedent(code)]
+
+
+def test_lines_of_all_come_through_and_cores_are_shared(capfd: pytest.CaptureFixture[str]) -> None:
+    told = "import os; print('{}', os.environ['OMP_NUM_THREADS'])"
+    environment = os.environ.pop("OMP_NUM_THREADS", None)
+    try:
+        by_norm.side_by_side([python(told.format(name)) for name in ("L2", "Linf")])
+    finally:
+        if environment is not None:
+            os.environ["OMP_NUM_THREADS"] = environment
+    threads = max(1, len(os.sched_getaffinity(0)) // 2)
+    assert sorted(capfd.readouterr().out.splitlines()) == [f"L2 {threads}", f"Linf {threads}"]
+
+
+def test_they_run_at_once(tmp_path: Path) -> None:
+    """Each waits for the other's file."""
+    code = """
+        import pathlib, time
+        pathlib.Path({own!r}).touch()
+        while not pathlib.Path({other!r}).exists():
+            time.sleep(0.01)
+    """
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    by_norm.side_by_side([python(code.format(own=a, other=b)) for a, b in ((one, two), (two, one))])
+
+
+def test_the_first_failure_ends_the_others_with_its_status() -> None:
+    begun = time.monotonic()
+    with pytest.raises(SystemExit) as end:
+        by_norm.side_by_side([python("import time; time.sleep(60)"), python("raise SystemExit(7)")])
+    assert end.value.code == 7 and time.monotonic() - begun < 30
+
+
+def test_a_run_that_is_killed_is_a_failure() -> None:
+    with pytest.raises(SystemExit) as end:
+        by_norm.side_by_side([python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")])
+    assert end.value.code == 128 + signal.SIGKILL
+
+
+def test_no_run_outlives_its_parent(tmp_path: Path) -> None:
+    started = tmp_path / "pid"
+    child = f"import os, time; open({str(started)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    call = f"side_by_side([[sys.executable, '-c', {child!r}]])"
+    parent = f"import sys; from stages.by_norm import side_by_side; {call}"
+    running = subprocess.Popen([sys.executable, "-c", parent], cwd=PROJECT)
+    while not (started.exists() and started.read_text()):
+        time.sleep(0.02)
+    running.kill()
+    running.wait()
+    child_entry = Path("/proc") / started.read_text()
+    until = time.monotonic() + 20
+    while child_entry.exists() and "State:\tZ" not in (child_entry / "status").read_text():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("devices", "gpus", "shared"), [("auto", [], True), (1, [], True), (2, [], False), ("auto", [1], False)]
+)
+def test_where_runs_share_the_processors(
+    devices: object, gpus: list[int], shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: iter(gpus))
+    settings = SimpleNamespace(runtime=SimpleNamespace(devices=devices))
+    assert by_norm.may_share(settings) is shared
+
+
+def test_each_norm_is_run_once_and_one_alone_in_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_params(PROJECT / "params.yaml")
+    ran: list[list[str]] = []
+    monkeypatch.setattr(by_norm, "side_by_side", lambda commands: ran.extend(c[1:] for c in commands))
+    monkeypatch.setattr(by_norm, "in_this_process", lambda stage, arguments: ran.append([stage, *arguments]))
+    monkeypatch.setattr(by_norm, "params", lambda: settings)
+    by_norm.main("train", ["at_dual", "shapes6"])
+    assert ran == [["-m", "stages.train", "at_dual", "shapes6", norm] for norm in ("L2", "Linf")]
+    ran.clear()
+    monkeypatch.setattr(by_norm, "params", lambda: settings.model_copy(update={"norms": ("Linf",)}))
+    by_norm.main("train", ["at_dual", "shapes6"])
+    assert ran == [["train", "at_dual", "shapes6", "Linf"]]

@@ -113,7 +113,7 @@ def whole_epoch(folder: Path, images: int, side: int, sweep_points: int) -> Iter
     data, right, seen = load_split(folder, "train"), 0, np.zeros(CLASSES, dtype=np.int64)
     with _memory() as peak:
         begun = time.process_time()
-        for batch, classes, _, _ in _batches(data, _masks(data), _settings(1), 0):
+        for batch, classes, *_ in _batches(data, _masks(data), _settings(1), 0):
             right += int(((batch * 255).round() == (classes % 256).view(-1, 1, 1, 1)).all((1, 2, 3)).sum())
             seen += np.bincount(classes.numpy(), minlength=CLASSES)
         taken = time.process_time() - begun
@@ -178,7 +178,7 @@ def _timed_batches(what: str, data: ImageSet, batches: int) -> Iterator[Row]:
     stream = _batches(data, _masks(data), _settings(16), 0)
     next(stream)
     begun, clock = time.process_time(), time.perf_counter()
-    done = sum(len(labels) for _, labels, _, _ in islice(stream, batches))
+    done = sum(len(labels) for _, labels, *_ in islice(stream, batches))
     yield f"{what}: batches", done / (time.process_time() - begun), "images/s a core"
     yield f"{what}: batches, by the clock", done / (time.perf_counter() - clock), "images/s"
 

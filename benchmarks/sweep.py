@@ -23,7 +23,6 @@ from torch import Tensor, nn
 
 from benchmarks.common import Counter, Row, Table, Target, clock, in_set_up_process, parsed, parser, show
 from benchmarks.shapes6 import EPS_B, EPS_F, GRID, SETTINGS, add_workspace, subject, threat
-from dualperturb.attacks.apgd import ball_of
 from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.budgets import applied_radius
 from dualperturb.core.seeds import image_seeds
@@ -153,7 +152,7 @@ def until_fooled(
         loss = torch.nn.functional.cross_entropy(logits, labels[left], reduction="sum")
         (gradient,) = torch.autograd.grad(loss, seen)
         left = left[stands]
-        own = ball_of(ball, left)
+        own = ball.only(left)
         moved = own.project(found[left] + own.ascend(gradient[stands], SETTINGS.step_size))
         found[left] = _clip(images[left], moved)
     return found, fooled

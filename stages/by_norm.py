@@ -65,7 +65,7 @@ def side_by_side(commands: list[list[str]]) -> None:
     for printer in printers:
         printer.start()
     try:
-        while any(process.poll() is None for process in runs) and not any(p.returncode for p in runs):
+        while None in (codes := [process.poll() for process in runs]) and not any(codes):
             time.sleep(POLL)
     finally:
         for process in runs:
@@ -73,8 +73,7 @@ def side_by_side(commands: list[list[str]]) -> None:
             process.wait()
         for printer in printers:
             printer.join()
-    failed = next((process.returncode for process in runs if process.returncode), 0)
-    if failed:
+    if failed := next((code for code in codes if code), 0):
         raise SystemExit(failed if failed > 0 else 128 - failed)
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from tests.pipeline.folder_set import CLASSES, COUNTS, TINY_FOLDER, write_photos
 from tests.pipeline.once import made_once
 from tests.pipeline.stl10_set import write_stl10
-from tests.pipeline.test_dependencies import BUDGETS, NEVER_LISTED, listed
+from tests.pipeline.test_dependencies import BUDGETS, NEVER_LISTED, PACKAGES, listed
 from tests.pipeline.workspace import PROGRAMS, REPRO, Workspace
 
 FIRST, ADDED = "segment6", ("stl10", "folder")
@@ -197,4 +197,4 @@ def test_changed_weights_in_the_raw_folder_make_new_masks(
     assert summary(workspace, "folder")["test"]["not_found_first"] == [0, 1, 2, 3]
     imported = workspace.imports()["python -m stages.masks folder"]
     entry = workspace.lock()["masks@folder"]
-    assert imported - listed(workspace.root, entry) - NEVER_LISTED - {BUDGETS} == set()
+    assert imported - listed(workspace.root, entry) - NEVER_LISTED - PACKAGES - {BUDGETS} == set()

@@ -210,7 +210,7 @@ def test_every_measure_is_in_the_results(finished: Path) -> None:
 
 def test_every_classifier_has_its_health_table(finished: Path) -> None:
     for norm in NORMS:
-        table = pd.read_csv(finished / f"reports/health/shapes6_{norm}.csv")
+        table = pd.read_csv(finished / f"reports/health/shapes6/{norm}.csv")
         assert set(table["defence"]) == set(common.SWEPT) and set(table["trained_norm"]) == {"none", norm}
         assert set(table.groupby("defence").size()) == {13}
         assert table["passed"].dtype == bool

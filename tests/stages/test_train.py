@@ -28,10 +28,8 @@ SETTING = {
     "smoothing": {"epochs": EPOCHS},
 }
 # The stage, but its process kills itself in the middle of the second epoch.
-KILLED = f"""
+KILLED = """
 import os, signal, sys
-import torch
-torch.set_num_threads({torch.get_num_threads()})
 from dualperturb.progress import TrainingProgress
 from stages.common import CHECKPOINTS
 from stages.train import main

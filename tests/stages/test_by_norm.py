@@ -45,6 +45,7 @@ def test_they_run_at_once(tmp_path: Path) -> None:
     """
     one, two = str(tmp_path / "one"), str(tmp_path / "two")
     by_norm.side_by_side([python(code.format(own=a, other=b)) for a, b in ((one, two), (two, one))])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
 
 
 def test_the_first_failure_ends_the_others_with_its_status() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from dualperturb import L2, Dual, Linf, pgd
+from dualperturb.core.threat import Radii, Regions
 
 Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]
 Classifier = Callable[[Tensor], Tensor]
@@ -39,8 +40,8 @@ class Recording(L2):
 
     starts: list[Tensor] = field(default_factory=list)
 
-    def start(self, images: Tensor, seeds: Sequence[int], region: Tensor | None = None) -> Tensor:
-        self.starts.append(super().start(images, seeds, region))
+    def start(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
+        self.starts.append(super().start(images, seeds))
         return self.starts[-1]
 
 
@@ -120,7 +121,8 @@ def test_a_linear_classifier_is_attacked_along_its_weights_in_each_region(norm: 
 def test_one_step_moves_by_its_share_of_each_radius() -> None:
     @dataclass(frozen=True)
     class FromZero(L2):
-        def place(self, drawn: tuple[Tensor, ...], region: Tensor | None = None) -> Tensor:
+        @classmethod
+        def place(cls, drawn: tuple[Tensor, ...], radii: Radii, regions: Regions = ()) -> Tensor:
             return torch.zeros_like(drawn[0])
 
     images, foreground = torch.full((3, 3, 4, 4), 0.5), masks("random", (3, 3, 4, 4), 0)

@@ -20,8 +20,8 @@ class Recording(L2):
 
     starts: list[Tensor] = field(default_factory=list)
 
-    def start(self, images: Tensor, seeds: Sequence[int], region: Tensor | None = None) -> Tensor:
-        self.starts.append(super().start(images, seeds, region))
+    def start(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
+        self.starts.append(super().start(images, seeds))
         return self.starts[-1]
 
 
@@ -31,7 +31,7 @@ class Scripted(Linf):
 
     script: list[list[float]] = field(default_factory=list)
 
-    def start(self, images: Tensor, seeds: Sequence[int], region: Tensor | None = None) -> Tensor:
+    def start(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
         return torch.tensor(self.script.pop(0)).view(images.shape)
 
     def ascend(self, gradient: Tensor, share: float, region: Tensor | None = None) -> Tensor:

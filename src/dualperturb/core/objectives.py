@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dualperturb.core.score import foreground_score
-from dualperturb.core.threat import unit
+from dualperturb.core.threat import L2, regions_of
 
 Saliency = Callable[[Tensor], Tensor]
 
@@ -134,8 +134,9 @@ class BalancedObjective(Objective):
         assert self._best is not None and self.foreground is not None
         salient = fooled | (~self._best.fooled & (done >= GIVE_UP))
         weight = (SALIENCE_SHARE * self.salience_weight * salient.to(images.dtype)).view(-1, 1, 1, 1)
-        regions = (self.foreground, ~self.foreground)
-        return torch.stack([unit(climb_loss * r) + weight * unit(climb_score * r) for r in regions]).sum(0)
+        regions = regions_of(self.foreground, images)
+        ascent, salient_ascent = (L2.step(climb, (1, 1), regions) for climb in (climb_loss, climb_score))
+        return ascent + weight * salient_ascent
 
     @torch.no_grad()
     def outcome(self, images: Tensor) -> Tensor:

@@ -1,22 +1,35 @@
 """Threat models: norms, radii, masks. Start, ascend, project; no classifier in here.
 
-A *ball* is anything with the three verbs and `norms`. `L2` and `Linf` are balls over the whole image, or over
-a region when one is passed; `Dual` applies each verb in the foreground and in the background and adds the
-results, so that plain PGD and the dual-perturbation attack run through the same loop.
+A *ball* is anything with the three verbs and `norms`. `L2` and `Linf` are balls over the whole image. `Dual`
+applies each verb in the foreground and in the background, so that plain PGD and the dual-perturbation attack
+run through the same loop. Behind the verbs, both norms work on any number of regions at once: a radius each,
+and `Regions` that say which pixels' values are measured together; none for the whole image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from dualperturb.core.regions import (
+    NO_LENGTH,
+    Radii,
+    Regions,
+    Seeds,
+    l2_lengths,
+    l2_norm,
+    largest_values,
+    linf_norm,
+    random_rows,
+    regions_of,
+    round_down,
+    spread,
+)
 from dualperturb.errors import UserError
-
-Seeds = Sequence[int]
 
 
 class Ball(Protocol):
@@ -42,8 +55,7 @@ class Ball(Protocol):
 class L2:
     """The L2 ball of the given radius, in the units of pixels in [0, 1].
 
-    Every verb takes an optional `region`, (N, 1, H, W), bool or ones and zeros: outside it the perturbation
-    is zero. Raises UserError if the radius is negative or not finite.
+    Raises UserError if the radius is negative or not finite.
     """
 
     radius: float
@@ -51,32 +63,14 @@ class L2:
     def __post_init__(self) -> None:
         _check_radius(self.radius)
 
-    def start(self, images: Tensor, seeds: Seeds, region: Tensor | None = None) -> Tensor:
-        """Uniform in the ball: a Gaussian direction; as length the largest of d uniform numbers, U^(1/d)."""
-        return self.place(self.draw(images, seeds), region)
+    def start(self, images: Tensor, seeds: Seeds) -> Tensor:
+        return self.place(self.draw(images, seeds), (self.radius,))
 
-    def draw(self, images: Tensor, seeds: Seeds) -> tuple[Tensor, ...]:
-        """What a start is made of, for any region: normal numbers and uniform ones."""
-        return _draw(torch.randn, images, seeds), _draw(torch.rand, images, seeds, stream=1)
+    def ascend(self, gradient: Tensor, share: float) -> Tensor:
+        return self.step(gradient, (share * self.radius,))
 
-    def place(self, drawn: tuple[Tensor, ...], region: Tensor | None = None) -> Tensor:
-        """The start that `drawn` makes."""
-        direction, uniform = (_masked(numbers, region) for numbers in drawn)
-        lengths = uniform.flatten(1).amax(dim=1)
-        return self.project(unit(direction) * (self.radius * lengths).view(-1, 1, 1, 1))
-
-    def ascend(self, gradient: Tensor, share: float, region: Tensor | None = None) -> Tensor:
-        # Masked before it is normalised: a region gets its full step, however small its part of the gradient.
-        return unit(_masked(gradient, region)) * (share * self.radius)
-
-    def project(self, delta: Tensor, region: Tensor | None = None) -> Tensor:
-        delta = _masked(delta, region)
-        norm = l2_norm(delta)
-        # Rounding to a narrow type may lengthen the scaled perturbation, hence the last factor.
-        shrunk = self.radius / norm.clamp_min(_tiny(norm)) * (1 - torch.finfo(delta.dtype).eps)
-        # Squares of values below 1e-22 vanish: a radius of zero does not wait for a norm above it.
-        factor = torch.where(norm > self.radius, shrunk, float(self.radius > 0))
-        return delta * factor.to(delta.dtype).view(-1, 1, 1, 1)
+    def project(self, delta: Tensor) -> Tensor:
+        return self.shrink(delta, (self.radius,))
 
     def norms(self, delta: Tensor) -> dict[str, Tensor]:
         return {"image": l2_norm(delta)}
@@ -84,13 +78,51 @@ class L2:
     def only(self, rows: Tensor) -> L2:
         return self
 
+    @staticmethod
+    def draw(images: Tensor, seeds: Seeds) -> tuple[Tensor, ...]:
+        """What a start is made of: normal numbers for its direction, a uniform one a pixel for its length."""
+        directions = random_rows(torch.randn, images, seeds)
+        return directions, random_rows(torch.rand, images[:, :1], seeds, stream=1)
+
+    @classmethod
+    def place(cls, drawn: tuple[Tensor, ...], radii: Radii, regions: Regions = ()) -> Tensor:
+        """Uniform in the ball of d dimensions: a Gaussian direction, and U^(1/d) of the radius as length.
+
+        The largest of a region's uniform numbers, one a pixel, is distributed as U^(1/pixels).
+        """
+        direction, uniform = drawn
+        # In float64: vectorised roots in float32 depend on how many images are in the batch.
+        shares = [most.double() ** (1 / direction.shape[1]) for most in largest_values(uniform, regions)]
+        lengths = [(radius * share).to(direction) for radius, share in zip(radii, shares, strict=True)]
+        return cls.shrink(cls.step(direction, lengths, regions), radii, regions)
+
+    @staticmethod
+    def step(gradient: Tensor, lengths: Radii, regions: Regions = ()) -> Tensor:
+        """Along the gradient, in each region by its length; zero where the gradient is zero there."""
+        # Scaled by the largest value first: the square of a small gradient would vanish in float32.
+        wide = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
+        tiny = torch.finfo(wide.dtype).tiny
+        wide = wide / spread([most.clamp_min(tiny) for most in largest_values(wide, regions)], regions)
+        norms = [norm.clamp_min(NO_LENGTH) for norm in l2_lengths(wide, regions)]
+        return wide * spread([length / norm for length, norm in zip(lengths, norms, strict=True)], regions)
+
+    @staticmethod
+    def shrink(delta: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
+        """The nearest perturbation whose norm in each region is at most its radius."""
+        factors = []
+        for radius, norm in zip(radii, l2_lengths(delta, regions), strict=True):
+            # Rounding to a narrow type may lengthen the scaled perturbation, hence the last factor.
+            shrunk = radius / norm.clamp_min(NO_LENGTH) * (1 - torch.finfo(delta.dtype).eps)
+            # Squares of values below 1e-22 vanish: a radius of zero does not wait for a norm above it.
+            factors.append(torch.where(norm > radius, shrunk, float(radius > 0)).to(delta.dtype))
+        return delta * spread(factors, regions)
+
 
 @dataclass(frozen=True)
 class Linf:
     """The L-infinity ball of the given radius, in the units of pixels in [0, 1].
 
-    Every verb takes an optional `region`, (N, 1, H, W), bool or ones and zeros: outside it the perturbation
-    is zero. Raises UserError if the radius is negative or not finite.
+    Raises UserError if the radius is negative or not finite.
     """
 
     radius: float
@@ -98,30 +130,41 @@ class Linf:
     def __post_init__(self) -> None:
         _check_radius(self.radius)
 
-    def start(self, images: Tensor, seeds: Seeds, region: Tensor | None = None) -> Tensor:
-        """Uniform in the cube."""
-        return self.place(self.draw(images, seeds), region)
+    def start(self, images: Tensor, seeds: Seeds) -> Tensor:
+        return self.place(self.draw(images, seeds), (self.radius,))
 
-    def draw(self, images: Tensor, seeds: Seeds) -> tuple[Tensor, ...]:
-        """What a start is made of, for any region: uniform numbers."""
-        return (_draw(torch.rand, images, seeds),)
+    def ascend(self, gradient: Tensor, share: float) -> Tensor:
+        return self.step(gradient, (share * self.radius,))
 
-    def place(self, drawn: tuple[Tensor, ...], region: Tensor | None = None) -> Tensor:
-        """The start that `drawn` makes."""
-        return self.project(_masked((2 * drawn[0] - 1) * self.radius, region))
-
-    def ascend(self, gradient: Tensor, share: float, region: Tensor | None = None) -> Tensor:
-        return _masked(gradient, region).sign() * (share * self.radius)
-
-    def project(self, delta: Tensor, region: Tensor | None = None) -> Tensor:
-        bound = _round_down(self.radius, delta.dtype)
-        return _masked(delta, region).clamp(-bound, bound)
+    def project(self, delta: Tensor) -> Tensor:
+        return self.shrink(delta, (self.radius,))
 
     def norms(self, delta: Tensor) -> dict[str, Tensor]:
         return {"image": linf_norm(delta)}
 
     def only(self, rows: Tensor) -> Linf:
         return self
+
+    @staticmethod
+    def draw(images: Tensor, seeds: Seeds) -> tuple[Tensor, ...]:
+        """What a start is made of: uniform numbers."""
+        return (random_rows(torch.rand, images, seeds),)
+
+    @classmethod
+    def place(cls, drawn: tuple[Tensor, ...], radii: Radii, regions: Regions = ()) -> Tensor:
+        """Uniform in the cube."""
+        return cls.shrink((2 * drawn[0] - 1) * spread(radii, regions), radii, regions)
+
+    @staticmethod
+    def step(gradient: Tensor, lengths: Radii, regions: Regions = ()) -> Tensor:
+        """Along the signs of the gradient, in each region by its length."""
+        return gradient.sign() * spread(lengths, regions)
+
+    @staticmethod
+    def shrink(delta: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
+        """The nearest perturbation without a value above its region's radius."""
+        bound = spread([round_down(float(radius), delta.dtype) for radius in radii], regions)
+        return delta.clamp(-bound, bound)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -150,94 +193,51 @@ class Dual:
             raise UserError(
                 f"foreground: shape {tuple(self.foreground.shape)} does not fit images {tuple(images.shape)}"
             )
-        foreground, background = self._regions(images)
-        # Drawing is slow beside a small network's pass: both regions take their part of one draw.
-        drawn = self.inside.draw(images, seeds)
-        inside = self.inside.place(drawn, foreground)
-        if type(self.outside) is not type(self.inside):
-            drawn = self.outside.draw(images, seeds)
-        return inside + self.outside.place(drawn, background)
+        if self._alike:
+            # Both regions take their part of one draw, which is slow beside a small network's pass.
+            drawn = self.inside.draw(images, seeds)
+            return self.inside.place(drawn, self._radii(), regions_of(self.foreground, images))
+
+        def start(part: L2 | Linf, region: Tensor) -> Tensor:
+            drawn = tuple(part_drawn * region for part_drawn in part.draw(images, seeds))
+            return part.place(drawn, (part.radius,))
+
+        return self._apart(start, images)
 
     def ascend(self, gradient: Tensor, share: float) -> Tensor:
-        foreground, background = self._regions(gradient)
-        inside = self.inside.ascend(gradient, share, foreground)
-        return inside + self.outside.ascend(gradient, share, background)
+        if self._alike:
+            return self.inside.step(gradient, self._radii(share), regions_of(self.foreground, gradient))
+        return self._apart(lambda part, region: part.ascend(gradient * region, share), gradient)
 
     def project(self, delta: Tensor) -> Tensor:
-        foreground, background = self._regions(delta)
-        return self.inside.project(delta, foreground) + self.outside.project(delta, background)
+        if self._alike:
+            return self.inside.shrink(delta, self._radii(), regions_of(self.foreground, delta))
+        return self._apart(lambda part, region: part.project(delta * region), delta)
 
     def norms(self, delta: Tensor) -> dict[str, Tensor]:
-        foreground = self.inside.norms(delta * self.foreground)["image"]
+        foreground, background = regions_of(self.foreground, delta)
         return {
-            "foreground": foreground,
-            "background": self.outside.norms(delta * ~self.foreground)["image"],
+            "foreground": self.inside.norms(delta * foreground)["image"],
+            "background": self.outside.norms(delta * background)["image"],
         }
 
     def only(self, rows: Tensor) -> Dual:
         return replace(self, foreground=self.foreground[rows])
 
-    def _regions(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Foreground and background as ones and zeros of the values' type: a product with bools is slow."""
-        foreground = self.foreground.to(values.dtype)
-        return foreground, 1 - foreground
+    @property
+    def _alike(self) -> bool:
+        """Whether one pass over the values does for both regions, which costs hardly more than PGD's."""
+        return type(self.inside) is type(self.outside)
+
+    def _radii(self, share: float = 1.0) -> tuple[float, float]:
+        return share * self.inside.radius, share * self.outside.radius
+
+    def _apart(self, verb: Callable[[L2 | Linf, Tensor], Tensor], values: Tensor) -> Tensor:
+        foreground, background = regions_of(self.foreground, values)
+        return verb(self.inside, foreground) * foreground + verb(self.outside, background) * background
 
 
 NORMS: dict[str, type[L2 | Linf]] = {"L2": L2, "Linf": Linf}
-
-
-def l2_norm(delta: Tensor) -> Tensor:
-    """(N, ...) -> (N,), summed in at least float32."""
-    wide = torch.promote_types(delta.dtype, torch.float32)
-    return torch.linalg.vector_norm(delta.flatten(1), dim=1, dtype=wide)
-
-
-def linf_norm(delta: Tensor) -> Tensor:
-    """(N, ...) -> (N,)."""
-    return delta.flatten(1).abs().amax(dim=1).to(torch.promote_types(delta.dtype, torch.float32))
-
-
-def _masked(values: Tensor, region: Tensor | None) -> Tensor:
-    return values if region is None else values * region
-
-
-def unit(values: Tensor) -> Tensor:
-    """Each image's values over their L2 norm; zero stays zero.
-
-    Scaled by the largest value first: the square of a small gradient would vanish in float32.
-    """
-    values = values.to(torch.promote_types(values.dtype, torch.float32))
-    largest = values.flatten(1).abs().amax(dim=1).view(-1, 1, 1, 1)
-    values = values / largest.clamp_min(_tiny(values))
-    return values / l2_norm(values).clamp_min(_tiny(values)).view(-1, 1, 1, 1)
-
-
-def _draw(kind: object, images: Tensor, seeds: Seeds, stream: int = 0) -> Tensor:
-    """Random numbers shaped like `images`, image by image from generators of their own, on the CPU.
-
-    On the CPU, so that a run on another device starts at the same points.
-    """
-    assert callable(kind) and len(seeds) == len(images), "one seed an image"
-    generator = torch.Generator()
-    rows = [
-        kind(images.shape[1:], generator=generator.manual_seed((seed + stream) % 2**63)) for seed in seeds
-    ]
-    noise = torch.stack(rows) if rows else torch.empty(images.shape)
-    return noise.to(device=images.device, dtype=images.dtype)
-
-
-def _tiny(values: Tensor) -> float:
-    return torch.finfo(values.dtype).tiny
-
-
-def _round_down(radius: float, dtype: torch.dtype) -> float:
-    """The largest number of `dtype` that is not above `radius`, to float32's own precision."""
-    if dtype in (torch.float32, torch.float64):
-        return radius
-    rounded = torch.tensor(radius, dtype=dtype)
-    if float(rounded) > radius:
-        rounded = torch.nextafter(rounded, torch.zeros_like(rounded))
-    return float(rounded)
 
 
 def _check_radius(radius: float) -> None:

@@ -1,0 +1,82 @@
+"""What the balls of `threat` are made of: sizes and lengths region by region, and random numbers by image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+Seeds = Sequence[int]
+Regions = tuple[Tensor, ...]  # ones and zeros (N, 1, H, W), which sum to one at every pixel; () for the image
+Radii = Sequence[float | Tensor]  # one a region
+
+NO_LENGTH = 1e-30  # in place of a length of zero, in a denominator
+
+
+def l2_norm(delta: Tensor) -> Tensor:
+    """(N, ...) -> (N,), summed in at least float32."""
+    wide = torch.promote_types(delta.dtype, torch.float32)
+    return torch.linalg.vector_norm(delta.flatten(1), dim=1, dtype=wide)
+
+
+def linf_norm(delta: Tensor) -> Tensor:
+    """(N, ...) -> (N,)."""
+    return delta.flatten(1).abs().amax(dim=1).to(torch.promote_types(delta.dtype, torch.float32))
+
+
+def regions_of(foreground: Tensor, values: Tensor) -> Regions:
+    """Foreground and background of a mask, bool (N, 1, H, W), in the values' type: products with bools, and
+    choices by them, are slow."""
+    region = foreground.to(values.dtype)
+    return region, 1 - region
+
+
+def largest_values(values: Tensor, regions: Regions) -> list[Tensor]:
+    """The largest absolute value in each region, (N, 1, 1, 1)."""
+    if not regions:
+        return [_column(values.flatten(1).abs().amax(dim=1))]
+    sizes = values.abs().amax(dim=1, keepdim=True)
+    return [_column((sizes * region).flatten(1).amax(dim=1)) for region in regions]
+
+
+def l2_lengths(values: Tensor, regions: Regions) -> list[Tensor]:
+    """The L2 norm in each region, (N, 1, 1, 1)."""
+    if not regions:
+        return [_column(l2_norm(values))]
+    # Channels first: much faster on a CPU than a norm along a dimension of three.
+    wide = values.to(torch.promote_types(values.dtype, torch.float32))
+    squares = wide.square().sum(dim=1, keepdim=True)
+    return [_column((squares * region).flatten(1).sum(dim=1).sqrt()) for region in regions]
+
+
+def _column(values: Tensor) -> Tensor:
+    return values.view(-1, 1, 1, 1)
+
+
+def spread(values: Radii, regions: Regions) -> float | Tensor:
+    """Each region's value at its pixels, exactly."""
+    if not regions:
+        return values[0]
+    inside, outside = (value * region for value, region in zip(values, regions, strict=True))
+    return inside + outside
+
+
+def random_rows(kind: Callable[..., Tensor], images: Tensor, seeds: Seeds, stream: int = 0) -> Tensor:
+    """Random numbers shaped like `images`, image by image from generators of their own, on their device."""
+    assert len(seeds) == len(images), "one seed an image"
+    generator = torch.Generator(images.device)
+    noise = torch.empty(images.shape, device=images.device, dtype=torch.float32)
+    for row, seed in zip(noise, seeds, strict=True):
+        kind(row.shape, generator=generator.manual_seed((seed + stream) % 2**63), out=row)
+    return noise.to(images.dtype)
+
+
+def round_down(radius: float, dtype: torch.dtype) -> float:
+    """The largest number of `dtype` that is not above `radius`, to float32's own precision."""
+    if dtype in (torch.float32, torch.float64):
+        return radius
+    rounded = torch.tensor(radius, dtype=dtype)
+    if float(rounded) > radius:
+        rounded = torch.nextafter(rounded, torch.zeros_like(rounded))
+    return float(rounded)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
@@ -30,17 +30,22 @@ class Scripted(Linf):
     """A ball with a given start a restart, and steps too small to matter."""
 
     script: list[list[float]] = field(default_factory=list)
+    rows: Tensor | None = None
 
     def start(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
-        return torch.tensor(self.script.pop(0)).view(images.shape)
+        starts = torch.tensor(self.script.pop(0))
+        return (starts if self.rows is None else starts[self.rows]).view(images.shape)
+
+    def only(self, rows: Tensor) -> Scripted:
+        return replace(self, rows=rows)
 
     def ascend(self, gradient: Tensor, share: float, region: Tensor | None = None) -> Tensor:
         return torch.zeros_like(gradient)
 
 
 def test_every_seed_and_restart_starts_elsewhere(parts: Parts) -> None:
-    model, images, labels, _ = parts(3)
-    ball = Recording(1.0)
+    model, images, _, _ = parts(3)
+    ball, labels = Recording(1e-3), model(images).argmax(dim=1)  # no image is fooled and drops out
     for seed in (0, 1):
         pgd(model, images, labels, ball, steps=1, step_size=0.1, restarts=3, seed=seed)
     flat = torch.cat(ball.starts).flatten(1)
@@ -99,3 +104,16 @@ def test_the_classifier_is_called_once_a_step_and_once_at_the_end(parts: Parts) 
     model.register_forward_hook(lambda *_: calls.append(None))
     pgd(model, images, labels, L2(0.1), steps=5, step_size=0.1, restarts=3)
     assert len(calls) == 3 * (5 + 1)
+
+
+def test_what_a_restart_fooled_the_later_ones_leave_alone() -> None:
+    seen: list[int] = []
+
+    def watched(images: Tensor) -> Tensor:
+        seen.append(len(images))
+        return tower(images)
+
+    ball = Scripted(0.5, script=[[0.4, 0.0], [9.0, 0.1], [9.0, 0.05]])
+    images, labels = torch.full((2, 1, 1, 1), 0.5), torch.zeros(2, dtype=torch.int64)
+    pgd(watched, images, labels, ball, steps=1, step_size=0.1, restarts=3)
+    assert seen == [2, 2, 1, 1, 1, 1]

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import pytest
 
+from dualperturb.attacks.nested import nested_pgd
+from dualperturb.core.threat import L2
 from dualperturb.errors import UserError
 from dualperturb.evaluation.intervals import mean_interval, wilson
 from dualperturb.evaluation.scoring import AttackSettings, Subject, attack_images
@@ -124,26 +127,24 @@ def test_without_salience_the_objectives_share_one_attack(
     assert measured[5.0, "paper"] != measured[5.0, "balanced"]
 
 
-def test_only_the_images_that_stand_are_attacked_and_none_rises_again(
+def test_points_along_a_budget_are_attacked_together_and_accuracy_never_rises(
     make_subject: MakeSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    attacked: list[list[int]] = []
+    attacked: list[list[float]] = []
 
-    def counted(subject: Subject, *rest: object) -> pd.DataFrame:
-        attacked.append(subject.indices.tolist())
-        return attack_images(subject, *rest)  # type: ignore[arg-type]
+    def counted(model: object, images: object, labels: object, balls: list[L2], **rest: Any) -> Any:
+        attacked.append([ball.radius * 7 for ball in balls])
+        return nested_pgd(model, images, labels, balls, **rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("dualperturb.evaluation.sweeps.attack_images", counted)
+    monkeypatch.setattr("dualperturb.evaluation.nested.nested_pgd", counted)
     values = (4.0, 0.0, 1.0, 2.0)
     table, images = sweep(
         make_subject(), points("eps", values, 2.0, 9.0, 0.0, "paper"), "L2", a_seventh, SETTINGS
     )
+    assert attacked == [[1.0, 2.0, 4.0]]
     assert table["value"].tolist() == list(values) and (table["n"] == 20).all()
-    right = {
-        value: images[(images["value"] == value) & images["correct"]]["index"].tolist() for value in values
-    }
-    assert attacked == [list(range(20)), right[0.0], right[1.0], right[2.0]]
-    assert set(right[4.0]) < set(right[1.0]) < set(right[0.0])
+    right = {value: set(images[(images["value"] == value) & images["correct"]]["index"]) for value in values}
+    assert right[4.0] < right[2.0] <= right[1.0] < right[0.0]
     for value in values:
         own = images[images["value"] == value]
         assert own["index"].tolist() == list(range(20))

@@ -25,7 +25,7 @@ from dualperturb.core.arguments import (
 )
 from dualperturb.core.pgd import AttackResult
 from dualperturb.core.seeds import image_seeds
-from dualperturb.core.threat import Ball, Dual
+from dualperturb.core.threat import Ball, check_ball
 from dualperturb.errors import UserError
 
 FIRST_SHARE = 2.0  # of the radius, that the first step moves
@@ -251,10 +251,6 @@ def _check(
     check_classes("labels", labels, len(images))
     check_streams(len(images), seed, names)
     check_counts(counts)
-    # Here, for runs see the masks of some images only, and would not notice.
-    if isinstance(ball, Dual) and ball.foreground.shape != (len(images), 1, *images.shape[2:]):
-        raise UserError(
-            f"foreground: shape {tuple(ball.foreground.shape)} does not fit images {tuple(images.shape)}"
-        )
+    check_ball(ball, images)  # here, for runs see the masks of some images only, and would not notice
     if loss not in LOSSES:
         raise UserError(f"loss: found {loss!r}, accepted are {', '.join(LOSSES)}")

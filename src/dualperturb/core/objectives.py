@@ -9,7 +9,7 @@ steps on S where the image is fooled already.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -55,7 +55,7 @@ class Objective:
 
     def gradient(self, images: Tensor, done: float) -> Tensor:
         """The direction to climb at `images`, (N, C, H, W); done: the share of the steps taken so far."""
-        climb_loss, _ = self._loss_gradient(images)
+        climb_loss, _ = self.loss_gradient(images)
         if not self.salience_weight:
             return climb_loss
         climb_score, _ = self._score_gradient(images)
@@ -69,8 +69,21 @@ class Objective:
         """The images to return when the last step led to `images`: these."""
         return images
 
-    def _loss_gradient(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross-entropy's gradient, and the logits."""
+    def only(self, rows: Tensor) -> Objective:
+        """The same for some of the images, before the first step; rows: positions, or bool (N,)."""
+        foreground = None if self.foreground is None else self.foreground[rows]
+        return replace(self, labels=self.labels[rows], foreground=foreground)
+
+    @torch.no_grad()
+    def fooled(self, images: Tensor, logits: Tensor, among: Tensor) -> Tensor:
+        """Which `among` the images, bool (N,), the model takes for another class; logits: of what is climbed."""
+        wrong = among & (logits.argmax(dim=1) != self.labels)
+        if self.climbed is not None and wrong.any():
+            wrong[wrong.clone()] = self.model(images[wrong]).argmax(dim=1) != self.labels[wrong]
+        return wrong
+
+    def loss_gradient(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-entropy's gradient, and the logits of what is climbed."""
         images = images.detach().requires_grad_(True)
         with torch.enable_grad():
             loss, logits = self._loss(images, self.climbed)
@@ -126,7 +139,7 @@ class BalancedObjective(Objective):
         return super().plan(steps) + [(1.0, 1 - step / steps) for step in range(steps)]
 
     def gradient(self, images: Tensor, done: float) -> Tensor:
-        climb_loss, logits = self._loss_gradient(images)
+        climb_loss, logits = self.loss_gradient(images)
         climb_score, score = self._score_gradient(images)
         fooled = logits.argmax(dim=1) != self.labels
         if score is not None:

@@ -1,7 +1,7 @@
-"""Projected gradient descent over any ball: plain PGD and the dual-perturbation attack are this one loop.
+"""PGD and the dual-perturbation attack: one function over any ball, with restarts, judged by the classifier.
 
 Madry et al. 2018 for PGD; "Towards Robustness against Unsuspicious Adversarial Examples" for the two regions
-and the salience term. The loop leaves the classifier as it is: its mode, its parameters and their gradients.
+and the salience term. The runs themselves are those of `runs`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from dualperturb.core.arguments import (
     check_streams,
 )
 from dualperturb.core.objectives import OBJECTIVES, Objective, Saliency
+from dualperturb.core.runs import perturb
 from dualperturb.core.seeds import image_seeds
-from dualperturb.core.threat import Ball, Dual
+from dualperturb.core.threat import Ball, Dual, check_ball
 from dualperturb.core.twin import twin_of
 from dualperturb.errors import UserError
 
@@ -34,28 +35,6 @@ class AttackResult:
     images: Tensor
     success: Tensor
     norms: dict[str, Tensor]
-
-
-def perturb(
-    objective: Objective,
-    images: Tensor,
-    ball: Ball,
-    *,
-    steps: int,
-    step_size: float,
-    seeds: Sequence[int],
-) -> Tensor:
-    """One run from a random start, without scoring: adversarial images (N, C, H, W) in [0, 1].
-
-    images: float32 or wider; a narrower type would round the sum of image and perturbation past the budget.
-    step_size: share of each region's radius a step moves. After every step the perturbation is projected
-    region by region and then clipped to the pixel range, which never lengthens it.
-    """
-    delta = _clip(images, ball.start(images, seeds))
-    for done, length in objective.plan(steps):
-        gradient = objective.gradient(images + delta, done)
-        delta = _clip(images, ball.project(delta + ball.ascend(gradient, step_size * length)))
-    return objective.outcome(images + delta)
 
 
 def pgd(
@@ -76,7 +55,7 @@ def pgd(
     precision: str = "fp32",
 ) -> AttackResult:
     """Attack `model` inside `ball`; of several restarts keep, image by image, the first success, else the
-    highest objective.
+    highest objective. What a restart fooled, the later ones leave alone.
 
     model: maps pixels (N, C, H, W) in [0, 1] to logits. Put it into eval mode first; the mode is not changed.
     images: float (N, C, H, W) in [0, 1]; computed in float32 (float64 if given), the model sees their type.
@@ -91,7 +70,7 @@ def pgd(
 
     Raises UserError for images outside [0, 1], labels or indices that do not fit them, and counts below 1.
     """
-    names = range(len(images)) if indices is None else indices
+    names = list(range(len(images)) if indices is None else indices)
     _check(images, labels, ball, steps, step_size, restarts, saliency, salience_weight, salience_every)
     if objective not in OBJECTIVES:
         raise UserError(f"objective: found {objective!r}, accepted are {', '.join(OBJECTIVES)}")
@@ -99,13 +78,18 @@ def pgd(
     wide = images.detach().to(torch.promote_types(images.dtype, torch.float32))
     foreground = ball.foreground if isinstance(ball, Dual) else None
     make = OBJECTIVES[objective if salience_weight else "paper"]
-    logits_of = _checked(model, labels, images.dtype)
+    logits_of = checked(model, labels, images.dtype)
     rough = twin_of(model, precision, images[:1]) if make is Objective else None
+    whole = make(logits_of, labels, saliency, salience_weight, foreground, salience_every, rough)
     kept = _Kept.clean(wide, labels)
     for restart in range(restarts):
-        run = make(logits_of, labels, saliency, salience_weight, foreground, salience_every, rough)
-        seeds = image_seeds(seed, names, restart)
-        kept = kept.or_better(perturb(run, wide, ball, steps=steps, step_size=step_size, seeds=seeds), run)
+        rows = (~kept.success).nonzero().flatten()
+        if not len(rows):
+            break
+        seeds = image_seeds(seed, [names[row] for row in rows.tolist()], restart)
+        run = whole.only(rows)
+        found = perturb(run, wide[rows], ball.only(rows), steps=steps, step_size=step_size, seeds=seeds)
+        kept = kept.or_better(rows, found, run)
     return AttackResult(kept.images, kept.success, ball.norms(kept.images - wide))
 
 
@@ -123,20 +107,17 @@ class _Kept(NamedTuple):
         return _Kept(images, torch.zeros_like(labels, dtype=torch.bool), lowest)
 
     @torch.no_grad()
-    def or_better(self, candidate: Tensor, objective: Objective) -> _Kept:
-        """The first success, else the highest objective."""
+    def or_better(self, rows: Tensor, candidate: Tensor, objective: Objective) -> _Kept:
+        """The first success, else the highest objective; candidate, objective: of the images `rows`."""
         value, logits = objective(candidate)
         fooled = logits.argmax(dim=1) != objective.labels
-        better = ~self.success & (fooled | (value > self.value))
+        better = fooled | (value > self.value[rows])
+        chosen = rows[better]
         return _Kept(
-            torch.where(better.view(-1, 1, 1, 1), candidate, self.images),
-            self.success | fooled,
-            torch.where(better, value.to(self.value.dtype), self.value),
+            self.images.index_copy(0, chosen, candidate[better]),
+            self.success.index_copy(0, rows, fooled),
+            self.value.index_copy(0, chosen, value[better].to(self.value.dtype)),
         )
-
-
-def _clip(images: Tensor, delta: Tensor) -> Tensor:
-    return (images + delta).clamp(0, 1) - images
 
 
 def _check(
@@ -152,6 +133,7 @@ def _check(
 ) -> None:
     check_images(images)
     check_classes("labels", labels, len(images))
+    check_ball(ball, images)  # here, for runs see the masks of some images only, and would not notice
     check_counts({"steps": steps, "restarts": restarts, "salience_every": salience_every})
     if not 0 < step_size < float("inf"):
         raise UserError(f"step_size: expected a positive share of the radius, got {step_size}")
@@ -161,13 +143,13 @@ def _check(
         raise UserError("salience_weight: a weight above 0 needs a saliency model and a Dual ball")
 
 
-def _checked(model: nn.Module, labels: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+def checked(model: nn.Module, labels: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
     """The model on pixels of `dtype`; checks that it gives a row of logits an image, a column a label."""
-    count, classes = len(labels), int(labels.max()) + 1 if len(labels) else 0
+    classes = int(labels.max()) + 1 if len(labels) else 0
 
     def logits_of(images: Tensor) -> Tensor:
         logits: Tensor = model(images.to(dtype))
-        check_logits(logits, count, classes)
+        check_logits(logits, len(images), classes)
         return logits
 
     return logits_of

@@ -189,10 +189,7 @@ class Dual:
             )
 
     def start(self, images: Tensor, seeds: Seeds) -> Tensor:
-        if self.foreground.shape[0] != len(images) or self.foreground.shape[2:] != images.shape[2:]:
-            raise UserError(
-                f"foreground: shape {tuple(self.foreground.shape)} does not fit images {tuple(images.shape)}"
-            )
+        check_ball(self, images)
         if self._alike:
             # Both regions take their part of one draw, which is slow beside a small network's pass.
             drawn = self.inside.draw(images, seeds)
@@ -238,6 +235,14 @@ class Dual:
 
 
 NORMS: dict[str, type[L2 | Linf]] = {"L2": L2, "Linf": Linf}
+
+
+def check_ball(ball: Ball, images: Tensor) -> None:
+    """The masks of a `Dual` are those of the images, (N, 1, H, W)."""
+    if isinstance(ball, Dual) and ball.foreground.shape != (len(images), 1, *images.shape[2:]):
+        raise UserError(
+            f"foreground: shape {tuple(ball.foreground.shape)} does not fit images {tuple(images.shape)}"
+        )
 
 
 def _check_radius(radius: float) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
 from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.objectives import OBJECTIVES
 from dualperturb.errors import UserError
+from dualperturb.evaluation.nested import attack_nested
 from dualperturb.evaluation.rows import accuracy_columns, budget_columns, mean_columns
 from dualperturb.evaluation.scoring import COLUMNS, AttackSettings, Subject, attack_images
 from dualperturb.params import AXES
@@ -68,16 +68,15 @@ def sweep(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Attack at every point. Returns the table of points and the table of images at every point.
 
-    radius: a budget at the paper's scale -> the radius applied. Without a salience term the sets along a
-    budget are nested: what fools an image lies inside every larger set, too. There only the images that still
-    stand are attacked, and a fallen one keeps the example that it fell to, so that accuracy cannot rise.
+    radius: a budget at the paper's scale -> the radius applied. Without a salience term the points along a
+    budget are attacked together (see `nested`), so that accuracy cannot rise with the budget.
     """
     threats = {
         point: ThreatModel(norm, radius(point.eps_f), None if point.eps_b is None else radius(point.eps_b))
         for point in panel
     }
     nested = all(point.axis != "salience_weight" and point.salience_weight == 0 for point in panel)
-    tables = (_standing if nested else _each)(subject, threats, settings)
+    tables = (_nested if nested else _each)(subject, threats, settings)
     images = [
         tables[point].assign(value=point.value, objective=point.objective)[["value", "objective", *COLUMNS]]
         for point in panel
@@ -86,20 +85,12 @@ def sweep(
     return pd.DataFrame(rows), pd.concat(images, ignore_index=True)
 
 
-def _standing(
+def _nested(
     subject: Subject, threats: dict[Point, ThreatModel], settings: AttackSettings
 ) -> dict[Point, pd.DataFrame]:
-    """Each point's images, from the smallest budget to the largest, attacked until they fall."""
-    found: dict[Point, pd.DataFrame] = {}
-    fallen = pd.DataFrame({"index": subject.indices[:0]})
-    for point, threat in sorted(threats.items(), key=lambda item: item[0].value):
-        left = replace(subject, indices=np.setdiff1d(subject.indices, fallen["index"]))
-        tables = [fallen] if len(fallen) else []
-        if len(left.indices):
-            tables.append(attack_images(left, threat, 0.0, settings))
-        found[point] = pd.concat(tables).set_index("index").loc[subject.indices].reset_index()
-        fallen = found[point][~found[point]["correct"]]
-    return found
+    rising = sorted(threats, key=lambda point: point.value)
+    tables = attack_nested(subject, [threats[point] for point in rising], settings)
+    return dict(zip(rising, tables, strict=True))
 
 
 def _each(

@@ -1,0 +1,110 @@
+"""PGD inside nested balls, from the largest to the smallest: a sweep for little more than one attack.
+
+What withstands a ball is right in every smaller one, and an example in a ball lies in every larger one, too.
+So only what was fooled in a ball is attacked in the next smaller one, from the perturbation that fooled it,
+and an image is left alone as soon as it is fooled. In the other order everything that is robust would be
+attacked in every ball, and on a defended classifier most images are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dualperturb.core.arguments import check_classes, check_counts, check_images, check_streams
+from dualperturb.core.objectives import Objective
+from dualperturb.core.pgd import AttackResult, checked
+from dualperturb.core.runs import clipped, perturb_until_fooled
+from dualperturb.core.seeds import image_seeds
+from dualperturb.core.threat import Ball, check_ball
+from dualperturb.core.twin import twin_of
+
+
+@torch.no_grad()
+def nested_pgd(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    balls: Sequence[Ball],
+    *,
+    steps: int,
+    step_size: float,
+    restarts: int = 1,
+    seed: int = 0,
+    indices: Sequence[int] | None = None,
+    precision: str = "fp32",
+) -> list[AttackResult]:
+    """One result a ball, in their order: an image that is fooled in one ball is fooled in every later one.
+
+    balls: each inside the next. Arguments and errors else as in `pgd`, without a salience term; steps: of
+    every run. The first run in a ball begins where the one in the larger ball ended, projected; the other
+    restarts begin at random. An image that is misclassified as it is comes back unchanged; one that withstood
+    a larger ball comes back as the projection of what it withstood.
+    """
+    names = list(range(len(images)) if indices is None else indices)
+    check_images(images)
+    check_classes("labels", labels, len(images))
+    for ball in balls:
+        check_ball(ball, images)
+    check_counts({"steps": steps, "restarts": restarts})
+    check_streams(len(images), seed, names)
+    wide = images.detach().to(torch.promote_types(images.dtype, torch.float32))
+    logits_of, twin = checked(model, labels, images.dtype), twin_of(model, precision, images[:1])
+    task = _Task(Objective(logits_of, labels, climbed=twin), wide, names, seed)
+    wrong = task.fooled(wide)
+    left, delta, found = ~wrong, None, []
+    for ball in reversed(balls):
+        start = ball.start(wide, task.seeds(0)) if delta is None else ball.project(delta)
+        delta = clipped(wide, start) * ~wrong.view(-1, 1, 1, 1)
+        task.attack(ball, delta, left.nonzero().flatten(), steps, step_size, restarts)
+        # A projection may fool, too, where nobody climbed.
+        fooled = task.fooled(wide + delta)
+        left = fooled & ~wrong
+        found.append((delta, fooled))
+    return _closed(found[::-1], balls, wide)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What the attacks in all balls have in common. images: float32 or wider."""
+
+    objective: Objective
+    images: Tensor
+    names: list[int]
+    seed: int
+
+    def seeds(self, restart: int, rows: Tensor | None = None) -> list[int]:
+        names = self.names if rows is None else [self.names[row] for row in rows.tolist()]
+        return image_seeds(self.seed, names, restart)
+
+    def fooled(self, images: Tensor, rows: Tensor | None = None) -> Tensor:
+        labels = self.objective.labels if rows is None else self.objective.labels[rows]
+        return self.objective.model(images).argmax(dim=1) != labels
+
+    def attack(
+        self, ball: Ball, delta: Tensor, rows: Tensor, steps: int, step_size: float, restarts: int
+    ) -> None:
+        """Attack the images `rows` from their perturbations `delta` (N, C, H, W), which are replaced."""
+        for restart in range(restarts):
+            if not len(rows):
+                return
+            own, inside = self.images[rows], ball.only(rows)
+            start = delta[rows] if restart == 0 else inside.start(own, self.seeds(restart, rows))
+            run = self.objective.only(rows)
+            end = perturb_until_fooled(run, own, inside, start, steps=steps, step_size=step_size)
+            delta[rows] = end
+            rows = rows[~self.fooled(own + end, rows)]
+
+
+def _closed(found: list[tuple[Tensor, Tensor]], balls: Sequence[Ball], images: Tensor) -> list[AttackResult]:
+    """The results, where what fooled in one ball counts in every later one."""
+    results: list[AttackResult] = []
+    last, known = torch.zeros_like(images), torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    for ball, (delta, fooled) in zip(balls, found, strict=True):
+        last = torch.where((known & ~fooled).view(-1, 1, 1, 1), last, delta)
+        known = known | fooled
+        results.append(AttackResult(images + last, known, ball.norms(last)))
+    return results

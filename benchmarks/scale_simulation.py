@@ -21,13 +21,13 @@ import torch
 from numpy.lib.format import open_memmap
 from torch import Tensor, nn
 
+from dualperturb.batches import Batch, Batches
 from dualperturb.core.images import ImageSet, load_split, sha256, write_meta, write_split
 from dualperturb.evaluation.scoring import AttackSettings, Subject
 from dualperturb.evaluation.sweeps import points, sweep
 from dualperturb.files import read_csv, write_csv
 from dualperturb.saliency.center import CenterSaliency
-from dualperturb.train_params import Augment, Optimiser
-from dualperturb.training import TrainingSettings, _batches
+from dualperturb.train_params import Augment
 
 CLASSES = 1000
 BATCH = 64
@@ -113,7 +113,7 @@ def whole_epoch(folder: Path, images: int, side: int, sweep_points: int) -> Iter
     data, right, seen = load_split(folder, "train"), 0, np.zeros(CLASSES, dtype=np.int64)
     with _memory() as peak:
         begun = time.process_time()
-        for batch, classes, *_ in _batches(data, _masks(data), _settings(1), 0):
+        for batch, classes, *_ in _batches(data, pad=1):
             right += int(((batch * 255).round() == (classes % 256).view(-1, 1, 1, 1)).all((1, 2, 3)).sum())
             seen += np.bincount(classes.numpy(), minlength=CLASSES)
         taken = time.process_time() - begun
@@ -175,7 +175,7 @@ def _timed_batches(what: str, data: ImageSet, batches: int) -> Iterator[Row]:
     begun = time.process_time()
     np.split(np.random.default_rng(0).permutation(len(data)), range(BATCH, len(data), BATCH))
     yield f"{what}: shuffling", 1000 * (time.process_time() - begun), "ms"
-    stream = _batches(data, _masks(data), _settings(16), 0)
+    stream = _batches(data, pad=16)
     next(stream)
     begun, clock = time.process_time(), time.perf_counter()
     done = sum(len(labels) for _, labels, *_ in islice(stream, batches))
@@ -183,11 +183,9 @@ def _timed_batches(what: str, data: ImageSet, batches: int) -> Iterator[Row]:
     yield f"{what}: batches, by the clock", done / (time.perf_counter() - clock), "images/s"
 
 
-def _settings(pad: int) -> TrainingSettings:
-    optimiser = Optimiser(
-        batch_size=BATCH, learning_rate=0.01, momentum=0.9, weight_decay=0, schedule="cosine"
-    )
-    return TrainingSettings(optimiser, Augment(pad=pad, flip=True), epochs=1, warmup_epochs=0, seed=0)
+def _batches(data: ImageSet, pad: int) -> Iterator[Batch]:
+    augment = Augment(pad=pad, flip=True)
+    return Batches(data, _masks(data), augment, BATCH, 0, torch.device("cpu")).epoch(0)
 
 
 def _masks(data: ImageSet) -> np.ndarray:

@@ -20,13 +20,36 @@ def drawn(
     images: torch.Tensor, foreground: torch.Tensor, settings: Augment, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     moves = draw_moves(len(images), settings, np.random.default_rng(seed))
-    return augment(images, foreground, settings, moves)
+    return augment(images, foreground, settings, torch.from_numpy(moves))
 
 
 def shifted(mask: np.ndarray, down: int, right: int, edge: bool) -> np.ndarray:
     """The window of the padded mask that starts `down` and `right` of the unshifted one."""
     wide = np.pad(mask, 3, mode="edge" if edge else "constant")
     return wide[3 + down : 3 + down + len(mask), 3 + right : 3 + right + len(mask)]
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("pad", [0, 1, 3, 9])
+def test_every_pixel_is_that_of_the_padded_image(pad: int, flip: bool) -> None:
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (50, 3, 7, 5), dtype=np.uint8)
+    foreground = random.random((50, 1, 7, 5)) < 0.5
+    moves = draw_moves(50, Augment(pad=pad, flip=flip), random)
+    moved, masks = augment(
+        torch.from_numpy(images),
+        torch.from_numpy(foreground),
+        Augment(pad=pad, flip=flip),
+        torch.from_numpy(moves),
+    )
+    for image, mask, found, own, (down, right, mirrored) in zip(
+        images, foreground, moved.numpy(), masks.numpy(), moves.T, strict=True
+    ):
+        window = np.s_[:, down : down + 7, right : right + 5]
+        step = np.s_[:, :, :: -1 if mirrored and flip else 1]
+        around = ((0, 0), (pad, pad), (pad, pad))
+        assert np.array_equal(found, np.pad(image, around, mode="edge")[window][step])
+        assert np.array_equal(own, np.pad(mask, around)[window][step])
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -83,7 +106,7 @@ def test_the_generator_alone_decides() -> None:
 def test_a_part_of_the_images_moves_as_among_all() -> None:
     images, foreground = pictures()
     settings = Augment(pad=3, flip=True)
-    moves, part = draw_moves(40, settings, np.random.default_rng(1)), slice(13, 27)
+    moves, part = torch.from_numpy(draw_moves(40, settings, np.random.default_rng(1))), slice(13, 27)
     whole = augment(images, foreground, settings, moves)
     own = augment(images[part], foreground[part], settings, moves[:, part])
     assert all(torch.equal(one, every[part]) for one, every in zip(own, whole, strict=True))

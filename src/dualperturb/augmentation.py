@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from dualperturb.train_params import Augment
+if TYPE_CHECKING:
+    from dualperturb.train_params import Augment
 
 
-def augment(
-    images: Tensor, foreground: Tensor, settings: Augment, moves: np.ndarray
-) -> tuple[Tensor, Tensor]:
-    """Shift and mirror images as `moves` says, the masks moving along.
+def augment(images: Tensor, foreground: Tensor, settings: Augment, moves: Tensor) -> tuple[Tensor, Tensor]:
+    """Shift and mirror images as `moves` says, the masks moving along; on whatever device they lie.
 
     images: uint8 (N, 3, H, W), continued past its edge by its edge pixels; foreground: bool (N, 1, H, W),
-    continued by background; moves: (3, N) of `draw_moves` for the same settings.
+    continued by background; moves: int64 (3, N) of `draw_moves` for the same settings, on the same device.
     """
-    (down, right, mirrored), pad = moves, settings.pad
-    if pad:
-        wide = F.pad(images.float(), (pad,) * 4, mode="replicate").to(images.dtype)
-        images, foreground = (
-            _crop(wide, down, right, pad),
-            _crop(F.pad(foreground, (pad,) * 4), down, right, pad),
-        )
+    if not (settings.pad or settings.flip):
+        return images, foreground
+    count, (height, width) = len(images), images.shape[-2:]
+    down, right, mirrored = moves.unsqueeze(-1)
+    # Where each pixel of the outcome was before: (N, H) and (N, W), maybe past the edge.
+    rows = torch.arange(height, device=images.device) + (down - settings.pad)
+    columns = torch.arange(width, device=images.device) + (right - settings.pad)
     if settings.flip:
-        flip = torch.from_numpy(mirrored.astype(bool)).view(-1, 1, 1, 1)
-        images = torch.where(flip, images.flip(-1), images)
-        foreground = torch.where(flip, foreground.flip(-1), foreground)
-    return images, foreground
+        columns = torch.where(mirrored.bool(), columns.flip(1), columns)
+    inside = _within(rows, height).unsqueeze(2) & _within(columns, width).unsqueeze(1)
+    rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
+    pixels = (rows.unsqueeze(2) * width + columns.unsqueeze(1)).view(count, 1, height * width)
+    return _taken(images, pixels), _taken(foreground, pixels) & inside.unsqueeze(1)
 
 
 def draw_moves(count: int, settings: Augment, random: np.random.Generator) -> np.ndarray:
@@ -38,11 +39,11 @@ def draw_moves(count: int, settings: Augment, random: np.random.Generator) -> np
     return np.vstack([shifts, random.random(count) < 0.5])
 
 
-def _crop(padded: Tensor, down: np.ndarray, right: np.ndarray, pad: int) -> Tensor:
-    """From each padded image the window that starts at (down, right)."""
-    height, width = padded.shape[-2] - 2 * pad, padded.shape[-1] - 2 * pad
-    windows = [
-        image[:, y : y + height, x : x + width]
-        for image, y, x in zip(padded, down.tolist(), right.tolist(), strict=True)
-    ]
-    return torch.stack(windows)
+def _within(places: Tensor, size: int) -> Tensor:
+    return (places >= 0) & (places < size)
+
+
+def _taken(planes: Tensor, pixels: Tensor) -> Tensor:
+    """From every plane of an image, (N, C, H, W), the pixels at these places, (N, 1, H * W)."""
+    taken = planes.flatten(2).gather(2, pixels.expand(-1, planes.shape[1], -1))
+    return taken.view(planes.shape)

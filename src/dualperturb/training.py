@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,14 +24,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
-from dualperturb.augmentation import augment, draw_moves
+from dualperturb.batches import Batches
 from dualperturb.checkpoint import load_checkpoint, save_checkpoint
 from dualperturb.core import ranks
 from dualperturb.core.images import ImageSet
 from dualperturb.core.precision import mixed, resolved
 from dualperturb.errors import UserError
 from dualperturb.joint_norm import joint_batch_norm
-from dualperturb.train_params import Augment, Optimiser
+from dualperturb.tally import Tally, diverged, read
+
+if TYPE_CHECKING:
+    from dualperturb.train_params import Augment, Optimiser
 
 # (classifier, images, labels, foreground, seeds, share of the budget) -> adversarial images
 Adversary = Callable[[nn.Module, Tensor, Tensor, Tensor, list[int], float], Tensor]
@@ -85,20 +89,21 @@ def train(
     soon as a loss or a weight is not finite.
     """
     _check_data(data, foreground, settings)
-    if resolved(settings.precision, _device(model)) == "bf16":
+    device, batch_size = _device(model), settings.optimiser.batch_size
+    if resolved(settings.precision, device) == "bf16":
         model.to(memory_format=torch.channels_last)
-    batches = len(_batch_starts(len(data), settings))
-    optimiser, schedule = _optimiser(model, settings, settings.epochs * batches)
+    batches = Batches(data, foreground, settings.augment, batch_size, settings.seed, device)
+    optimiser, schedule = _optimiser(model, settings, settings.epochs * len(batches))
     history = [Epoch(**row) for row in load_checkpoint(checkpoint, model, optimiser, schedule)]
     _check_alike(len(history), checkpoint)
     for epoch in range(len(history), settings.epochs):
         learning_rate = optimiser.param_groups[0]["lr"]
-        tally = _Tally(epoch)
-        with _own_randomness(settings.seed, epoch, _device(model)):
-            for images, labels, share in _inputs(model, data, foreground, adversary, settings, epoch):
-                tally.add(*_update(model, optimiser, images, labels, share, settings.precision))
-                schedule.step()
-                progress(epoch, tally.batches, batches, tally.loss, tally.accuracy)
+        tally = Tally(epoch)
+        with _own_randomness(settings.seed, epoch, device):
+            steps = _steps(model, optimiser, schedule, batches, adversary, settings, epoch)
+            for numbers in read(steps, behind=1 if device.type == "cuda" else 0):
+                tally.add(*numbers)
+                progress(epoch, tally.batches, len(batches), tally.loss, tally.accuracy)
         _check_weights(model, epoch)
         history.append(Epoch(epoch + 1, learning_rate, tally.loss, tally.accuracy))
         if ranks.rank() == 0:
@@ -107,28 +112,25 @@ def train(
     return history
 
 
-class _Tally:
-    """Running mean loss and accuracy of one epoch."""
-
-    def __init__(self, epoch: int) -> None:
-        self.epoch, self.batches, self.images, self.correct, self.total_loss = epoch, 0, 0, 0, 0.0
-
-    def add(self, loss: float, correct: int, images: int) -> None:
-        """Count one batch. Raises UserError if its mean loss is not finite."""
-        self.batches += 1
-        if not np.isfinite(loss):
-            raise _diverged(f"the loss became {loss} in epoch {self.epoch + 1}, batch {self.batches}")
-        self.images += images
-        self.correct += correct
-        self.total_loss += loss * images
-
-    @property
-    def loss(self) -> float:
-        return self.total_loss / self.images
-
-    @property
-    def accuracy(self) -> float:
-        return self.correct / self.images
+def _steps(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    schedule: LRScheduler,
+    batches: Batches,
+    adversary: Adversary | None,
+    settings: TrainingSettings,
+    epoch: int,
+) -> Iterator[Tensor]:
+    """One epoch, a step a batch: what `_update` returns; the adversary meets the latest weights."""
+    for number, batch in enumerate(batches.epoch(epoch)):
+        images = batch.images
+        if adversary is not None:
+            budget = _budget_share(epoch + number / len(batches), settings.warmup_epochs)
+            model.eval()
+            images = adversary(model, images, batch.labels, batch.foreground, batch.seeds, budget)
+        sums = _update(model, optimiser, images, batch.labels, batch.share, settings.precision)
+        schedule.step()
+        yield sums
 
 
 def _update(
@@ -138,10 +140,11 @@ def _update(
     labels: Tensor,
     share: float,
     precision: str,
-) -> tuple[float, int, int]:
+) -> Tensor:
     """One step of the optimiser; the batch's mean loss before it, images classified correctly, images.
 
-    share: of the batch, what this rank's images are; of all of them are loss, gradients and what is returned.
+    share: of the batch, what this rank's images are; of all of them are loss, gradients and what is returned:
+    float64 (3,), on the device, which is not waited for.
     """
     model.train()
     with mixed(precision, images.device), joint_batch_norm(model, counts=share > 0):
@@ -152,56 +155,10 @@ def _update(
     ranks.sum_gradients(model)
     optimiser.step()
     counted = len(labels) if share else 0
-    correct = int((logits.argmax(dim=1) == labels)[:counted].sum())
-    mean, right, count = ranks.total([float(loss.detach()), correct, counted], images.device)
-    return mean, int(right), int(count)
-
-
-def _inputs(
-    model: nn.Module,
-    data: ImageSet,
-    foreground: np.ndarray,
-    adversary: Adversary | None,
-    settings: TrainingSettings,
-    epoch: int,
-) -> Iterator[tuple[Tensor, Tensor, float]]:
-    """One epoch's images to learn from, their labels, and the share of their batch that they are; the
-    adversary meets the latest weights."""
-    batches = len(_batch_starts(len(data), settings))
-    for number, batch in enumerate(_batches(data, foreground, settings, epoch)):
-        images, labels, masks, seeds, part = batch
-        images, labels, masks = (tensor.to(_device(model)) for tensor in (images, labels, masks))
-        if adversary is not None:
-            budget = _budget_share(epoch + number / batches, settings.warmup_epochs)
-            model.eval()
-            images = adversary(model, images, labels, masks, seeds, budget)
-        yield images, labels, part
-
-
-def _batches(
-    data: ImageSet, foreground: np.ndarray, settings: TrainingSettings, epoch: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor, list[int], float]]:
-    """This rank's part of the shuffled, augmented batches of one epoch: float images, labels, masks, a seed
-    an image; and its share of the batch. What is drawn is drawn for the whole batch."""
-    random = np.random.default_rng([settings.seed, epoch])
-    for batch in np.split(random.permutation(len(data)), _batch_starts(len(data), settings)[1:]):
-        moves = draw_moves(len(batch), settings.augment, random)
-        seeds = random.integers(0, 2**62, len(batch))
-        part, share = ranks.part(len(batch))
-        chosen = batch[part]
-        images, masks = augment(
-            torch.from_numpy(data.images[chosen]),
-            torch.from_numpy(foreground[chosen]),
-            settings.augment,
-            moves[:, part],
-        )
-        yield images.float() / 255, torch.from_numpy(data.labels[chosen]), masks, seeds[part].tolist(), share
-
-
-def _batch_starts(count: int, settings: TrainingSettings) -> list[int]:
-    """Where each batch begins. A single image left over joins the batch before: no image is left out of an
-    epoch, and BatchNorm finds no deviation in one image whose feature map is a single pixel."""
-    return [0, *range(settings.optimiser.batch_size, count - 1, settings.optimiser.batch_size)]
+    sums = torch.full((3,), counted, dtype=torch.float64, device=images.device)
+    sums[0] = loss.detach()
+    sums[1] = (logits.argmax(dim=1) == labels)[:counted].sum()
+    return ranks.summed(sums)
 
 
 def _optimiser(
@@ -266,11 +223,7 @@ def _check_alike(epochs_done: int, checkpoint: Path) -> None:
 def _check_weights(model: nn.Module, epoch: int) -> None:
     for name, values in model.state_dict().items():
         if not torch.isfinite(values).all():
-            raise _diverged(f"the weights {name} are no longer finite after epoch {epoch + 1}")
-
-
-def _diverged(what: str) -> UserError:
-    return UserError(f"training: {what}; a smaller optimiser.learning_rate is the usual cure")
+            raise diverged(f"the weights {name} are no longer finite after epoch {epoch + 1}")
 
 
 def _device(model: nn.Module) -> torch.device:

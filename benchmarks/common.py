@@ -1,7 +1,7 @@
 """What the scripts share: settings of the process, timing in turn, networks, tables and targets.
 
-Needs of the package's dependencies torch, torchvision, numpy, pandas and safetensors alone, so that a
-checkout is enough on a machine with a GPU; `training` and `masks` need pydantic, too.
+Needs of the package's dependencies torch, torchvision, numpy, pandas and safetensors alone, and so does every
+script of `gpu.sh`: on a machine with a GPU a checkout is enough.
 """
 
 from __future__ import annotations

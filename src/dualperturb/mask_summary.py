@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from dualperturb.core.images import ImageSet
-from dualperturb.datasets.check import contact_sheet
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 PERCENTILES = (5, 25, 50, 75, 95)
 NAMED = 20  # so many empty and full masks are named
@@ -43,4 +44,7 @@ def summarise(masks: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
 
 def mask_sheet(data: ImageSet, masks: np.ndarray) -> Image.Image:
     """The first images of each class with the outline of `masks`, bool (N, 1, H, W)."""
+    # Not needed for the numbers: what reads params.yaml and fonts stays away until a sheet is drawn.
+    from dualperturb.datasets.check import contact_sheet
+
     return contact_sheet(ImageSet(data.images, data.labels, data.class_names, masks), COLUMNS)

@@ -142,7 +142,7 @@ def synthetic(case: Case) -> tuple[ImageSet, np.ndarray]:
 
 def extrapolated(case: Case, options: Namespace, precision: str, adversarial: bool) -> Row:
     """Seconds a batch, and what they make of an epoch and of the paper's training."""
-    seen = _Batches(options.device, 1 if options.tiny else options.seconds)
+    seen = _Batches(1 if options.tiny else options.seconds)
     run = epoch(case, options, case.steps if adversarial else 0, precision, seen)
     activity = [torch.profiler.ProfilerActivity.CUDA] if options.device.type == "cuda" else []
     with contextlib.suppress(EnoughError):
@@ -163,13 +163,13 @@ def extrapolated(case: Case, options: Namespace, precision: str, adversarial: bo
 
 
 class _Batches:
-    """When each batch ended; stops the run once `seconds` have passed since the first one timed."""
+    """When each batch was known to have ended; stops the run once `seconds` have passed since the first one
+    timed. A GPU is not waited for here, which would keep it from going on with the next batch."""
 
-    def __init__(self, device: torch.device, seconds: float) -> None:
-        self.device, self.seconds, self.times = device, seconds, list[float]()
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.times = seconds, list[float]()
 
     def __call__(self, *_: object) -> None:
-        synchronise(self.device)
         self.times.append(time.perf_counter())
         timed = self.times[SKIPPED - 1 :]
         if len(timed) > 1 and timed[-1] - timed[0] > self.seconds:
@@ -177,17 +177,22 @@ class _Batches:
 
 
 def _busy(case: Case, options: Namespace, precision: str, adversarial: bool) -> float:
-    """Share of the time of three batches in which a kernel ran, after the first; one stream."""
-    few = case._replace(images=4 * case.batch)
+    """Share of the time of three batches in which a kernel ran; one stream.
+
+    The GPU is waited for before the first of them and after the last, but not in between.
+    """
+    few = case._replace(images=5 * case.batch)
     marks: list[float] = []
     profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA])
 
-    def progress(*_: object) -> None:
-        synchronise(options.device)
-        if not marks:
+    def progress(epoch: int, done: int, batches: int, *_: object) -> None:
+        if done == 1:  # by now the second batch is on its way
+            synchronise(options.device)
             profiler.start()
-        marks.append(time.perf_counter())
-        if len(marks) == len(range(0, few.images, few.batch)):
+            marks.append(time.perf_counter())
+        if done == batches:
+            synchronise(options.device)
+            marks.append(time.perf_counter())
             profiler.stop()
 
     epoch(few, options, case.steps if adversarial else 0, precision, progress)()

@@ -39,8 +39,7 @@ from benchmarks.common import (
     show,
 )
 from dualperturb.core.objectives import Objective
-from dualperturb.core.pgd import pgd
-from dualperturb.core.runs import perturb
+from dualperturb.core.pgd import perturb, pgd
 from dualperturb.core.threat import L2, Ball, Dual, Linf
 
 STEP_SIZE = 0.25

@@ -5,7 +5,7 @@
 DIR as in benchmarks.strength. The grids, steps and budgets are params.yaml's; one thread, processor time.
 fresh: every point from its own start; nested: `evaluation.sweeps.sweep`, from the largest budget downwards;
 upwards: the other order, where what is fooled is left out of the larger budgets, each begun where the one
-before ended. In both an image is left alone as soon as it is fooled. An image-step: one gradient of one image.
+before ended. In both an image is left alone once it is fooled. An image-step: one gradient of one image.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import torch
 
 from benchmarks.common import Counter, Row, Table, Target, clock, in_set_up_process, parsed, parser, show
 from benchmarks.shapes6 import EPS_B, EPS_F, GRID, SETTINGS, add_workspace, subject, threat
+from dualperturb.attacks.nested import perturb_until_fooled
 from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.budgets import applied_radius
 from dualperturb.core.objectives import Objective
-from dualperturb.core.runs import perturb_until_fooled
 from dualperturb.core.seeds import image_seeds
 from dualperturb.evaluation.scoring import Subject, attack_images
 from dualperturb.evaluation.sweeps import points, sweep

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from dualperturb.core.objectives import Objective, Saliency
-from dualperturb.core.runs import perturb
+from dualperturb.core.pgd import perturb
 from dualperturb.core.threat import L2, NORMS, Ball, Dual, Linf
 from dualperturb.core.twin import Twin, twin_of
 

@@ -76,7 +76,7 @@ class Objective:
 
     @torch.no_grad()
     def fooled(self, images: Tensor, logits: Tensor, among: Tensor) -> Tensor:
-        """Which `among` the images, bool (N,), the model takes for another class; logits: of what is climbed."""
+        """Which of `among`, bool (N,), the model takes for another class; logits: of what is climbed."""
         wrong = among & (logits.argmax(dim=1) != self.labels)
         if self.climbed is not None and wrong.any():
             wrong[wrong.clone()] = self.model(images[wrong]).argmax(dim=1) != self.labels[wrong]

@@ -1,7 +1,7 @@
 """PGD and the dual-perturbation attack: one function over any ball, with restarts, judged by the classifier.
 
 Madry et al. 2018 for PGD; "Towards Robustness against Unsuspicious Adversarial Examples" for the two regions
-and the salience term. The runs themselves are those of `runs`.
+and the salience term. The classifier is left as it is: its mode, its parameters and their gradients.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from dualperturb.core.arguments import (
     check_streams,
 )
 from dualperturb.core.objectives import OBJECTIVES, Objective, Saliency
-from dualperturb.core.runs import perturb
 from dualperturb.core.seeds import image_seeds
 from dualperturb.core.threat import Ball, Dual, check_ball
 from dualperturb.core.twin import twin_of
@@ -35,6 +34,33 @@ class AttackResult:
     images: Tensor
     success: Tensor
     norms: dict[str, Tensor]
+
+
+def perturb(
+    objective: Objective,
+    images: Tensor,
+    ball: Ball,
+    *,
+    steps: int,
+    step_size: float,
+    seeds: Sequence[int],
+) -> Tensor:
+    """All steps from a random start, without scoring: adversarial images (N, C, H, W) in [0, 1].
+
+    images: float32 or wider; a narrower type would round the sum of image and perturbation past the budget.
+    step_size: share of each region's radius a step moves. After every step the perturbation is projected
+    region by region and then clipped to the pixel range, which never lengthens it.
+    """
+    delta = clipped(images, ball.start(images, seeds))
+    for done, length in objective.plan(steps):
+        gradient = objective.gradient(images + delta, done)
+        delta = clipped(images, ball.project(delta + ball.ascend(gradient, step_size * length)))
+    return objective.outcome(images + delta)
+
+
+def clipped(images: Tensor, delta: Tensor) -> Tensor:
+    """The perturbation that keeps the pixels in [0, 1]."""
+    return (images + delta).clamp(0, 1) - images
 
 
 def pgd(

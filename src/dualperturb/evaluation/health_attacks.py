@@ -12,8 +12,7 @@ from torch import Tensor
 
 from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.objectives import Objective
-from dualperturb.core.pgd import pgd
-from dualperturb.core.runs import perturb
+from dualperturb.core.pgd import perturb, pgd
 from dualperturb.core.seeds import image_seeds
 from dualperturb.core.twin import twin_of
 from dualperturb.evaluation.scoring import (

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from stages.common import MEASURES, params, run, timed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dualperturb.core.memory import BatchSize
+    from dualperturb.evaluate_params import Jsma
+    from dualperturb.evaluation.scoring import Batch, Subject
 
 
 def main(dataset: str) -> None:
     import numpy as np
     import pandas as pd
-    import torch
 
-    from dualperturb.attacks.jsma import curve, jsma
+    from dualperturb.attacks.jsma import curve
     from dualperturb.evaluation.rows import accuracy_columns
     from dualperturb.files import write_csv
     from stages.subject import classifiers, identity, subject
@@ -22,22 +30,31 @@ def main(dataset: str) -> None:
     with timed(dataset, "jsma"):
         for defence, trained in classifiers(settings):
             measured = subject(dataset, defence, trained, settings, chosen.n)
-            first = torch.cat(
-                [
-                    jsma(
-                        measured.model,
-                        images,
-                        labels,
-                        max_share=chosen.share,
-                        pixels_per_step=chosen.pixels_per_step,
-                    ).first_fooled.cpu()
-                    for _, images, labels, _ in measured.batches(size)
-                ]
-            )
+            first = first_fooled(measured, chosen, size)
             for share, right in zip(shares, curve(first, shares, measured.data.side**2), strict=True):
                 point = {"attack": "jsma", "norm": "L0", "axis": "share", "value": share}
                 rows.append(identity(dataset, defence, trained) | point | accuracy_columns(right, len(first)))
         write_csv(MEASURES / dataset / "jsma.csv", pd.DataFrame(rows))
+
+
+def first_fooled(measured: Subject, chosen: Jsma, size: BatchSize) -> Tensor:
+    """Of each image, on the CPU: the pixels changed when it was fooled."""
+    import torch
+
+    from dualperturb.attacks.jsma import jsma
+
+    def attacked(batch: Batch) -> Tensor:
+        _, images, labels, _ = batch
+        found = jsma(
+            measured.model,
+            images,
+            labels,
+            max_share=chosen.share,
+            pixels_per_step=chosen.pixels_per_step,
+        )
+        return found.first_fooled.cpu()
+
+    return torch.cat(measured.each(size, attacked))
 
 
 if __name__ == "__main__":

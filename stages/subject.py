@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.classifiers import load_classifier
 from dualperturb.core.images import load_foreground, load_split
+from dualperturb.core.memory import Portions
 from dualperturb.errors import UserError
 from dualperturb.evaluation.scoring import AttackSettings, Subject
 from dualperturb.params import Params
@@ -42,7 +45,14 @@ def subject(
         indices,
         saliency(settings.masks[dataset].model),
         device(),
+        _portions(),
     )
+
+
+@functools.cache
+def _portions() -> Portions:
+    """One for all classifiers of a stage: what did not fit with one is not tried with the next."""
+    return Portions()
 
 
 def attack_settings(dataset: str, settings: Params) -> AttackSettings:

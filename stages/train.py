@@ -35,6 +35,7 @@ def main(defence: str, dataset: str, norm: Annotated[str | None, typer.Argument(
     from dualperturb import launch
     from dualperturb.core.classifiers import ClassifierSpec, build_classifier, save_classifier
     from dualperturb.core.images import load_foreground, load_split
+    from dualperturb.core.memory import enough_memory
     from dualperturb.files import write_csv
     from dualperturb.progress import TrainingProgress
     from dualperturb.recipes import training_adversary, training_settings
@@ -53,13 +54,22 @@ def main(defence: str, dataset: str, norm: Annotated[str | None, typer.Argument(
         console = None if launch.rank() == 0 else Console(quiet=True)
         if console is None:
             report_checkpoint(checkpoint, settings.epochs)
-        with TrainingProgress(f"{dataset} {name}", settings.epochs, console) as progress:
+        progress = TrainingProgress(f"{dataset} {name}", settings.epochs, console)
+        with progress, enough_memory(too_large(dataset, settings.optimiser.batch_size)):
             history = train(model, data, foreground, adversary, settings, checkpoint, progress)
         if console is not None:
             return
         save_classifier(classifier_folder(dataset, defence, norm), model, spec)
         write_csv(history_path(dataset, defence, norm), pd.DataFrame(history))
         checkpoint.unlink()
+
+
+def too_large(dataset: str, batch_size: int) -> str:
+    """What to say where an update does not fit: in halves, BatchNorm would make another classifier of it."""
+    return (
+        f"train.{dataset}.optimiser.batch_size: found {batch_size}, out of memory with so many images; "
+        "accepted: fewer, with which the training begins anew, or more runtime.devices to share them"
+    )
 
 
 def history_path(dataset: str, defence: str, norm: str | None) -> Path:

@@ -15,6 +15,7 @@ import torch
 from numpy.lib.format import open_memmap
 
 from dualperturb.core.images import ImageSet
+from dualperturb.core.memory import BatchSize, Portions, first_size
 from dualperturb.mask_summary import summarise
 from dualperturb.saliency import SaliencyModel, foreground_mask, foreground_score
 
@@ -34,7 +35,7 @@ def write_masks(
     *,
     own: OwnMasks | None,
     threshold: str,
-    batch_size: int,
+    batch_size: BatchSize,
     device: torch.device,
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
@@ -42,6 +43,7 @@ def write_masks(
 
     own: the masks to use, bool (N, 1, H, W), read slice by slice; if there are none, the model's log density
     or density is thresholded, as `threshold` says ("log" or "density").
+    batch_size: images at a time, fewer once memory has run out.
     progress: called with the images done and the images in all.
     """
     count, side = len(data), data.side
@@ -50,8 +52,8 @@ def write_masks(
     masks = open_memmap(folder / f"{split}.foreground.npy", "w+", np.bool_, (count, 1, side, side))
     densities = open_memmap(folder / f"{split}.log_density.npy", "w+", np.float16, (count, side, side))
     scores = np.empty(count)
-    for first in range(0, count, batch_size):
-        part = slice(first, min(first + batch_size, count))
+
+    def write(part: slice) -> None:
         images = torch.from_numpy(np.array(data.images[part])).to(device).float() / 255
         with torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
             log_density = saliency(images).float()
@@ -62,4 +64,6 @@ def write_masks(
         masks[part], densities[part] = mask.cpu().numpy(), log_density.cpu().numpy().astype(np.float16)
         scores[part] = foreground_score(log_density, mask).cpu().numpy()
         progress(part.stop, count)
+
+    Portions().run(write, count, first_size(batch_size, device, side))
     return summarise(masks, scores)

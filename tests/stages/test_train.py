@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 
 from dualperturb.core.classifiers import load_classifier
 from dualperturb.core.images import write_meta, write_split
+from dualperturb.errors import UserError
 from stages import train as stage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -201,6 +202,21 @@ def test_a_loss_that_is_not_finite_ends_in_one_line_and_leaves_no_model(project:
     (line,) = failed.stderr.splitlines()
     assert line.startswith("error: training: the loss became ") and "optimiser.learning_rate" in line
     assert not (project / "models").exists() and not (project / "reports/training").exists()
+
+
+def test_an_update_that_does_not_fit_is_one_line_that_names_the_batch(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2.00 GiB.")
+
+    monkeypatch.chdir(project)
+    monkeypatch.setattr("dualperturb.training.train", full)
+    with pytest.raises(
+        UserError, match=r"^train\.shapes6\.optimiser\.batch_size: found 16, out of memory .*: fewer"
+    ):
+        stage.main("clean", "shapes6")
+    assert not (project / "models").exists()
 
 
 def test_a_checkpoint_of_other_settings_is_not_used(

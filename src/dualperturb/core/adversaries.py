@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 
+from dualperturb.core.memory import Portions
 from dualperturb.core.objectives import Objective, Saliency
 from dualperturb.core.pgd import perturb
 from dualperturb.core.threat import L2, NORMS, Ball, Dual, Linf
@@ -36,6 +38,7 @@ class PgdAdversary:
     """Adversarial training's inner maximisation (Madry et al. 2018), with the threat model's ball.
 
     steps, step_size, precision: as in `pgd`; saliency and salience_weight: the paper trains with weight 0.
+    Where memory runs out, the batch is attacked in halves, to the same examples.
     """
 
     threat: ThreatModel
@@ -45,6 +48,7 @@ class PgdAdversary:
     salience_weight: float = 0.0
     precision: str = "fp32"
     _twin: Twin | None = field(default=None, init=False)
+    _portions: Portions = field(default_factory=Portions, init=False)
 
     def __call__(
         self,
@@ -57,9 +61,19 @@ class PgdAdversary:
     ) -> Tensor:
         """Adversarial images (N, 3, H, W) in [0, 1], the budget scaled by `share`."""
         twin = self._refreshed(model, images)
-        objective = Objective(model, labels, self.saliency, self.salience_weight, foreground, climbed=twin)
-        ball = self.threat.ball(foreground, share)
-        return perturb(objective, images, ball, steps=self.steps, step_size=self.step_size, seeds=seeds)
+
+        def attacked(part: slice) -> Tensor:
+            inside = foreground[part]
+            return perturb(
+                Objective(model, labels[part], self.saliency, self.salience_weight, inside, climbed=twin),
+                images[part],
+                self.threat.ball(inside, share),
+                steps=self.steps,
+                step_size=self.step_size,
+                seeds=seeds[part],
+            )
+
+        return torch.cat(self._portions.run(attacked, len(images)))
 
     def _refreshed(self, model: nn.Module, images: Tensor) -> Twin | None:
         """The model's twin with its present weights: made once, for tracing costs more than a few steps."""

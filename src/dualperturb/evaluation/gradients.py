@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from dualperturb.core.memory import BatchSize
 from dualperturb.core.objectives import Objective
 from dualperturb.errors import UserError
 from dualperturb.evaluation.intervals import mean_interval
@@ -15,7 +16,7 @@ from dualperturb.evaluation.scoring import Batch, Subject
 DEVIATIONS = 3.0  # of a gradient's values about their mean: what the picture shows before it saturates
 
 
-def energy_table(subject: Subject, batch_size: int) -> pd.DataFrame:
+def energy_table(subject: Subject, batch_size: BatchSize) -> pd.DataFrame:
     """One row an image: index, label, share, foreground_fraction, enrichment, zero_gradient.
 
     share: of the sum of squares of the gradient of cross-entropy, the part inside the foreground;
@@ -25,10 +26,8 @@ def energy_table(subject: Subject, batch_size: int) -> pd.DataFrame:
     its gradient); share and enrichment are then written as 0 and belong in no mean, see `energy_summary`.
     Raises UserError for a gradient that is not finite.
     """
-    return pd.concat(
-        [_energies(batch, _gradients(subject, batch)) for batch in subject.batches(batch_size)],
-        ignore_index=True,
-    )
+    tables = subject.each(batch_size, lambda batch: _energies(batch, _gradients(subject, batch)))
+    return pd.concat(tables, ignore_index=True)
 
 
 def energy_summary(table: pd.DataFrame) -> dict[str, float | int | None]:

@@ -11,6 +11,7 @@ import pandas as pd
 from torch import Tensor
 
 from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.memory import BatchSize
 from dualperturb.core.objectives import Objective
 from dualperturb.core.pgd import perturb, pgd
 from dualperturb.core.seeds import image_seeds
@@ -47,9 +48,9 @@ class Outcome:
     fault: str | None = None
 
 
-def judged(subject: Subject, threat: ThreatModel, attack: Attack, batch_size: int) -> Outcome:
+def judged(subject: Subject, threat: ThreatModel, attack: Attack, batch_size: BatchSize) -> Outcome:
     """Run `attack` on the subject's images; predictions, norms and pixels are measured on its examples."""
-    parts = [_judged_batch(subject, threat, attack, batch) for batch in subject.batches(batch_size)]
+    parts = subject.each(batch_size, lambda batch: _judged_batch(subject, threat, attack, batch))
     return Outcome(
         np.concatenate([np.zeros(0, dtype=bool), *(part.correct for part in parts)]),
         max((part.spent for part in parts), default=0.0),

@@ -17,7 +17,7 @@ from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.objectives import Objective
 from dualperturb.core.seeds import image_seeds
 from dualperturb.core.threat import Ball
-from dualperturb.evaluation.scoring import AttackSettings, Subject
+from dualperturb.evaluation.scoring import AttackSettings, Batch, Subject
 
 # An L2 norm of cross-entropy's gradient by pixels in [0, 1], below which parts of it underflow in float32 on
 # their way back through the layers. Above it the direction holds: healthy classifiers that are sure of
@@ -43,8 +43,10 @@ def probe(subject: Subject, threat: ThreatModel, settings: AttackSettings) -> pd
     attack's, all raise the loss, or the margin where float32 shows no change of the loss; distribution: the
     output is non-negative and sums to 1, as probabilities do.
     """
-    tables = []
-    for chosen, images, labels, foreground in subject.batches(settings.batch_size):
+
+    def probed(batch: Batch) -> pd.DataFrame:
+        chosen, images, labels, foreground = batch
+        tables = []
         ball = threat.ball(foreground)
         delta = ball.start(images, image_seeds(settings.seed, chosen, 0))
         for place, points in zip(PLACES, (images, (images + delta).clamp(0, 1)), strict=True):
@@ -53,7 +55,9 @@ def probe(subject: Subject, threat: ThreatModel, settings: AttackSettings) -> pd
             table.insert(0, "place", place)
             table.insert(0, "index", chosen)
             tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+        return pd.concat(tables)
+
+    return pd.concat(subject.each(settings.batch_size, probed), ignore_index=True)
 
 
 def _probe_points(

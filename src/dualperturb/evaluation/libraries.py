@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.memory import BatchSize
 from dualperturb.core.twin import Twin
 from dualperturb.errors import UserError
-from dualperturb.evaluation.scoring import Subject
+from dualperturb.evaluation.scoring import Batch, Subject
 
 FEWEST_OTHERS = 3  # of the targeted DLR loss
 SEARCH_STEPS = 5  # of Carlini and Wagner's constant
@@ -28,8 +29,9 @@ def standard_auto_attack(
 
     Returns bool (n,): still classified rightly. Targets at most as many other classes as there are, and none
     where the classes are fewer than four, which the targeted loss needs; with
-    fewer than 5000 queries of Square it is weaker than the standard version where Square matters. Raises
-    UserError for a threat model of two regions, and without pyautoattack.
+    fewer than 5000 queries of Square it is weaker than the standard version where Square matters. All images
+    are one batch; once memory has run out, the smaller batches draw other random numbers. Raises UserError
+    for a threat model of two regions, and without pyautoattack.
     """
     if threat.eps_b is not None:
         raise UserError("AutoAttack: found a threat model of two regions; accepted: one, see auto_attack")
@@ -37,30 +39,35 @@ def standard_auto_attack(
         from pyautoattack import AutoAttack
     except ImportError:
         raise _missing("AutoAttack", "pyautoattack") from None
-    _, images, labels, _ = next(subject.batches(len(subject.indices)))
     others = min(9, len(subject.data.class_names) - 1)
-    # It seeds torch's global generators.
-    with torch.random.fork_rng(devices=[subject.device] if subject.device.type == "cuda" else []):
-        attack = AutoAttack(
-            Twin(subject.model, images, "fp32"),
-            norm=threat.norm,
-            eps=threat.eps_f,
-            seed=seed,
-            device=subject.device,
-        )
-        attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = others
-        attack.square.n_queries = square_queries
-        if others < FEWEST_OTHERS:
-            attack.attacks_to_run.remove("apgd-t")
-        examples, _ = attack.run_standard_evaluation(images, labels, batch_size=len(images))
-    return _still_right(subject, examples, labels)
+
+    def still_right(batch: Batch) -> np.ndarray:
+        _, images, labels, _ = batch
+        # It seeds torch's global generators.
+        with torch.random.fork_rng(devices=[subject.device] if subject.device.type == "cuda" else []):
+            attack = AutoAttack(
+                Twin(subject.model, images, "fp32"),
+                norm=threat.norm,
+                eps=threat.eps_f,
+                seed=seed,
+                device=subject.device,
+            )
+            attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = others
+            attack.square.n_queries = square_queries
+            if others < FEWEST_OTHERS:
+                attack.attacks_to_run.remove("apgd-t")
+            examples, _ = attack.run_standard_evaluation(images, labels, batch_size=len(images))
+        return _still_right(subject, examples, labels)
+
+    return np.concatenate(subject.each(len(subject.indices), still_right))
 
 
-def carlini_wagner_norms(subject: Subject, batch_size: int, steps: int) -> np.ndarray:
+def carlini_wagner_norms(subject: Subject, batch_size: BatchSize, steps: int) -> np.ndarray:
     """The L2 norm of the smallest perturbation that Carlini & Wagner 2017 find, for each image.
 
     float64 (n,), pixels in [0, 1]: 0 for an image that is misclassified as it is, infinity where none is
-    found. One run gives the accuracy at every budget. Raises UserError without foolbox.
+    found. One run gives the accuracy at every budget. The library ends a search early for a batch as a whole,
+    so that norms depend somewhat on the batch's size. Raises UserError without foolbox.
     """
     try:
         from foolbox import PyTorchModel
@@ -70,15 +77,17 @@ def carlini_wagner_norms(subject: Subject, batch_size: int, steps: int) -> np.nd
     sample = next(subject.batches(1))[1]
     model = PyTorchModel(Twin(subject.model, sample, "fp32"), bounds=(0, 1), device=subject.device)
     attack = L2CarliniWagnerAttack(binary_search_steps=SEARCH_STEPS, steps=steps, initial_const=1.0)
-    found = []
-    for _, images, labels, _ in subject.batches(batch_size):
+
+    def norms_of(batch: Batch) -> np.ndarray:
+        _, images, labels, _ = batch
         _, examples, _ = attack(model, images, labels, epsilons=None)
         examples = examples.clamp(0, 1)
         right = _still_right(subject, examples, labels)
         norms = (examples - images).double().flatten(1).norm(dim=1).cpu().numpy()
         already = ~_still_right(subject, images, labels)
-        found.append(np.where(already, 0.0, np.where(right, np.inf, norms)))
-    return np.concatenate(found)
+        return np.where(already, 0.0, np.where(right, np.inf, norms))
+
+    return np.concatenate(subject.each(batch_size, norms_of))
 
 
 @torch.no_grad()

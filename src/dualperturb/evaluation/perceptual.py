@@ -17,7 +17,7 @@ from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.score import foreground_score
 from dualperturb.core.state_dicts import read_state_dict
 from dualperturb.errors import UserError
-from dualperturb.evaluation.scoring import AttackSettings, Subject, attack_batch
+from dualperturb.evaluation.scoring import AttackSettings, Batch, Subject, attack_at_once
 
 # Two batches (n, 3, H, W) in [0, 1] -> (n,), 0 where they agree.
 Distance = Callable[[Tensor, Tensor], Tensor]
@@ -39,21 +39,22 @@ def suspicion(
     and change, the second less the first; with a `distance`, also whole and foreground, see
     `perceptual_distance`. Raises what `measure` and `distance` raise.
     """
-    tables = []
-    for batch in subject.batches(settings.batch_size):
+
+    def outcome(batch: Batch) -> pd.DataFrame:
         _, images, _, foreground = batch
-        adversarial, table = attack_batch(subject, batch, threat, salience_weight, settings)
+        adversarial, table = attack_at_once(subject, batch, threat, salience_weight, settings)
         with torch.no_grad():
             clean = foreground_score(subject.saliency(images), foreground).cpu().numpy()
-        outcome = table[["index", "label", "predicted", "correct"]].assign(
+        found = table[["index", "label", "predicted", "correct"]].assign(
             clean_score=clean,
             foreground_score=table["foreground_score"],
             change=table["foreground_score"] - clean,
         )
         if distance is not None:
-            outcome = outcome.join(perceptual_distance(images, adversarial, foreground, distance))
-        tables.append(outcome)
-    return pd.concat(tables, ignore_index=True)
+            found = found.join(perceptual_distance(images, adversarial, foreground, distance))
+        return found
+
+    return pd.concat(subject.each(settings.batch_size, outcome), ignore_index=True)
 
 
 @torch.no_grad()

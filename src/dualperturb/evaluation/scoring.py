@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,12 @@ from torch import Tensor, nn
 from dualperturb.core import ranks
 from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.images import ImageSet
+from dualperturb.core.memory import BatchSize, Portions, first_size
 from dualperturb.core.objectives import Saliency
 from dualperturb.core.pgd import pgd
 from dualperturb.core.score import foreground_score
 
+T = TypeVar("T")
 # indices int64 (n,), images float32 (n, 3, H, W) in [0, 1], labels int64 (n,), foreground bool (n, 1, H, W)
 Batch = tuple[np.ndarray, Tensor, Tensor, Tensor]
 
@@ -33,12 +36,12 @@ class BrokenThreatModelError(RuntimeError):
 
 @dataclass(frozen=True)
 class AttackSettings:
-    """As in `pgd`; batch_size changes the speed, never the starts."""
+    """As in `pgd`; batch_size, images or "auto", changes the speed, never the starts."""
 
     steps: int
     step_size: float
     restarts: int
-    batch_size: int
+    batch_size: BatchSize
     seed: int
     objective: str = "paper"
     salience_every: int = 1
@@ -50,7 +53,8 @@ class Subject:
     """A classifier in eval mode and the test images that it is measured on.
 
     foreground: bool (N, 1, H, W) for the whole split; indices: int64, the images used;
-    saliency: gives the foreground score, and its gradient where an attack weighs it.
+    saliency: gives the foreground score, and its gradient where an attack weighs it; portions: how many
+    images fit into memory, as far as that is known.
     """
 
     model: nn.Module
@@ -59,19 +63,42 @@ class Subject:
     indices: np.ndarray
     saliency: Saliency
     device: torch.device
+    portions: Portions = field(default_factory=Portions, repr=False, compare=False)
 
-    def batches(self, size: int) -> Iterator[Batch]:
+    def batches(self, size: BatchSize) -> Iterator[Batch]:
         """The images used, in batches of at most `size`, on the device."""
-        return map(self._batch, self._pieces(size))
+        return map(self._batch, self._pieces(self._first_size(size)))
 
-    def own_batches(self, size: int) -> Iterator[tuple[int, Batch]]:
+    def each(self, size: BatchSize, work: Callable[[Batch], T], copies: int = 1) -> list[T]:
+        """What `work` gives for each batch of at most `size` of the images used; see `Portions`.
+
+        copies: of each image, that a pass of the classifier holds at once.
+        """
+        return self.portions.run(
+            lambda part: work(self._batch(self.indices[part])),
+            len(self.indices),
+            self._first_size(size, copies),
+        )
+
+    @torch.no_grad()
+    def classes(self, images: Tensor) -> Tensor:
+        """The classifier's answers to images (n, 3, H, W), at least one: int64 (n,)."""
+        answers = self.portions.run(
+            lambda part: self.model(images[part].to(self.device)).argmax(dim=1), len(images)
+        )
+        return torch.cat(answers)
+
+    def own_batches(self, size: BatchSize) -> Iterator[tuple[int, Batch]]:
         """This rank's batches and their positions among those of all ranks, maybe none.
 
         They are those of a process on its own, and smaller only where there would be fewer than ranks.
         """
-        smaller = max(1, min(size, -(-len(self.indices) // ranks.size())))
+        smaller = max(1, min(self._first_size(size), -(-len(self.indices) // ranks.size())))
         for position, chosen in ranks.mine(self._pieces(smaller)).items():
             yield position, self._batch(chosen)
+
+    def _first_size(self, size: BatchSize, copies: int = 1) -> int:
+        return first_size(size, self.device, self.data.side, copies)
 
     def _pieces(self, size: int) -> list[np.ndarray]:
         return [self.indices[first : first + size] for first in range(0, len(self.indices), size)]
@@ -102,7 +129,24 @@ def attack_images(
 def attack_batch(
     subject: Subject, batch: Batch, threat: ThreatModel, salience_weight: float, settings: AttackSettings
 ) -> tuple[Tensor, pd.DataFrame]:
-    """The adversarial images (n, 3, H, W) of one batch, and what `measure` says of them."""
+    """The adversarial images (n, 3, H, W) of one batch, and what `measure` says of them.
+
+    Where memory runs out, the batch is attacked in halves, to the same examples.
+    """
+    chosen, images, labels, foreground = batch
+
+    def attacked(part: slice) -> tuple[Tensor, pd.DataFrame]:
+        own = chosen[part], images[part], labels[part], foreground[part]
+        return attack_at_once(subject, own, threat, salience_weight, settings)
+
+    examples, tables = zip(*subject.portions.run(attacked, len(chosen)), strict=True)
+    return torch.cat(examples), pd.concat(tables, ignore_index=True)
+
+
+def attack_at_once(
+    subject: Subject, batch: Batch, threat: ThreatModel, salience_weight: float, settings: AttackSettings
+) -> tuple[Tensor, pd.DataFrame]:
+    """`attack_batch` on all of the batch, however much memory it takes."""
     chosen, images, labels, foreground = batch
     adversarial = images
     if threat.eps_f > 0 or (threat.eps_b or 0) > 0:

@@ -9,7 +9,7 @@ probability at most alpha, which holds for each image and not for all of them to
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -20,10 +20,11 @@ from torch import Tensor, nn
 
 from dualperturb.attacks.smoothed import SmoothedClassifier, check_sigma, draw, generator
 from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.memory import Portions
 from dualperturb.core.seeds import image_seeds
 from dualperturb.errors import UserError
 from dualperturb.evaluation.intervals import wilson
-from dualperturb.evaluation.scoring import AttackSettings, Subject, attack_batch
+from dualperturb.evaluation.scoring import AttackSettings, Batch, Subject, attack_at_once
 
 ABSTAINED = -1
 # Not the salt of `SmoothedClassifier`, nor of a start: votes are taken on noise that no attack has seen.
@@ -34,7 +35,8 @@ VOTES_SALT = (0, 1)
 class Sampling:
     """sigma: of the noise, pixels in [0, 1]; n: noisy copies an image; alpha: chance of a wrong statement.
 
-    batch_size: noisy copies the classifier sees at a time; bounds the memory and leaves the noise as it is.
+    batch_size: noisy copies the classifier sees at a time; bounds the memory and leaves the noise as it is;
+    portions: fewer, once memory has run out.
     Raises UserError for values out of range, and for so few copies that every image would be abstained on.
     """
 
@@ -43,6 +45,7 @@ class Sampling:
     alpha: float
     batch_size: int
     seed: int
+    portions: Portions = field(default_factory=lambda: Portions("noisy copies"), repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_sigma(self.sigma)
@@ -126,19 +129,20 @@ def attack_smoothed(
     """
     _check_mode(subject.model)
     settings = replace(settings, precision="fp32")  # a copy in bf16 would draw noise of its own
-    tables = []
-    for batch in subject.batches(settings.batch_size):
+
+    def attacked(batch: Batch) -> pd.DataFrame:
         climbed = SmoothedClassifier(subject.model, sampling.sigma, draws, settings.seed, subject.device)
-        attacked = replace(subject, model=climbed)
-        adversarial, table = attack_batch(attacked, batch, threat, salience_weight, settings)
+        smoothed = replace(subject, model=climbed)
+        adversarial, table = attack_at_once(smoothed, batch, threat, salience_weight, settings)
         outcomes = []
         for index, image in zip(batch[0], adversarial, strict=True):
             given = _votes(subject.model, image, index, sampling.n, sampling)
             outcomes.append(predict(np.bincount(given), sampling.alpha))
         table["predicted"], table["votes"], table["runner_up_votes"] = np.array(outcomes, dtype=np.int64).T
         table["correct"] = table["predicted"] == table["label"]
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+        return table
+
+    return pd.concat(subject.each(settings.batch_size, attacked, copies=draws), ignore_index=True)
 
 
 def predict(counts: np.ndarray, alpha: float) -> tuple[int, int, int]:
@@ -163,12 +167,17 @@ def _votes(model: nn.Module, image: Tensor, index: int, count: int, sampling: Sa
     """The class of each of `count` noisy copies of an image (C, H, W): int64 (count,)."""
     _check_mode(model)
     source = generator(image_seeds(sampling.seed, [index], *VOTES_SALT)[0], image.device)
-    given = []
-    for first in range(0, count, sampling.batch_size):
-        size = min(sampling.batch_size, count - first)
-        noise = draw(size, image.shape, image.dtype, source)
-        given.append(model(noise.mul_(sampling.sigma).add_(image)).argmax(dim=1))
-    return torch.cat(given).cpu().numpy()
+    begun = source.get_state()
+
+    def voted(part: slice) -> Tensor:
+        nonlocal begun
+        source.set_state(begun)  # copies that did not fit are drawn again
+        noise = draw(part.stop - part.start, image.shape, image.dtype, source)
+        given: Tensor = model(noise.mul_(sampling.sigma).add_(image)).argmax(dim=1)
+        begun = source.get_state()
+        return given
+
+    return torch.cat(sampling.portions.run(voted, count, sampling.batch_size)).cpu().numpy()
 
 
 def _row(chosen: np.ndarray, labels: Tensor, predicted: int) -> dict[str, object]:

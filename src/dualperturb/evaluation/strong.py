@@ -7,7 +7,7 @@ import pandas as pd
 from dualperturb.attacks.auto import auto_attack
 from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.twin import Twin
-from dualperturb.evaluation.scoring import AttackSettings, Subject, measure
+from dualperturb.evaluation.scoring import AttackSettings, Batch, Subject, measure
 
 
 def auto_attack_images(subject: Subject, threat: ThreatModel, settings: AttackSettings) -> pd.DataFrame:
@@ -15,8 +15,9 @@ def auto_attack_images(subject: Subject, threat: ThreatModel, settings: AttackSe
 
     Of the settings steps, batch_size and seed are used: the attack chooses the rest itself.
     """
-    tables = []
-    for chosen, images, labels, foreground in subject.batches(settings.batch_size):
+
+    def attacked(batch: Batch) -> pd.DataFrame:
+        chosen, images, labels, foreground = batch
         result = auto_attack(
             Twin(subject.model, images, "fp32"),
             images.clone(),
@@ -27,5 +28,6 @@ def auto_attack_images(subject: Subject, threat: ThreatModel, settings: AttackSe
             indices=chosen.tolist(),
         )
         table = measure(subject, chosen, images, result.images, labels, foreground, threat)
-        tables.append(table.assign(fooled_by=list(result.fooled_by)))
-    return pd.concat(tables, ignore_index=True)
+        return table.assign(fooled_by=list(result.fooled_by))
+
+    return pd.concat(subject.each(settings.batch_size, attacked), ignore_index=True)

@@ -9,6 +9,7 @@ import torch
 
 from dualperturb.core import ranks
 from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.memory import BatchSize
 from dualperturb.errors import UserError
 from dualperturb.evaluation.intervals import wilson
 from dualperturb.evaluation.scoring import AttackSettings, Subject, attack_batch
@@ -62,14 +63,12 @@ def _right(
         right[source] += int(table["correct"].sum())
         for name, target in subjects.items():
             if name != source:
-                with torch.no_grad():
-                    predicted = target.model(examples.to(target.device)).argmax(dim=1)
-                right[name] += int((predicted == batch[2].to(target.device)).sum())
+                right[name] += int((target.classes(examples) == batch[2].to(target.device)).sum())
     totals = ranks.total(list(right.values()), subjects[source].device)
     return {name: int(count) for name, count in zip(right, totals, strict=True)}
 
 
-def _check_same_images(subjects: Mapping[str, Subject], size: int) -> None:
+def _check_same_images(subjects: Mapping[str, Subject], size: BatchSize) -> None:
     (first, reference), *others = subjects.items()
     for name, other in others:
         if other.indices.tolist() != reference.indices.tolist():

@@ -1,0 +1,110 @@
+"""How many images are worked on at once: a size to begin with, and ever half of it once memory runs out."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal, TypeVar
+
+import torch
+
+from dualperturb.errors import UserError
+
+T = TypeVar("T")
+BatchSize = int | Literal["auto"]
+
+# A CPU gains nothing beyond: measured with a small ResNet at 32x32 (128 images) and with ResNet-34 at 224x224
+# (4 images). More would only take memory, and a machine without any left ends programs in place of refusing.
+LARGEST_ON_CPU = 128
+PIXELS_ON_CPU = 2**20
+# Halved until it fits. Not taken from the memory that is free: ranks with other batches would share no work.
+LARGEST_ON_GPU = 512
+
+# What torch's errors of plain RuntimeError say: its CPU allocator, and the libraries of a GPU.
+_SIGNS = ("can't allocate memory", "not enough memory", "_STATUS_ALLOC_FAILED")
+
+
+def first_size(asked: BatchSize, device: torch.device, side: int, copies: int = 1) -> int:
+    """The images of a batch before memory has run out: as asked, or what `auto` means on this device.
+
+    side: pixels; copies: of each image, that a pass holds at once; only `auto` allows for them.
+    """
+    if asked != "auto":
+        return asked
+    largest = LARGEST_ON_GPU
+    if device.type == "cpu":
+        largest = min(LARGEST_ON_CPU, PIXELS_ON_CPU // side**2)
+    return max(1, largest // copies)
+
+
+class Portions:
+    """Runs work on images slice by slice, in shorter slices from the first out-of-memory error on.
+
+    What did not fit is remembered: no later work of the same object begins with as many. unit: what is
+    counted, as the line that tells of it says.
+    """
+
+    def __init__(self, unit: str = "images") -> None:
+        self.unit = unit
+        self._limit: int | None = None
+
+    def run(self, work: Callable[[slice], T], count: int, most: int | None = None) -> list[T]:
+        """What `work` gives for each slice of `count` images, in their order; most: images of a slice.
+
+        Work that ran out of memory is called again with the first half of its slice, so that what it changes
+        it must be able to change again; slices done before stay done. Raises UserError where a single image
+        does not fit.
+        """
+        found: list[T] = []
+        first = 0
+        while first < count:
+            size = min(most or count, self._limit or count)
+            part = slice(first, min(first + size, count))
+            done = _tried(work, part)
+            if done is None:
+                self._halve(part.stop - part.start)
+            else:
+                found.append(done[0])
+                first = part.stop
+        return found
+
+    def _halve(self, size: int) -> None:
+        if size == 1:
+            raise UserError(
+                f"out of memory with 1 of the {self.unit} at a time; accepted: a device with more memory, or "
+                "with fewer programs that share it"
+            )
+        self._limit = size // 2
+        print(f"out of memory with a batch of {size} {self.unit}; going on with {self._limit}", flush=True)
+
+
+@contextmanager
+def enough_memory(otherwise: str) -> Iterator[None]:
+    """Raise UserError with the line `otherwise` where the body, done whole or not at all, finds no memory."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise UserError(otherwise) from None
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a device's or the machine's memory ran out."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
+
+
+def _tried(work: Callable[[slice], T], part: slice) -> tuple[T] | None:
+    """What the work gives, or None where memory ran out; then what it held is free again."""
+    try:
+        return (work(part),)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+    # Only here, for in the block above the error still holds the work's tensors.
+    gc.collect()
+    torch.cuda.empty_cache()
+    return None

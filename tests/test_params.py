@@ -52,6 +52,14 @@ def refusal(**changes: object) -> str:
     return first_line(caught.value)
 
 
+@pytest.mark.parametrize("size", ["auto", 1, 1000])
+def test_a_batch_is_a_number_of_images_or_auto(size: object) -> None:
+    params = Params.model_validate(
+        changed(**{"evaluate.shapes6.batch_size": size, "masks.shapes6.batch_size": size})
+    )
+    assert params.evaluate["shapes6"].batch_size == params.masks["shapes6"].batch_size == size
+
+
 def test_the_shipped_file_is_accepted() -> None:
     params = load_params(ROOT / "params.yaml")
     assert params.datasets == ("shapes6",)
@@ -117,6 +125,18 @@ ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
         ("runtime.devices", 0, f"runtime.devices: found 0; accepted: auto, or {WHOLE}"),
         ("runtime.devices", "all", f"runtime.devices: found 'all'; accepted: auto, or {WHOLE}"),
         ("runtime.nodes", "auto", f"runtime.nodes: found 'auto'; accepted: {WHOLE}"),
+        (
+            "evaluate.stl10.batch_size",
+            "all",
+            f"evaluate.stl10.batch_size: found 'all'; accepted: auto, or {WHOLE}",
+        ),
+        ("evaluate.stl10.batch_size", 0, f"evaluate.stl10.batch_size: found 0; accepted: auto, or {WHOLE}"),
+        ("masks.stl10.batch_size", 1.5, f"masks.stl10.batch_size: found 1.5; accepted: auto, or {WHOLE}"),
+        (
+            "train.stl10.optimiser.batch_size",
+            "auto",
+            f"train.stl10.optimiser.batch_size: found 'auto'; accepted: {WHOLE}",
+        ),
         ("eps_scale.folder", 0, "eps_scale.folder: found 0; accepted: auto, or a finite number above 0"),
         (
             "eps_scale.folder",

@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dualperturb.accepted import Count, Fraction, Indices, Section, Share, Values, accepts, wrong_key
+from dualperturb.accepted import (
+    Count,
+    CountOrAuto,
+    Fraction,
+    Indices,
+    Section,
+    Share,
+    Values,
+    accepts,
+    wrong_key,
+)
 
 
 class Grid(Section):
@@ -69,7 +79,7 @@ class Smoothing(Images):
 
 class Evaluate(Section):
     n: Count
-    batch_size: Count
+    batch_size: CountOrAuto
     steps: Count
     step_size: Share
     restarts: Count

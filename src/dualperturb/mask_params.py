@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_serializer, model_validator
 
-from dualperturb.accepted import Count, Section, Text, check_keys, is_inside, wrong_key
+from dualperturb.accepted import Count, CountOrAuto, Section, Text, check_keys, is_inside, wrong_key
 
 # Named here, too, so that a wrong name is found without importing torch.
 SaliencyName = Literal["builtin", "center", "deepgaze", "onnx"]
@@ -112,7 +112,7 @@ class Masks(Section):
     source: Literal["dataset", "saliency", "files", "segmentation"]
     model: SaliencyParams
     threshold: Literal["log", "density"]
-    batch_size: Count
+    batch_size: CountOrAuto
     files: MaskFilesParams | None = None
     segmentation: SegmentationParams = SegmentationParams()
 

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from dualperturb.batches import Batch, Batches
 from dualperturb.core.images import ImageSet, load_split, sha256, write_meta, write_split
-from dualperturb.evaluation.scoring import AttackSettings, Subject
+from dualperturb.evaluation.scoring import AttackSettings
+from dualperturb.evaluation.subject import Subject
 from dualperturb.evaluation.sweeps import points, sweep
 from dualperturb.files import read_csv, write_csv
 from dualperturb.saliency.center import CenterSaliency

@@ -12,7 +12,8 @@ from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.budgets import applied_radius
 from dualperturb.core.classifiers import load_classifier
 from dualperturb.core.images import ImageSet, load_foreground, load_split
-from dualperturb.evaluation.scoring import AttackSettings, Subject
+from dualperturb.evaluation.scoring import AttackSettings
+from dualperturb.evaluation.subject import Subject
 from dualperturb.saliency.builtin import BuiltinSaliency
 
 CLASSIFIERS = ("clean", "at_pgd/L2", "at_pgd/Linf", "at_dual/L2", "at_dual/Linf")

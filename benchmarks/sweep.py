@@ -25,7 +25,8 @@ from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.budgets import applied_radius
 from dualperturb.core.objectives import Objective
 from dualperturb.core.seeds import image_seeds
-from dualperturb.evaluation.scoring import Subject, attack_images
+from dualperturb.evaluation.scoring import attack_images
+from dualperturb.evaluation.subject import Subject
 from dualperturb.evaluation.sweeps import points, sweep
 
 Run = Callable[[Subject, str, str], list[int]]  # (subject, axis, norm) -> images right, one a budget

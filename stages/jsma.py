@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from dualperturb.core.memory import BatchSize
     from dualperturb.evaluate_params import Jsma
-    from dualperturb.evaluation.scoring import Batch, Subject
+    from dualperturb.evaluation.subject import Batch, Subject
 
 
 def main(dataset: str) -> None:

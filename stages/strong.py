@@ -10,7 +10,7 @@ from stages.common import MEASURES, params, run, timed
 
 if TYPE_CHECKING:
     from dualperturb.core.adversaries import ThreatModel
-    from dualperturb.evaluation.scoring import Subject
+    from dualperturb.evaluation.subject import Subject
 
 
 def main(dataset: str, defence: str, norm: str) -> None:

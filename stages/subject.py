@@ -11,7 +11,8 @@ from dualperturb.core.classifiers import load_classifier
 from dualperturb.core.images import load_foreground, load_split
 from dualperturb.core.memory import Portions
 from dualperturb.errors import UserError
-from dualperturb.evaluation.scoring import AttackSettings, Subject
+from dualperturb.evaluation.scoring import AttackSettings
+from dualperturb.evaluation.subject import Subject
 from dualperturb.params import Params
 from stages.common import MASKS, PREPARED, SWEPT, classifier_folder, device, saliency
 

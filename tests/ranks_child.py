@@ -20,7 +20,8 @@ from dualperturb.core import ranks
 from dualperturb.core.adversaries import PgdAdversary, ThreatModel
 from dualperturb.core.images import ImageSet
 from dualperturb.core.networks import SmallResNet
-from dualperturb.evaluation.scoring import AttackSettings, Subject
+from dualperturb.evaluation.scoring import AttackSettings
+from dualperturb.evaluation.subject import Subject
 from dualperturb.evaluation.sweeps import points, sweep
 from dualperturb.saliency.builtin import BuiltinSaliency
 from dualperturb.train_params import Augment, Optimiser

@@ -16,7 +16,8 @@ from dualperturb.errors import UserError
 from dualperturb.evaluation import health_attacks
 from dualperturb.evaluation.health import health
 from dualperturb.evaluation.health_attacks import iterated, judged, one_more_restart, standing, whole_cube
-from dualperturb.evaluation.scoring import AttackSettings, Subject, attack_images
+from dualperturb.evaluation.scoring import AttackSettings, attack_images
+from dualperturb.evaluation.subject import Subject
 from tests.evaluation.health_inputs import swept, transfers
 from tests.evaluation.masking import MASKS
 

@@ -19,10 +19,12 @@ from dualperturb.evaluation.gradients import energy_table
 from dualperturb.evaluation.health import health
 from dualperturb.evaluation.health_gradients import probe
 from dualperturb.evaluation.libraries import carlini_wagner_norms, standard_auto_attack
+from dualperturb.evaluation.nested import attack_nested
 from dualperturb.evaluation.perceptual import suspicion
-from dualperturb.evaluation.scoring import AttackSettings, Subject, attack_batch, attack_images
+from dualperturb.evaluation.scoring import AttackSettings, attack_batch, attack_images
 from dualperturb.evaluation.smoothing import Sampling, attack_smoothed, certify_images
 from dualperturb.evaluation.strong import auto_attack_images
+from dualperturb.evaluation.subject import Subject
 from dualperturb.evaluation.transfer import transfer
 
 SETTINGS = AttackSettings(steps=4, step_size=0.5, restarts=1, batch_size=20, seed=0)
@@ -169,3 +171,17 @@ def test_autoattack_judges_every_image_in_halves(make_subject: MakeSubject) -> N
     # So large a budget that every start fools: the library's random numbers make no difference.
     right = standard_auto_attack(subject, ThreatModel("Linf", 0.5), 0, square_queries=5)
     assert right.tolist() == [False] * 20
+
+
+def test_nested_threat_models_are_attacked_in_halves(
+    make_subject: MakeSubject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subject = make_subject()
+    small, model = cramped(subject, room=6)
+    threats = [ThreatModel("L2", 0.1, radius) for radius in (0.1, 0.5, 1.0)]
+    pairs = zip(
+        attack_nested(small, threats, SETTINGS), attack_nested(subject, threats, SETTINGS), strict=True
+    )
+    for own, whole in pairs:
+        assert_alike(own, whole)
+    assert LINE.findall(capsys.readouterr().out) == [("20", "images", "10"), ("10", "images", "5")]

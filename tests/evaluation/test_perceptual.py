@@ -21,7 +21,8 @@ from dualperturb.evaluation.perceptual import (
     ssim_distance,
     suspicion,
 )
-from dualperturb.evaluation.scoring import AttackSettings, Subject, attack_images
+from dualperturb.evaluation.scoring import AttackSettings, attack_images
+from dualperturb.evaluation.subject import Subject
 
 SETTINGS = AttackSettings(steps=3, step_size=0.5, restarts=1, batch_size=6, seed=0)
 DUAL = ThreatModel("L2", 0.1, 0.4)

@@ -14,13 +14,8 @@ from torch import Tensor
 from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.pgd import AttackResult
 from dualperturb.evaluation import scoring
-from dualperturb.evaluation.scoring import (
-    AttackSettings,
-    BrokenThreatModelError,
-    Subject,
-    attack_images,
-    measure,
-)
+from dualperturb.evaluation.scoring import AttackSettings, BrokenThreatModelError, attack_images, measure
+from dualperturb.evaluation.subject import Subject
 from dualperturb.saliency import foreground_score
 
 SETTINGS = AttackSettings(steps=4, step_size=0.5, restarts=1, batch_size=20, seed=0)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.images import ImageSet
 from dualperturb.errors import UserError
-from dualperturb.evaluation.scoring import AttackSettings, Subject
+from dualperturb.evaluation.scoring import AttackSettings
 from dualperturb.evaluation.smoothing import (
     ABSTAINED,
     Sampling,
@@ -29,6 +29,7 @@ from dualperturb.evaluation.smoothing import (
     predict,
     predict_images,
 )
+from dualperturb.evaluation.subject import Subject
 from dualperturb.saliency.center import CenterSaliency
 
 MakeSubject = Callable[..., Subject]

@@ -11,7 +11,8 @@ from dualperturb.attacks.nested import nested_pgd
 from dualperturb.core.threat import L2
 from dualperturb.errors import UserError
 from dualperturb.evaluation.intervals import mean_interval, wilson
-from dualperturb.evaluation.scoring import AttackSettings, Subject, attack_images
+from dualperturb.evaluation.scoring import AttackSettings, attack_images
+from dualperturb.evaluation.subject import Subject
 from dualperturb.evaluation.sweeps import Point, points, sweep
 
 SETTINGS = AttackSettings(steps=3, step_size=0.5, restarts=1, batch_size=20, seed=0)

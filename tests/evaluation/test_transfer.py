@@ -15,7 +15,8 @@ from dualperturb.core.pgd import AttackResult, pgd
 from dualperturb.errors import UserError
 from dualperturb.evaluation import scoring
 from dualperturb.evaluation.intervals import wilson
-from dualperturb.evaluation.scoring import AttackSettings, BrokenThreatModelError, Subject, attack_images
+from dualperturb.evaluation.scoring import AttackSettings, BrokenThreatModelError, attack_images
+from dualperturb.evaluation.subject import Subject
 from dualperturb.evaluation.transfer import transfer
 
 SETTINGS = AttackSettings(steps=3, step_size=0.5, restarts=1, batch_size=6, seed=0)

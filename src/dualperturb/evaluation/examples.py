@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from dualperturb.core.adversaries import ThreatModel
-from dualperturb.evaluation.scoring import AttackSettings, Subject, attack_batch
+from dualperturb.evaluation.scoring import AttackSettings, attack_batch
+from dualperturb.evaluation.subject import Subject
 
 
 def example_arrays(

@@ -38,7 +38,8 @@ from dualperturb.evaluation.health_lines import (
     within_noise,
 )
 from dualperturb.evaluation.health_tables import sweep_line, transfer_line
-from dualperturb.evaluation.scoring import AttackSettings, Subject
+from dualperturb.evaluation.scoring import AttackSettings
+from dualperturb.evaluation.subject import Subject
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,8 @@ from dualperturb.core.objectives import Objective
 from dualperturb.core.pgd import perturb, pgd
 from dualperturb.core.seeds import image_seeds
 from dualperturb.core.twin import twin_of
-from dualperturb.evaluation.scoring import (
-    AttackSettings,
-    Batch,
-    BrokenThreatModelError,
-    Subject,
-    measure,
-)
+from dualperturb.evaluation.scoring import AttackSettings, BrokenThreatModelError, measure
+from dualperturb.evaluation.subject import Batch, Subject
 
 # An attack as the checks run it: a batch -> adversarial images (n, 3, H, W).
 Attack = Callable[[Batch], Tensor]

@@ -17,7 +17,8 @@ from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.objectives import Objective
 from dualperturb.core.seeds import image_seeds
 from dualperturb.core.threat import Ball
-from dualperturb.evaluation.scoring import AttackSettings, Batch, Subject
+from dualperturb.evaluation.scoring import AttackSettings
+from dualperturb.evaluation.subject import Batch, Subject
 
 # An L2 norm of cross-entropy's gradient by pixels in [0, 1], below which parts of it underflow in float32 on
 # their way back through the layers. Above it the direction holds: healthy classifiers that are sure of

@@ -16,7 +16,7 @@ from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.memory import BatchSize
 from dualperturb.core.twin import Twin
 from dualperturb.errors import UserError
-from dualperturb.evaluation.scoring import Batch, Subject
+from dualperturb.evaluation.subject import Batch, Subject
 
 FEWEST_OTHERS = 3  # of the targeted DLR loss
 SEARCH_STEPS = 5  # of Carlini and Wagner's constant

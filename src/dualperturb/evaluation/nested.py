@@ -9,7 +9,8 @@ import pandas as pd
 from dualperturb.attacks.nested import nested_pgd
 from dualperturb.core import ranks
 from dualperturb.core.adversaries import ThreatModel
-from dualperturb.evaluation.scoring import AttackSettings, Batch, Subject, measure
+from dualperturb.evaluation.scoring import AttackSettings, measure
+from dualperturb.evaluation.subject import Batch, Subject
 
 
 def attack_nested(
@@ -29,6 +30,20 @@ def attack_nested(
 
 
 def _tables(
+    subject: Subject, batch: Batch, threats: Sequence[ThreatModel], settings: AttackSettings
+) -> list[pd.DataFrame]:
+    """One batch's tables; where memory runs out, the batch is attacked in halves."""
+    chosen, images, labels, foreground = batch
+
+    def attacked(part: slice) -> list[pd.DataFrame]:
+        own = chosen[part], images[part], labels[part], foreground[part]
+        return _at_once(subject, own, threats, settings)
+
+    pieces = subject.portions.run(attacked, len(chosen))
+    return [pd.concat(tables, ignore_index=True) for tables in zip(*pieces, strict=True)]
+
+
+def _at_once(
     subject: Subject, batch: Batch, threats: Sequence[ThreatModel], settings: AttackSettings
 ) -> list[pd.DataFrame]:
     chosen, images, labels, foreground = batch

@@ -17,7 +17,8 @@ from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.score import foreground_score
 from dualperturb.core.state_dicts import read_state_dict
 from dualperturb.errors import UserError
-from dualperturb.evaluation.scoring import AttackSettings, Batch, Subject, attack_at_once
+from dualperturb.evaluation.scoring import AttackSettings, attack_at_once
+from dualperturb.evaluation.subject import Batch, Subject
 
 # Two batches (n, 3, H, W) in [0, 1] -> (n,), 0 where they agree.
 Distance = Callable[[Tensor, Tensor], Tensor]

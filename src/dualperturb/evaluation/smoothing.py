@@ -24,7 +24,8 @@ from dualperturb.core.memory import Portions
 from dualperturb.core.seeds import image_seeds
 from dualperturb.errors import UserError
 from dualperturb.evaluation.intervals import wilson
-from dualperturb.evaluation.scoring import AttackSettings, Batch, Subject, attack_at_once
+from dualperturb.evaluation.scoring import AttackSettings, attack_at_once
+from dualperturb.evaluation.subject import Batch, Subject
 
 ABSTAINED = -1
 # Not the salt of `SmoothedClassifier`, nor of a start: votes are taken on noise that no attack has seen.

@@ -7,7 +7,8 @@ import pandas as pd
 from dualperturb.attacks.auto import auto_attack
 from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.twin import Twin
-from dualperturb.evaluation.scoring import AttackSettings, Batch, Subject, measure
+from dualperturb.evaluation.scoring import AttackSettings, measure
+from dualperturb.evaluation.subject import Batch, Subject
 
 
 def auto_attack_images(subject: Subject, threat: ThreatModel, settings: AttackSettings) -> pd.DataFrame:

@@ -12,7 +12,8 @@ from dualperturb.core.objectives import OBJECTIVES
 from dualperturb.errors import UserError
 from dualperturb.evaluation.nested import attack_nested
 from dualperturb.evaluation.rows import accuracy_columns, budget_columns, mean_columns
-from dualperturb.evaluation.scoring import COLUMNS, AttackSettings, Subject, attack_images
+from dualperturb.evaluation.scoring import COLUMNS, AttackSettings, attack_images
+from dualperturb.evaluation.subject import Subject
 from dualperturb.params import AXES
 
 

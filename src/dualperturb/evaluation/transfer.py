@@ -12,7 +12,8 @@ from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.memory import BatchSize
 from dualperturb.errors import UserError
 from dualperturb.evaluation.intervals import wilson
-from dualperturb.evaluation.scoring import AttackSettings, Subject, attack_batch
+from dualperturb.evaluation.scoring import AttackSettings, attack_batch
+from dualperturb.evaluation.subject import Subject
 
 
 def transfer(

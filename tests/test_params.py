@@ -124,6 +124,7 @@ ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
         ),
         ("runtime.devices", 0, f"runtime.devices: found 0; accepted: auto, or {WHOLE}"),
         ("runtime.devices", "all", f"runtime.devices: found 'all'; accepted: auto, or {WHOLE}"),
+        ("runtime.compile", "on", "runtime.compile: found 'on'; accepted: auto or off"),
         ("runtime.nodes", "auto", f"runtime.nodes: found 'auto'; accepted: {WHOLE}"),
         (
             "evaluate.stl10.batch_size",

@@ -95,12 +95,14 @@ class Runtime(Section):
 
     devices: processes a machine, one a GPU or, without a GPU, on the CPU; auto: every GPU, or one process.
     nodes: machines; more than one are started by torchrun or srun. precision: number type of the gradients
-    and of training; auto: bf16 where the device computes in it.
+    and of training; auto: bf16 where the device computes in it. compile: what adversarial training attacks;
+    auto: where it pays.
     """
 
     devices: CountOrAuto
     nodes: Count
     precision: Literal["auto", "fp32", "bf16"]
+    compile: Literal["auto", "off"]
 
 
 class Params(Section):

@@ -74,6 +74,7 @@ def training_adversary(
         saliency(params.masks[dataset].model) if weight > 0 else None,
         weight,
         params.runtime.precision,
+        params.runtime.compile,
     )
 
 

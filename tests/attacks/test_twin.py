@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from dualperturb import L2, pgd
 from dualperturb.core.adversaries import PgdAdversary, ThreatModel
 from dualperturb.core.classifiers import ClassifierSpec, build_classifier
+from dualperturb.core.precision import compiles
 from dualperturb.core.twin import Twin, twin_of
 from dualperturb.errors import UserError
 
@@ -165,3 +167,60 @@ def test_in_float32_the_twin_is_the_model_up_to_rounding(model: nn.Module, image
     twin = Twin(model, images, "fp32")
     assert twin._pairs and not twin.training
     assert far(twin(images), model(images)) < 1e-5
+
+
+@pytest.fixture
+def traced_only(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """torch.compile as it is, but without generating code, which takes minutes; counts its calls."""
+    calls: list[int] = []
+    original = torch.compile
+
+    def counted(model: nn.Module) -> Any:
+        calls.append(1)
+        return original(model, backend="aot_eager")
+
+    monkeypatch.setattr(torch, "compile", counted)
+    monkeypatch.setattr("dualperturb.core.precision.COMPILED_ON", ("cpu",))
+    return calls
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_what_is_compiled_attacks_alike_and_follows_the_weights(
+    model: nn.Module, images: Tensor, traced_only: list[int], precision: str
+) -> None:
+    labels, mask = torch.arange(6) % 3, torch.ones((6, 1, 32, 32), dtype=torch.bool)
+    threat = ThreatModel("L2", 0.5)
+    compiled = PgdAdversary(threat, 2, 0.5, precision=precision, compile="auto")
+    for _ in range(2):
+        plain = PgdAdversary(threat, 2, 0.5, precision=precision, compile="off")
+        found, expected = (by(model, images, labels, mask, list(range(6)), 1.0) for by in (compiled, plain))
+        assert far(found, expected) < (1e-4 if precision == "fp32" else 1e-2) and far(found, images) > 0.01
+        for parameter in model.parameters():
+            parameter.data.mul_(-1.3)
+    assert traced_only == [1]
+
+
+def test_where_compiling_fails_one_line_says_so(
+    model: nn.Module, images: Tensor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(model: nn.Module) -> Any:
+        def run(images: Tensor) -> Tensor:
+            raise RuntimeError("no compiler\nfound here")
+
+        return run
+
+    twin = Twin(model, images, "fp32")
+    before = twin(images)
+    monkeypatch.setattr(torch, "compile", broken)
+    twin.compile_for(images)
+    assert torch.equal(twin(images), before)
+    assert capsys.readouterr().out == (
+        "torch.compile failed (no compiler found here); attacks go on without it\n"
+    )
+
+
+def test_what_compile_means() -> None:
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert compiles("auto", gpu) and not compiles("auto", cpu) and not compiles("off", gpu)
+    with pytest.raises(UserError, match="^compile: found 'on'; accepted: auto, off$"):
+        compiles("on", cpu)

@@ -67,7 +67,7 @@ run(main, ranked=True)
 def write_params(folder: Path, devices: object = "auto", **train: dict[str, object]) -> None:
     yaml = YAML(typ="safe", pure=True)
     raw = yaml.load((ROOT / "params.yaml").read_text())
-    raw["runtime"] = {"devices": devices, "nodes": 1, "precision": "fp32"}
+    raw["runtime"] = {"devices": devices, "nodes": 1, "precision": "fp32", "compile": "off"}
     section = raw["train"]["shapes6"]
     for name, values in {**SETTING, **train}.items():
         section[name] = {**section[name], **values}

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from dualperturb.core.memory import Portions
 from dualperturb.core.objectives import Objective, Saliency
 from dualperturb.core.pgd import perturb
+from dualperturb.core.precision import compiles
 from dualperturb.core.threat import L2, NORMS, Ball, Dual, Linf
 from dualperturb.core.twin import Twin, twin_of
 
@@ -38,6 +39,7 @@ class PgdAdversary:
     """Adversarial training's inner maximisation (Madry et al. 2018), with the threat model's ball.
 
     steps, step_size, precision: as in `pgd`; saliency and salience_weight: the paper trains with weight 0.
+    compile: "off", or "auto" to compile what is climbed where that pays (see `precision`).
     Where memory runs out, the batch is attacked in halves, to the same examples.
     """
 
@@ -47,6 +49,7 @@ class PgdAdversary:
     saliency: Saliency | None = None
     salience_weight: float = 0.0
     precision: str = "fp32"
+    compile: str = "off"
     _twin: Twin | None = field(default=None, init=False)
     _portions: Portions = field(default_factory=Portions, init=False)
 
@@ -79,6 +82,9 @@ class PgdAdversary:
         """The model's twin with its present weights: made once, for tracing costs more than a few steps."""
         if self._twin is None or self._twin.model is not model:
             self._twin = twin_of(model, self.precision, images[:1])
+            if compiles(self.compile, images.device):
+                self._twin = self._twin or Twin(model, images[:1], "fp32")
+                self._twin.compile_for(images)
         else:
             self._twin.refresh()
         return self._twin

@@ -1,4 +1,4 @@
-"""The number type that gradients are computed in: float32, or bfloat16 where the hardware is fast at it."""
+"""How gradients are computed: in float32 or bfloat16, compiled or not, as the hardware is fast at it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import torch
 from dualperturb.errors import UserError
 
 PRECISIONS = ("auto", "fp32", "bf16")
+COMPILE = ("auto", "off")
+# Measured on a CPU (benchmarks/README.md): a compiled ResNet-18 is slower, a small network hardly faster.
+COMPILED_ON = ("cuda",)
 # The instructions that multiply bfloat16; a CPU without them only imitates it, slower than float32.
 FAST_ON_CPU = ("avx512_bf16", "amx_bf16")
 
@@ -27,6 +30,16 @@ def resolved(precision: str, device: torch.device) -> str:
     # Not in every version of torch that is supported; without it nothing is known, and float32 is right.
     known: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return "bf16" if any(known.get(name) for name in FAST_ON_CPU) else "fp32"
+
+
+def compiles(compile: str, device: torch.device) -> bool:
+    """Whether `compile` means that what is climbed thousands of times is compiled for this device.
+
+    Raises UserError for a name that is not among `COMPILE`.
+    """
+    if compile not in COMPILE:
+        raise UserError(f"compile: found {compile!r}; accepted: {', '.join(COMPILE)}")
+    return compile == "auto" and device.type in COMPILED_ON
 
 
 def mixed(precision: str, device: torch.device) -> AbstractContextManager[None]:

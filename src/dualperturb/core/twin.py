@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, fx, nn
@@ -50,11 +51,28 @@ class Twin(nn.Module):
             # Rounded once, not at every pass; normalisation layers stay as wide as they are.
             if precision == "bf16" and isinstance(module, nn.Conv2d | nn.Linear):
                 module.to(torch.bfloat16)
+        self._run: Callable[[Tensor], Tensor] = self._twin.__call__  # not a second name of the module itself
         self.train(model.training)
+
+    def compile_for(self, images: Tensor) -> None:
+        """Compile forward and backward pass for batches like `images`, (N, C, H, W).
+
+        Where that fails, which one line tells, everything stays as it was.
+        """
+        eager, compiled = self._run, torch.compile(self._twin)
+        self._run = lambda seen: compiled(seen)
+        try:
+            seen = images.detach().requires_grad_(True)
+            with torch.enable_grad():
+                torch.autograd.grad(self(seen).sum(), seen)
+        except Exception as error:  # compilers raise many types
+            self._run = eager
+            reason = " ".join(str(error).split())[:160]
+            print(f"torch.compile failed ({reason}); attacks go on without it", flush=True)
 
     def forward(self, images: Tensor) -> Tensor:
         with mixed(self.precision, images.device):
-            logits: Tensor = self._twin(images.float().contiguous(memory_format=torch.channels_last))
+            logits: Tensor = self._run(images.float().contiguous(memory_format=torch.channels_last))
         return logits.float()
 
     @torch.no_grad()

@@ -114,7 +114,8 @@ def pgd(
             break
         seeds = image_seeds(seed, [names[row] for row in rows.tolist()], restart)
         run = whole.only(rows)
-        found = perturb(run, wide[rows], ball.only(rows), steps=steps, step_size=step_size, seeds=seeds)
+        own = wide[rows] if kept.success.any() else wide  # no copy while all are attacked
+        found = perturb(run, own, ball.only(rows), steps=steps, step_size=step_size, seeds=seeds)
         kept = kept.or_better(rows, found, run)
     return AttackResult(kept.images, kept.success, ball.norms(kept.images - wide))
 

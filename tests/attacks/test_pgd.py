@@ -121,9 +121,9 @@ def test_a_linear_classifier_is_attacked_along_its_weights_in_each_region(norm: 
 def test_one_step_moves_by_its_share_of_each_radius() -> None:
     @dataclass(frozen=True)
     class FromZero(L2):
-        @classmethod
-        def place(cls, drawn: tuple[Tensor, ...], radii: Radii, regions: Regions = ()) -> Tensor:
-            return torch.zeros_like(drawn[0])
+        @staticmethod
+        def place(drawn: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
+            return torch.zeros_like(drawn)
 
     images, foreground = torch.full((3, 3, 4, 4), 0.5), masks("random", (3, 3, 4, 4), 0)
     ball = Dual(FromZero(0.5), FromZero(2.0), foreground)

@@ -51,11 +51,12 @@ def perturb(
     step_size: share of each region's radius a step moves. After every step the perturbation is projected
     region by region and then clipped to the pixel range, which never lengthens it.
     """
-    delta = clipped(images, ball.start(images, seeds))
+    seen = (images + ball.start(images, seeds)).clamp_(0, 1)
     for done, length in objective.plan(steps):
-        gradient = objective.gradient(images + delta, done)
-        delta = clipped(images, ball.project(delta + ball.ascend(gradient, step_size * length)))
-    return objective.outcome(images + delta)
+        gradient = objective.gradient(seen, done)
+        delta = ball.ascend(gradient, step_size * length).add_(seen).sub_(images)
+        seen = ball.project(delta).add_(images).clamp_(0, 1)
+    return objective.outcome(seen)
 
 
 def clipped(images: Tensor, delta: Tensor) -> Tensor:

@@ -54,6 +54,15 @@ def _column(values: Tensor) -> Tensor:
     return values.view(-1, 1, 1, 1)
 
 
+def dimensions(values: Tensor, regions: Regions) -> list[Tensor]:
+    """How many values each region has, float64 (N, 1, 1, 1); 1 for an empty one, to be divided by."""
+    if not regions:
+        size = values.shape[1:].numel()
+        return [torch.full((len(values), 1, 1, 1), size, dtype=torch.float64, device=values.device)]
+    pixels = (region.flatten(1).sum(dim=1, dtype=torch.float64) for region in regions)
+    return [_column(values.shape[1] * count).clamp_min(1) for count in pixels]
+
+
 def spread(values: Radii, regions: Regions) -> float | Tensor:
     """Each region's value at its pixels, exactly."""
     if not regions:
@@ -62,13 +71,13 @@ def spread(values: Radii, regions: Regions) -> float | Tensor:
     return inside + outside
 
 
-def random_rows(kind: Callable[..., Tensor], images: Tensor, seeds: Seeds, stream: int = 0) -> Tensor:
+def random_rows(fill: Callable[..., Tensor], images: Tensor, seeds: Seeds) -> Tensor:
     """Random numbers shaped like `images`, image by image from generators of their own, on their device."""
     assert len(seeds) == len(images), "one seed an image"
     generator = torch.Generator(images.device)
     noise = torch.empty(images.shape, device=images.device, dtype=torch.float32)
     for row, seed in zip(noise, seeds, strict=True):
-        kind(row.shape, generator=generator.manual_seed((seed + stream) % 2**63), out=row)
+        fill(row, generator=generator.manual_seed(seed % 2**63))
     return noise.to(images.dtype)
 
 

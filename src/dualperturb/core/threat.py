@@ -20,6 +20,7 @@ from dualperturb.core.regions import (
     Radii,
     Regions,
     Seeds,
+    dimensions,
     l2_lengths,
     l2_norm,
     largest_values,
@@ -79,22 +80,24 @@ class L2:
         return self
 
     @staticmethod
-    def draw(images: Tensor, seeds: Seeds) -> tuple[Tensor, ...]:
-        """What a start is made of: normal numbers for its direction, a uniform one a pixel for its length."""
-        directions = random_rows(torch.randn, images, seeds)
-        return directions, random_rows(torch.rand, images[:, :1], seeds, stream=1)
+    def draw(images: Tensor, seeds: Seeds) -> Tensor:
+        """What a start is made of: normal numbers."""
+        return random_rows(Tensor.normal_, images, seeds)
 
-    @classmethod
-    def place(cls, drawn: tuple[Tensor, ...], radii: Radii, regions: Regions = ()) -> Tensor:
+    @staticmethod
+    def place(drawn: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
         """Uniform in the ball of d dimensions: a Gaussian direction, and U^(1/d) of the radius as length.
 
-        The largest of a region's uniform numbers, one a pixel, is distributed as U^(1/pixels).
+        The length of the Gaussian vector, which its direction does not depend on, gives the uniform number U:
+        its square is chi-squared distributed with d degrees of freedom.
         """
-        direction, uniform = drawn
-        # In float64: vectorised roots in float32 depend on how many images are in the batch.
-        shares = [most.double() ** (1 / direction.shape[1]) for most in largest_values(uniform, regions)]
-        lengths = [(radius * share).to(direction) for radius, share in zip(radii, shares, strict=True)]
-        return cls.shrink(cls.step(direction, lengths, regions), radii, regions)
+        factors = []
+        norms, sizes = l2_lengths(drawn, regions), dimensions(drawn, regions)
+        for radius, norm, size in zip(radii, norms, sizes, strict=True):
+            uniform = torch.special.gammainc(size / 2, norm.double() ** 2 / 2)
+            length = radius * uniform ** (1 / size) * (1 - torch.finfo(drawn.dtype).eps)
+            factors.append((length / norm.clamp_min(NO_LENGTH)).to(drawn.dtype))
+        return drawn * spread(factors, regions)
 
     @staticmethod
     def step(gradient: Tensor, lengths: Radii, regions: Regions = ()) -> Tensor:
@@ -146,14 +149,14 @@ class Linf:
         return self
 
     @staticmethod
-    def draw(images: Tensor, seeds: Seeds) -> tuple[Tensor, ...]:
+    def draw(images: Tensor, seeds: Seeds) -> Tensor:
         """What a start is made of: uniform numbers."""
-        return (random_rows(torch.rand, images, seeds),)
+        return random_rows(Tensor.uniform_, images, seeds)
 
     @classmethod
-    def place(cls, drawn: tuple[Tensor, ...], radii: Radii, regions: Regions = ()) -> Tensor:
+    def place(cls, drawn: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
         """Uniform in the cube."""
-        return cls.shrink((2 * drawn[0] - 1) * spread(radii, regions), radii, regions)
+        return cls.shrink((2 * drawn - 1) * spread(radii, regions), radii, regions)
 
     @staticmethod
     def step(gradient: Tensor, lengths: Radii, regions: Regions = ()) -> Tensor:
@@ -195,11 +198,10 @@ class Dual:
             drawn = self.inside.draw(images, seeds)
             return self.inside.place(drawn, self._radii(), regions_of(self.foreground, images))
 
-        def start(part: L2 | Linf, region: Tensor) -> Tensor:
-            drawn = tuple(part_drawn * region for part_drawn in part.draw(images, seeds))
-            return part.place(drawn, (part.radius,))
-
-        return self._apart(start, images)
+        return self._apart(
+            lambda part, region: part.place(part.draw(images, seeds), (part.radius, 0), (region, 1 - region)),
+            images,
+        )
 
     def ascend(self, gradient: Tensor, share: float) -> Tensor:
         if self._alike:

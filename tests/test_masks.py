@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from dualperturb import masks
 from dualperturb.core.images import ImageSet, load_foreground, load_split, write_meta, write_split
 from dualperturb.errors import UserError
 from dualperturb.mask_summary import mask_sheet, summarise
@@ -127,10 +128,37 @@ def test_masks_do_not_depend_on_the_batch_size(tmp_path: Path, batch_size: int) 
     assert np.allclose(densities(tmp_path / "three"), densities(tmp_path / "other"), atol=0.01)
 
 
+@pytest.mark.parametrize("where", ["model", "file"])
+def test_a_batch_that_waits_is_kept_when_memory_runs_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    model, write_rows, calls = BuiltinSaliency(), masks._Rows.write, []
+
+    def counted(caller: str) -> None:
+        calls.append(caller)
+        if caller == where and calls.count(caller) == 2:
+            raise MemoryError
+
+    def saliency(images: Tensor) -> Any:
+        counted("model")
+        return model(images)
+
+    def rows(*given: Any) -> None:
+        counted("file")
+        write_rows(*given)
+
+    expected = write(tmp_path / "expected", image_set(), model, batch_size=2)
+    monkeypatch.setattr(masks._Rows, "write", rows)
+    assert write(tmp_path / "found", image_set(), saliency, batch_size=2) == expected
+    assert calls.count("model") > 4
+    for file in (tmp_path / "expected").iterdir():
+        assert (tmp_path / "found" / file.name).read_bytes() == file.read_bytes()
+
+
 def test_of_many_empty_masks_the_first_twenty_are_named() -> None:
-    masks = np.zeros((50, 1, 2, 2), dtype=np.bool_)
-    masks[3, 0, 0, 0] = True
-    summary = summarise(masks, np.zeros(50))
+    fractions = np.zeros(50)
+    fractions[3] = 0.25
+    summary = summarise(fractions, np.zeros(50))
     assert summary["empty"] == 49 and summary["empty_first"] == [0, 1, 2, *range(4, 21)]
     assert json.loads(json.dumps(summary)) == summary
 

@@ -16,17 +16,17 @@ NAMED = 20  # so many empty and full masks are named
 COLUMNS = 6  # images of each class on the sheet
 
 
-def summarise(masks: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+def summarise(fractions: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
     """The foreground's share of the image, empty and full masks, the foreground score of the clean images.
 
-    masks: bool (N, 1, H, W), read one at a time; scores: (N,). Shares and scores are fractions, rounded to
-    four digits. Empty and full masks are counted, the first 20 of each named by their position in the split.
+    fractions: (N,), of each image, 0 where its mask is empty and 1 where it is full; scores: (N,). Shares and
+    scores are rounded to four digits. Empty and full masks are counted, the first 20 of each named by their
+    position in the split.
     """
-    fractions = np.array([mask.mean() for mask in masks])
     empty, full = np.flatnonzero(fractions == 0), np.flatnonzero(fractions == 1)
     percentiles = np.percentile(fractions, PERCENTILES)
     return {
-        "count": len(masks),
+        "count": len(fractions),
         "empty": len(empty),
         "empty_first": empty[:NAMED].tolist(),
         "full": len(full),

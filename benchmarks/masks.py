@@ -3,14 +3,19 @@
     python -m benchmarks.masks [--device cuda] [--out DIR] [--tiny]
 
 The stage's function reads uint8 images, computes log densities, thresholds them, scores them and writes both
-files; the forward pass is the model's alone, on the same batches, already floats on the device. Synthetic
-images, the built-in model; processor time on one thread of a CPU, wall time on a GPU.
+files; the forward pass is the model's alone, on the same batches, already floats on the device, in the same
+precision. Synthetic images. Models: the built-in one, whose forward pass takes little longer than reading and
+writing files, and DeepGaze IIE's network with random weights, where the package deepgaze_pytorch is there.
+
+Processor time on one thread of a CPU: the stage has no other, so all of its work counts. Wall time on a GPU,
+which computes a batch while the host writes the one before.
 """
 
 from __future__ import annotations
 
 import tempfile
 from argparse import Namespace
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -18,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from benchmarks.common import (
     Row,
@@ -34,38 +40,72 @@ from benchmarks.common import (
 from dualperturb.core.images import ImageSet
 from dualperturb.masks import write_masks
 from dualperturb.saliency.builtin import BuiltinSaliency
+from dualperturb.saliency.deepgaze import DeepGazeSaliency, build_network
+
+BUILTIN, DEEPGAZE = "builtin", "deepgaze_iie_random_weights"
 
 
 class Case(NamedTuple):
-    """batch: masks.DATASET.batch_size of params.yaml for images of this side."""
+    """batch: images at a time; repeats: at most so many timed runs."""
 
+    model: str
     side: int
     images: int
     batch: int
+    repeats: int = 100
 
 
-CASES = [Case(32, 2000, 250), Case(224, 128, 32)]
-GPU_CASES = [Case(32, 20000, 250), Case(224, 2048, 32), Case(224, 2048, 256)]
-TINY = [Case(16, 8, 4)]
+CASES = [Case(BUILTIN, 32, 2000, 250), Case(BUILTIN, 224, 128, 32), Case(DEEPGAZE, 224, 4, 2, repeats=2)]
+GPU_CASES = [
+    Case(BUILTIN, 32, 20000, 250),
+    Case(BUILTIN, 224, 2048, 32),
+    Case(BUILTIN, 224, 2048, 256),
+    Case(DEEPGAZE, 224, 64, 16, repeats=2),
+]
+TINY = [Case(BUILTIN, 16, 8, 4), Case(DEEPGAZE, 32, 2, 1)]
+
+
+class RandomDeepGaze(DeepGazeSaliency):
+    """DeepGaze IIE as the stage runs it, but for its weights, which are those of a network never trained."""
+
+    def __init__(self, side: int) -> None:
+        nn.Module.__init__(self)
+        self.side = side
+        self.register_buffer("bias", torch.zeros(1, 1))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.network = build_network("IIE")
+        self.eval()
 
 
 def main(given: list[str] | None = None) -> None:
     options = parsed(parser(__doc__), given)
     cases = TINY if options.tiny else CASES if options.device.type == "cpu" else GPU_CASES
+    if find_spec("deepgaze_pytorch") is None:
+        print("DeepGaze IIE's network is left out: the package deepgaze_pytorch is not installed\n")
+        cases = [case for case in cases if case.model != DEEPGAZE]
     show([Table("masks", [measured(case, options) for case in cases])], options.out)
 
 
 def targets(rows: pd.DataFrame) -> list[Target]:
     return [
-        Target(5, f"masks' throughput over the forward pass's, {row.side}x{row.side}", row.share, 0.9, False)
+        Target(
+            5,
+            f"masks' throughput over the forward pass's, {row.model}, {row.side}x{row.side} by {row.batch}",
+            row.share,
+            0.9,
+            False,
+        )
         for row in rows.itertuples()
     ]
 
 
 def measured(case: Case, options: Namespace) -> Row:
+    repeats = min(options.repeats, case.repeats)
     pixels = np.random.default_rng(0).integers(0, 256, (case.images, 3, case.side, case.side), dtype=np.uint8)
     data = ImageSet(pixels, np.zeros(case.images, dtype=np.int64), ("only",))
-    model = BuiltinSaliency().to(options.device)
+    model = BuiltinSaliency() if case.model == BUILTIN else RandomDeepGaze(64 if options.tiny else 448)
+    model = model.to(options.device)
     parts = [
         (torch.from_numpy(pixels[first : first + case.batch]).float() / 255).to(options.device)
         for first in range(0, case.images, case.batch)
@@ -73,8 +113,9 @@ def measured(case: Case, options: Namespace) -> Row:
 
     @torch.no_grad()
     def forward() -> None:
-        for part in parts:
-            model(part)
+        with torch.autocast(options.device.type, torch.float16, enabled=options.device.type == "cuda"):
+            for part in parts:
+                model(part)
 
     def stage() -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -90,9 +131,9 @@ def measured(case: Case, options: Namespace) -> Row:
                 progress=lambda *_: None,
             )
 
-    taken = in_turn({"forward": forward, "stage": stage}, options.repeats, clock(options.device, 1))
+    taken = in_turn({"forward": forward, "stage": stage}, repeats, clock(options.device, 1))
     return {
-        **case._asdict(),
+        **{name: getattr(case, name) for name in ("model", "side", "images", "batch")},
         "forward_images_a_second": case.images / median(taken["forward"]),
         "stage_images_a_second": case.images / median(taken["stage"]),
         "share": ratio(taken, "forward", "stage"),

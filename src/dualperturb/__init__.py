@@ -13,6 +13,7 @@ _HOME = {
     "Linf": "dualperturb.core.threat",
     "Dual": "dualperturb.core.threat",
     "pgd": "dualperturb.core.pgd",
+    "nested_pgd": "dualperturb.attacks.nested",
     "apgd": "dualperturb.attacks.apgd",
     "auto_attack": "dualperturb.attacks.auto",
     "jsma": "dualperturb.attacks.jsma",

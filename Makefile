@@ -17,7 +17,7 @@ repro: .venv/installed  ## run the pipeline to reports/index.html; nothing is do
 test: .venv/installed-dev  ## install what tests need and run them
 	@$(RUN) python -m pytest --numprocesses 2 --dist worksteal
 
-bench: .venv/installed-dev  ## measure speed and memory on the CPU; each target as reached or missed
+bench: .venv/installed-peers  ## measure speed and memory on the CPU; each target as reached or missed
 	@$(RUN) python -m benchmarks.bench
 
 lint: .venv/installed-dev  ## ruff check and format check, mypy on src
@@ -45,4 +45,9 @@ clean:  ## remove the environment; data, models and reports stay
 	$(PIP) --editable '.[workflow,perceptual,strong,test,lint]'
 	@# Without its dependencies: it pins a requests of 2020, which it never imports.
 	$(PIP) --no-deps torchattacks
+	@touch $@
+
+.venv/installed-peers: .venv/installed-dev
+	@# Without its dependencies: adv-lib wants visdom, which does not build, and uses it for plots alone.
+	$(PIP) --no-deps secml-torch adv-lib
 	@touch $@

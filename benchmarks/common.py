@@ -162,24 +162,21 @@ class Timed(nn.Module):
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Time the backward passes, too, by whichever of torch's functions they are asked for."""
+        """Time the backward passes, too, however they are asked for."""
+        run_backward = torch.autograd._engine_run_backward  # what grad() and backward() both call
 
-        def timed(function: Callable[..., object]) -> Callable[..., object]:
-            def run(*args: object, **kwargs: object) -> object:
-                begun = self.now()
-                try:
-                    return function(*args, **kwargs)
-                finally:
-                    self.seconds += self.now() - begun
+        def timed(*args: object, **kwargs: object) -> object:
+            begun = self.now()
+            try:
+                return run_backward(*args, **kwargs)
+            finally:
+                self.seconds += self.now() - begun
 
-            return run
-
-        gradient, backward = torch.autograd.grad, torch.autograd.backward
-        torch.autograd.grad, torch.autograd.backward = timed(gradient), timed(backward)  # type: ignore
+        torch.autograd._engine_run_backward = timed
         try:
             yield
         finally:
-            torch.autograd.grad, torch.autograd.backward = gradient, backward
+            torch.autograd._engine_run_backward = run_backward
 
 
 def classifier(name: str, device: torch.device) -> nn.Module:

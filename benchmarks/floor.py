@@ -3,8 +3,8 @@
     python -m benchmarks.floor [--device cuda] [--out DIR] [--tiny]
 
 Ours: the loop (a random start, K steps, projections), as adversarial training runs it, and the whole call,
-which also classifies what was found: one more forward pass. Foolbox's time includes that pass, too,
-torchattacks' and ART's do not. The classifier is frozen and the same object for all. On a CPU: processor time
+which also classifies what was found: one more forward pass. Foolbox's time includes that pass, too, the other
+libraries' do not. The classifier is frozen and the same object for all. On a CPU: processor time
 on one thread. ratio: to the floor, which takes its turns among the attacks. own_ratio: to the passes within
 the same run of the attack, a share that other work on the machine hardly moves; the targets take it, where
 it is there: on a CPU, for a GPU would have to be waited for at every pass.
@@ -13,20 +13,15 @@ it is there: on a CPU, for a GPU would have to be waited for at every pass.
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
-import warnings
 from argparse import Namespace
-from collections.abc import Callable
-from importlib import import_module
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 from torch import Tensor, nn
 
 from benchmarks.common import (
-    CLASSES,
     Row,
     Table,
     Target,
@@ -42,13 +37,13 @@ from benchmarks.common import (
     ratio,
     show,
 )
+from benchmarks.peers import PEERS, Attack, Task, peers, quiet
 from dualperturb.core.objectives import Objective
 from dualperturb.core.pgd import perturb, pgd
 from dualperturb.core.threat import L2, Ball, Dual, Linf
 
 STEP_SIZE = 0.25
 BALLS = {"L2": (L2(0.3), L2(2.0)), "Linf": (Linf(4 / 255), Linf(20 / 255))}  # foreground, background
-Attack = Callable[[], object]
 
 
 class Case(NamedTuple):
@@ -96,9 +91,9 @@ def targets(rows: pd.DataFrame) -> list[Target]:
             made.append(
                 Target(1, f"dual over PGD, {norm}, {case}", ours["dual loop"] / ours["PGD loop"], 1.03, True)
             )
-            peers = own[(own["norm"] == norm) & own["peer"]]
-            if len(peers):
-                fastest = peers.loc[peers["ratio"].idxmin()]
+            others = own[(own["norm"] == norm) & own["peer"]]
+            if len(others):
+                fastest = others.loc[others["ratio"].idxmin()]
                 what = f"PGD over the fastest peer ({fastest.attack}), {norm}, {case}"
                 made.append(Target(1, what, ours["PGD loop"] / fastest.ratio, 1.0, True))
     return made
@@ -120,8 +115,8 @@ def measured(case: Case, options: Namespace) -> list[Row]:
             runs[f"{name} loop", norm] = loop(model, images, labels, ball, case.steps)
         if norm in case.norms:
             runs["PGD call", norm] = call(model, images, labels, inside, case.steps)
-            peers = {name: make(model, images, labels, norm, case.steps) for name, make in PEERS.items()}
-            runs |= {(name, norm): run for name, run in peers.items() if run is not None}
+            task = Task(model, images, labels, norm, inside.radius, case.steps, STEP_SIZE)
+            runs |= {(name, norm): run for name, run in peers(task).items()}
     named = {" ".join(key): run for key, run in runs.items()}
     seconds = clock(options.device, 1)
     with quiet(), model.watching() if isinstance(model, Timed) else contextlib.nullcontext():
@@ -168,74 +163,6 @@ def loop(model: nn.Module, images: Tensor, labels: Tensor, ball: Ball, steps: in
 
 def call(model: nn.Module, images: Tensor, labels: Tensor, ball: Ball, steps: int) -> Attack:
     return lambda: pgd(model, images, labels, ball, steps=steps, step_size=STEP_SIZE)
-
-
-def torchattacks_pgd(
-    model: nn.Module, images: Tensor, labels: Tensor, norm: str, steps: int
-) -> Attack | None:
-    library, radius = optional("torchattacks"), BALLS[norm][0].radius
-    if library is None:
-        return None
-    attack = getattr(library, {"L2": "PGDL2", "Linf": "PGD"}[norm])
-    made = attack(model, eps=radius, alpha=STEP_SIZE * radius, steps=steps, random_start=True)
-    return lambda: made(images, labels)
-
-
-def foolbox_pgd(model: nn.Module, images: Tensor, labels: Tensor, norm: str, steps: int) -> Attack | None:
-    library = optional("foolbox")
-    if library is None:
-        return None
-    attack = getattr(library.attacks, f"{norm}ProjectedGradientDescentAttack")
-    made = attack(rel_stepsize=STEP_SIZE, steps=steps)
-    wrapped = library.PyTorchModel(model, bounds=(0, 1), device=images.device)
-    return lambda: made(wrapped, images, labels, epsilons=BALLS[norm][0].radius)
-
-
-def art_pgd(model: nn.Module, images: Tensor, labels: Tensor, norm: str, steps: int) -> Attack | None:
-    attacks, estimators = optional("art.attacks.evasion"), optional("art.estimators.classification")
-    if attacks is None or estimators is None:
-        return None
-    wrapped = estimators.PyTorchClassifier(
-        model,
-        nn.CrossEntropyLoss(),
-        tuple(images.shape[1:]),
-        CLASSES,
-        clip_values=(0, 1),
-        device_type="cpu" if images.device.type == "cpu" else "gpu",
-    )
-    radius = BALLS[norm][0].radius
-    made = attacks.ProjectedGradientDescentPyTorch(
-        wrapped,
-        norm={"L2": 2, "Linf": "inf"}[norm],
-        eps=radius,
-        eps_step=STEP_SIZE * radius,
-        max_iter=steps,
-        num_random_init=1,
-        batch_size=len(images),
-        verbose=False,
-    )
-    pixels, classes = images.cpu().numpy(), labels.cpu().numpy()
-    return lambda: made.generate(pixels, classes)
-
-
-PEERS = {"torchattacks": torchattacks_pgd, "foolbox": foolbox_pgd, "ART": art_pgd}
-
-
-def optional(name: str) -> Any:
-    """The module, or None where it is not installed."""
-    with quiet():
-        try:
-            return import_module(name)
-        except ImportError:
-            return None
-
-
-@contextlib.contextmanager
-def quiet() -> Any:
-    logging.getLogger("art").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ PACKAGES = (
     "torchattacks",
     "adversarial-robustness-toolbox",
     "pyautoattack",
+    "secml-torch",
+    "adv-lib",
 )
 
 

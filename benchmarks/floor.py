@@ -59,7 +59,7 @@ class Case(NamedTuple):
 
 CASES = [
     Case("three_layers", 32, 128, 10, 1.05),
-    Case("resnet18", 32, 64, 8, 1.05, ("Linf",)),
+    Case("resnet18", 32, 64, 6, 1.05, ("Linf",)),
     Case("resnet34", 224, 4, 2, 1.02, ("Linf",)),
 ]
 GPU_CASES = [

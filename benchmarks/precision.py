@@ -72,7 +72,7 @@ TINY = [Case("small_resnet", 16, 2, 1.0)]
 
 def main(given: list[str] | None = None) -> None:
     made = parser(__doc__)
-    made.add_argument("--steps", type=int, default=5, help="of a timed run (default: 5)")
+    made.add_argument("--steps", type=int, default=4, help="of a timed run (default: 4)")
     made.add_argument("--compile", action="store_true", help="time torch.compile, too: takes minutes")
     made.add_argument("--network", help="only the cases of this one")
     options = parsed(made, given)

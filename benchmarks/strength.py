@@ -20,7 +20,7 @@ from dualperturb.evaluation.scoring import attack_images
 
 
 def main(given: list[str] | None = None) -> None:
-    made = add_workspace(parser(__doc__), images=300)
+    made = add_workspace(parser(__doc__), images=200)
     options = parsed(made, given)
     show([Table("strength", measured(options))], options.out)
 

@@ -31,7 +31,7 @@ from benchmarks.common import (
     show,
     synchronise,
 )
-from benchmarks.floor import optional
+from benchmarks.peers import optional
 from dualperturb.attacks.auto import auto_attack
 from dualperturb.core.threat import L2, Dual, Linf
 

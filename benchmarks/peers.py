@@ -10,7 +10,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -113,6 +113,13 @@ def peers(task: Task) -> dict[str, Attack]:
             if run is not None:
                 found[name] = run
     return found
+
+
+def optional(name: str) -> Any:
+    """The module, or None where it is not installed."""
+    with quiet(), contextlib.suppress(ImportError):
+        return import_module(name)
+    return None
 
 
 @contextlib.contextmanager

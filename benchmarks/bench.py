@@ -49,7 +49,7 @@ def main(given: list[str] | None = None) -> None:
     for target in targets:
         sign = "<=" if target.at_most else ">="
         word = "reached" if target.reached else "MISSED "
-        print(f"{word} {target.number}. {target.what}: {target.found:.3g} ({sign} {target.limit:g})")
+        print(f"{word} {target.number}. {target.what}: {target.found:.4g} ({sign} {target.limit:g})")
     print(f"{sum(target.reached for target in targets)} of {len(targets)} reached")
     if failed:
         sys.exit(f"error: these scripts failed: {', '.join(failed)}")

@@ -61,6 +61,7 @@ CASES = [
     Case("resnet18", 32, 64, 1.8),
     Case("resnet34", 224, 4, 1.9),
     Case("small_resnet", 32, 128, 1.0),
+    Case("efficientnet_lite0", 64, 16, 1.0),
 ]
 GPU_CASES = [
     Case("resnet18", 32, 512, 1.0),
@@ -91,7 +92,7 @@ def targets(rows: pd.DataFrame) -> list[Target]:
             False,
         )
         for row in rows[rows["variant"] == TWIN].itertuples()
-        if row.network != "small_resnet"
+        if row.limit > 1
     ]
 
 
@@ -138,6 +139,7 @@ def variants(model: nn.Module, images: Tensor, compiled: bool) -> Iterator[tuple
     yield "fp32 channels last", (last, True)
     yield "bf16 autocast", (autocast(model), False)
     yield "bf16 autocast, channels last", (autocast(last), True)
+    yield "fp32 twin", (Twin(model, images[:1], "fp32"), False)
     yield TWIN, (twin, False)
     if not compiled:
         return

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,8 +90,9 @@ def train(
     """
     _check_data(data, foreground, settings)
     device, batch_size = _device(model), settings.optimiser.batch_size
-    if resolved(settings.precision, device) == "bf16":
+    if settings.precision != "fp32":
         model.to(memory_format=torch.channels_last)
+    settings = replace(settings, precision=resolved(settings.precision, device, model))
     batches = Batches(data, foreground, settings.augment, batch_size, settings.seed, device)
     optimiser, schedule = _optimiser(model, settings, settings.epochs * len(batches))
     history = [Epoch(**row) for row in load_checkpoint(checkpoint, model, optimiser, schedule)]

@@ -92,8 +92,8 @@ def pgd(
     term is climbed, "paper" or "balanced" (see `objectives`); with weight 0 they are the same.
     salience_every: the gradient of the foreground score is renewed in every so many steps.
     precision: "bf16" takes the classifier's gradients of a copy in bfloat16 (see `twin`; the model in eval
-    mode), "auto" where the hardware computes in it; success is always judged by the model itself. The
-    balanced objective judges every step, so that it takes the model itself.
+    mode), "auto" of one in bfloat16 where the hardware is fast in it, else in float32; success is always
+    judged by the model itself. The balanced objective judges every step, so that it takes the model itself.
 
     Raises UserError for images outside [0, 1], labels or indices that do not fit them, and counts below 1.
     """

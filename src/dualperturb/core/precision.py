@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 import torch
+from torch import nn
 
 from dualperturb.errors import UserError
 
@@ -16,8 +17,11 @@ COMPILED_ON = ("cuda",)
 FAST_ON_CPU = ("avx512_bf16", "amx_bf16")
 
 
-def resolved(precision: str, device: torch.device) -> str:
-    """ "fp32" or "bf16": what `precision` means on `device`. auto: bf16 where the device computes in it.
+def resolved(precision: str, device: torch.device, model: nn.Module | None = None) -> str:
+    """ "fp32" or "bf16": what `precision` means on `device`, for `model` if it is given.
+
+    auto: bf16 where the device computes in it, but not for depthwise convolutions on a CPU, which are slower
+    in bfloat16 (`python -m benchmarks.precision --network efficientnet_lite0`).
 
     Raises UserError for a name that is not among `PRECISIONS`.
     """
@@ -27,9 +31,15 @@ def resolved(precision: str, device: torch.device) -> str:
         return precision
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if model is not None and any(map(_depthwise, model.modules())):
+        return "fp32"
     # Not in every version of torch that is supported; without it nothing is known, and float32 is right.
     known: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return "bf16" if any(known.get(name) for name in FAST_ON_CPU) else "fp32"
+
+
+def _depthwise(module: nn.Module) -> bool:
+    return isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
 
 
 def compiles(compile: str, device: torch.device) -> bool:

@@ -23,8 +23,9 @@ AGREEMENT = 1e-3  # of the folded copy's logits in float32, relative to the larg
 
 
 def twin_of(model: nn.Module, precision: str, sample: Tensor) -> Twin | None:
-    """The model's `Twin` if `precision` means bf16 on the sample's device; None for fp32."""
-    return Twin(model, sample) if resolved(precision, sample.device) == "bf16" and len(sample) else None
+    """The model's `Twin` in the number type that `precision` means; None for "fp32", the model itself."""
+    chosen = resolved(precision, sample.device, model)
+    return Twin(model, sample, chosen) if precision != "fp32" and len(sample) else None
 
 
 class Twin(nn.Module):

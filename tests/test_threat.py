@@ -135,6 +135,17 @@ def test_ascend_of_extreme_gradients(norm: type[L2 | Linf], gradient: float) -> 
     assert norm(2.0).norms(step)["image"].item() == pytest.approx(1.0, rel=1e-6)
 
 
+@given(scenes())
+def test_a_step_does_not_depend_on_what_else_is_in_the_batch(scene: tuple[Dual, Tensor, Tensor]) -> None:
+    """A vanishing gradient beside it has the whole batch scaled before it is squared: to the same bits."""
+    ball, _, gradient = scene
+    gradient = (gradient / gradient.abs().amax().clamp_min(1e-30)).to(gradient.dtype)
+    both = torch.cat([gradient, gradient * 1e-25])
+    twice = Dual(ball.inside, ball.outside, ball.foreground.repeat(2, 1, 1, 1))
+    for alone, among in ((ball, twice), (L2(1.0), L2(1.0))):
+        assert torch.equal(among.ascend(both, 0.5)[: len(gradient)], alone.ascend(gradient, 0.5))
+
+
 def test_a_small_gradient_in_one_region_still_gets_its_full_step() -> None:
     foreground = torch.zeros(1, 1, 2, 2, dtype=torch.bool)
     foreground[..., 0, 0] = True

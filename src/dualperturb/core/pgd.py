@@ -51,7 +51,7 @@ def perturb(
     step_size: share of each region's radius a step moves. After every step the perturbation is projected
     region by region and then clipped to the pixel range, which never lengthens it.
     """
-    seen = (images + ball.start(images, seeds)).clamp_(0, 1)
+    seen = ball.start(images, seeds).add_(images).clamp_(0, 1)
     for done, length in objective.plan(steps):
         gradient = objective.gradient(seen, done)
         delta = ball.ascend(gradient, step_size * length).add_(seen).sub_(images)

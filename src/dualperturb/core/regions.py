@@ -12,6 +12,7 @@ Regions = tuple[Tensor, ...]  # ones and zeros (N, 1, H, W), which sum to one at
 Radii = Sequence[float | Tensor]  # one a region
 
 NO_LENGTH = 1e-30  # in place of a length of zero, in a denominator
+SQUARED_SAFELY = 1e-15  # an L2 norm of as much has no values that matter whose squares vanish in float32
 
 
 def l2_norm(delta: Tensor) -> Tensor:
@@ -32,14 +33,6 @@ def regions_of(foreground: Tensor, values: Tensor) -> Regions:
     return region, 1 - region
 
 
-def largest_values(values: Tensor, regions: Regions) -> list[Tensor]:
-    """The largest absolute value in each region, (N, 1, 1, 1)."""
-    if not regions:
-        return [_column(values.flatten(1).abs().amax(dim=1))]
-    sizes = values.abs().amax(dim=1, keepdim=True)
-    return [_column((sizes * region).flatten(1).amax(dim=1)) for region in regions]
-
-
 def l2_lengths(values: Tensor, regions: Regions) -> list[Tensor]:
     """The L2 norm in each region, (N, 1, 1, 1)."""
     if not regions:
@@ -48,6 +41,28 @@ def l2_lengths(values: Tensor, regions: Regions) -> list[Tensor]:
     wide = values.to(torch.promote_types(values.dtype, torch.float32))
     squares = wide.square().sum(dim=1, keepdim=True)
     return [_column((squares * region).flatten(1).sum(dim=1).sqrt()) for region in regions]
+
+
+def l2_measured(values: Tensor, regions: Regions) -> tuple[Tensor, list[Tensor]]:
+    """Values of float32 or wider and their L2 norms in each region, (N, 1, 1, 1), up to a factor an image.
+
+    The factor is 1 where squares neither vanish nor overflow, as those of small gradients would in float32,
+    and a power of two else, which rounds nothing. To know, a GPU would have to be waited for: there every
+    image gets a factor.
+    """
+    if not values.is_cuda:
+        norms = l2_lengths(values, regions)
+        if all(norm.min() > SQUARED_SAFELY and norm.max() < torch.inf for norm in norms):
+            return values, norms
+    scaled = values / spread(_powers_of_two(values, regions), regions)
+    return scaled, l2_lengths(scaled, regions)
+
+
+def _powers_of_two(values: Tensor, regions: Regions) -> list[Tensor]:
+    """In each region the next one above the largest absolute value, (N, 1, 1, 1); 1 above zero."""
+    sizes = values.abs().amax(dim=1, keepdim=True)
+    largest = [(sizes * region).flatten(1).amax(dim=1) for region in regions or (1,)]
+    return [_column(torch.ldexp(torch.ones_like(most), torch.frexp(most).exponent)) for most in largest]
 
 
 def _column(values: Tensor) -> Tensor:

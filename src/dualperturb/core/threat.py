@@ -22,8 +22,8 @@ from dualperturb.core.regions import (
     Seeds,
     dimensions,
     l2_lengths,
+    l2_measured,
     l2_norm,
-    largest_values,
     linf_norm,
     random_rows,
     regions_of,
@@ -89,7 +89,7 @@ class L2:
         """Uniform in the ball of d dimensions: a Gaussian direction, and U^(1/d) of the radius as length.
 
         The length of the Gaussian vector, which its direction does not depend on, gives the uniform number U:
-        its square is chi-squared distributed with d degrees of freedom.
+        its square is chi-squared distributed with d degrees of freedom. `drawn` is overwritten.
         """
         factors = []
         norms, sizes = l2_lengths(drawn, regions), dimensions(drawn, regions)
@@ -97,25 +97,22 @@ class L2:
             uniform = torch.special.gammainc(size / 2, norm.double() ** 2 / 2)
             length = radius * uniform ** (1 / size) * (1 - torch.finfo(drawn.dtype).eps)
             factors.append((length / norm.clamp_min(NO_LENGTH)).to(drawn.dtype))
-        return drawn * spread(factors, regions)
+        return drawn.mul_(spread(factors, regions))
 
     @staticmethod
     def step(gradient: Tensor, lengths: Radii, regions: Regions = ()) -> Tensor:
         """Along the gradient, in each region by its length; zero where the gradient is zero there."""
-        # Scaled by the largest value first: the square of a small gradient would vanish in float32.
-        wide = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
-        tiny = torch.finfo(wide.dtype).tiny
-        wide = wide / spread([most.clamp_min(tiny) for most in largest_values(wide, regions)], regions)
-        norms = [norm.clamp_min(NO_LENGTH) for norm in l2_lengths(wide, regions)]
-        return wide * spread([length / norm for length, norm in zip(lengths, norms, strict=True)], regions)
+        wide, norms = l2_measured(gradient.to(torch.promote_types(gradient.dtype, torch.float32)), regions)
+        factors = [length / norm.clamp_min(NO_LENGTH) for length, norm in zip(lengths, norms, strict=True)]
+        return wide * spread(factors, regions)
 
     @staticmethod
     def shrink(delta: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
         """The nearest perturbation whose norm in each region is at most its radius."""
         factors = []
         for radius, norm in zip(radii, l2_lengths(delta, regions), strict=True):
-            # Rounding to a narrow type may lengthen the scaled perturbation, hence the last factor.
-            shrunk = radius / norm.clamp_min(NO_LENGTH) * (1 - torch.finfo(delta.dtype).eps)
+            # Rounding to a narrow type may lengthen the scaled perturbation, hence the other factor.
+            shrunk = radius * (1 - torch.finfo(delta.dtype).eps) / norm
             # Squares of values below 1e-22 vanish: a radius of zero does not wait for a norm above it.
             factors.append(torch.where(norm > radius, shrunk, float(radius > 0)).to(delta.dtype))
         return delta * spread(factors, regions)

@@ -29,8 +29,13 @@ def linf_norm(delta: Tensor) -> Tensor:
 def regions_of(foreground: Tensor, values: Tensor) -> Regions:
     """Foreground and background of a mask, bool (N, 1, H, W), in the values' type: products with bools, and
     choices by them, are slow."""
-    region = foreground.to(values.dtype)
+    region = ones_and_zeros(foreground, values.dtype)
     return region, 1 - region
+
+
+def ones_and_zeros(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """A bool mask as numbers; from bytes, for bools themselves are converted one by one on a CPU."""
+    return mask.view(torch.uint8).to(dtype)
 
 
 def l2_lengths(values: Tensor, regions: Regions) -> list[Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dualperturb.core.regions import ones_and_zeros
 from dualperturb.errors import UserError
 
 
@@ -39,6 +40,6 @@ def foreground_score(log_density: Tensor, foreground: Tensor) -> Tensor:
             f"accepted is {(count, 1, height, width)}"
         )
     density = log_density.exp()
-    mass = (density * foreground[:, 0].to(density.dtype)).sum((1, 2))
+    mass = (density * ones_and_zeros(foreground[:, 0], density.dtype)).sum((1, 2))
     # Rounding may carry a full mask just past 1; a clamp would stop the gradient there.
     return mass - (mass.detach() - 1).clamp(min=0)

@@ -29,7 +29,6 @@ from stages.common import (
 
 
 def main(defence: str, dataset: str, norm: Annotated[str | None, typer.Argument()] = None) -> None:
-    import pandas as pd
     from rich.console import Console
 
     from dualperturb import launch
@@ -59,6 +58,9 @@ def main(defence: str, dataset: str, norm: Annotated[str | None, typer.Argument(
             history = train(model, data, foreground, adversary, settings, checkpoint, progress)
         if console is not None:
             return
+        # Not at the top: the training needs no table before its end.
+        import pandas as pd
+
         save_classifier(classifier_folder(dataset, defence, norm), model, spec)
         write_csv(history_path(dataset, defence, norm), pd.DataFrame(history))
         checkpoint.unlink()

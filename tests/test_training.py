@@ -283,6 +283,26 @@ def test_images_masks_and_seeds_that_reach_the_adversary(tmp_path: Path) -> None
     assert len(set(seeds)) == 128, "no image starts twice from the same point"
 
 
+def test_the_first_attack_does_not_wait_for_the_optimiser(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To make one, torch imports its compiler, which takes more than a second."""
+    order: list[str] = []
+
+    def optimiser(*args: object, **settings: object) -> torch.optim.Optimizer:
+        order.append("optimiser")
+        return sgd(*args, **settings)
+
+    def attack(model: nn.Module, images: Tensor, *_: object) -> Tensor:
+        order.append("attack")
+        return images
+
+    sgd = torch.optim.SGD
+    monkeypatch.setattr(torch.optim, "SGD", optimiser)
+    trained(tmp_path, adversary=attack)
+    assert order[:2] == ["attack", "optimiser"] and order.count("optimiser") == 1
+
+
 # Learning rate
 
 

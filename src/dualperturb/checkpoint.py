@@ -36,12 +36,10 @@ def load_checkpoint(
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
 ) -> list[dict[str, Any]]:
-    """Put the checkpoint's state into the three objects; return its history, empty if there is no file.
+    """Put the checkpoint's state into the three objects; return its history.
 
     Raises UserError if the file is damaged or of another classifier.
     """
-    if not path.exists():
-        return []
     state = _read(path)
     try:
         model.load_state_dict(state["model"])

@@ -20,17 +20,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from dualperturb.batches import Batches
-from dualperturb.checkpoint import load_checkpoint, save_checkpoint
 from dualperturb.core import ranks
 from dualperturb.core.images import ImageSet
-from dualperturb.core.precision import mixed, resolved
+from dualperturb.core.precision import resolved
 from dualperturb.errors import UserError
-from dualperturb.joint_norm import joint_batch_norm
+from dualperturb.learner import Learner
 from dualperturb.tally import Tally, diverged, read
 
 if TYPE_CHECKING:
@@ -94,91 +91,36 @@ def train(
         model.to(memory_format=torch.channels_last)
     settings = replace(settings, precision=resolved(settings.precision, device, model))
     batches = Batches(data, foreground, settings.augment, batch_size, settings.seed, device)
-    optimiser, schedule = _optimiser(model, settings, settings.epochs * len(batches))
-    history = [Epoch(**row) for row in load_checkpoint(checkpoint, model, optimiser, schedule)]
+    learner = Learner(model, settings.optimiser, settings.epochs * len(batches), settings.precision)
+    history = [Epoch(**row) for row in learner.resume(checkpoint)]
     _check_alike(len(history), checkpoint)
     for epoch in range(len(history), settings.epochs):
-        learning_rate = optimiser.param_groups[0]["lr"]
         tally = Tally(epoch)
         with _own_randomness(settings.seed, epoch, device):
-            steps = _steps(model, optimiser, schedule, batches, adversary, settings, epoch)
+            steps = _steps(learner, batches, adversary, settings.warmup_epochs, epoch)
             for numbers in read(steps, behind=1 if device.type == "cuda" else 0):
                 tally.add(*numbers)
                 progress(epoch, tally.batches, len(batches), tally.loss, tally.accuracy)
         _check_weights(model, epoch)
-        history.append(Epoch(epoch + 1, learning_rate, tally.loss, tally.accuracy))
+        first_rate = learner.rates[-len(batches)]
+        history.append(Epoch(epoch + 1, first_rate, tally.loss, tally.accuracy))
         if ranks.rank() == 0:
-            save_checkpoint(checkpoint, model, optimiser, schedule, [vars(row) for row in history])
+            learner.save(checkpoint, [vars(row) for row in history])
     model.eval()
     return history
 
 
 def _steps(
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    schedule: LRScheduler,
-    batches: Batches,
-    adversary: Adversary | None,
-    settings: TrainingSettings,
-    epoch: int,
+    learner: Learner, batches: Batches, adversary: Adversary | None, warmup_epochs: float, epoch: int
 ) -> Iterator[Tensor]:
-    """One epoch, a step a batch: what `_update` returns; the adversary meets the latest weights."""
+    """One epoch, an update a batch: what `Learner.update` returns; the adversary meets the latest weights."""
     for number, batch in enumerate(batches.epoch(epoch)):
         images = batch.images
         if adversary is not None:
-            budget = _budget_share(epoch + number / len(batches), settings.warmup_epochs)
-            model.eval()
+            budget = _budget_share(epoch + number / len(batches), warmup_epochs)
+            model = learner.model.eval()
             images = adversary(model, images, batch.labels, batch.foreground, batch.seeds, budget)
-        sums = _update(model, optimiser, images, batch.labels, batch.share, settings.precision)
-        schedule.step()
-        yield sums
-
-
-def _update(
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    images: Tensor,
-    labels: Tensor,
-    share: float,
-    precision: str,
-) -> Tensor:
-    """One step of the optimiser; the batch's mean loss before it, images classified correctly, images.
-
-    share: of the batch, what this rank's images are; of all of them are loss, gradients and what is returned:
-    float64 (3,), on the device, which is not waited for.
-    """
-    model.train()
-    with mixed(precision, images.device), joint_batch_norm(model, counts=share > 0):
-        logits = model(images)
-    loss = F.cross_entropy(logits.float(), labels) * share
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    ranks.sum_gradients(model)
-    optimiser.step()
-    counted = len(labels) if share else 0
-    sums = torch.full((3,), counted, dtype=torch.float64, device=images.device)
-    sums[0] = loss.detach()
-    sums[1] = (logits.argmax(dim=1) == labels)[:counted].sum()
-    return ranks.summed(sums)
-
-
-def _optimiser(
-    model: nn.Module, settings: TrainingSettings, steps: int
-) -> tuple[torch.optim.Optimizer, LRScheduler]:
-    chosen = settings.optimiser
-    optimiser = torch.optim.SGD(
-        model.parameters(),
-        lr=chosen.learning_rate,
-        momentum=chosen.momentum,
-        weight_decay=chosen.weight_decay,
-        nesterov=chosen.momentum > 0,
-    )
-    if chosen.schedule == "cosine":
-        return optimiser, CosineAnnealingLR(optimiser, steps)
-    # One step more than is taken: the scheduler is stepped once after the last update, too.
-    return optimiser, OneCycleLR(
-        optimiser, chosen.learning_rate, steps + 1, pct_start=0.3, cycle_momentum=False
-    )
+        yield learner.update(images, batch.labels, batch.share)
 
 
 def _budget_share(epochs_done: float, warmup_epochs: float) -> float:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,10 +105,7 @@ def run(main: Callable[..., None], ranked: bool = False) -> None:
 def _on_ranks(body: Callable[[], None]) -> None:
     runtime = _loaded().runtime
     if launch.world_size() > 1:
-        from dualperturb.core.ranks import joined
-
-        with joined():
-            body()
+        _as_rank(body)
     elif runtime.nodes > 1:
         raise UserError(
             f"runtime.nodes: found {runtime.nodes}, but this is one process on its own; start the stage on "
@@ -116,6 +115,21 @@ def _on_ranks(body: Callable[[], None]) -> None:
         launch.run_ranks(count)
     else:
         body()
+
+
+def _as_rank(body: Callable[[], None]) -> None:
+    """The body, connected with the other ranks; after an error this process ends here: `launch.leave`."""
+    from dualperturb.core.ranks import joined
+
+    try:
+        with joined():
+            body()
+    except (Exception, KeyboardInterrupt) as error:
+        status = 1
+        try:
+            status = _reported(error)
+        finally:
+            launch.leave(status)
 
 
 def _processes(devices: int | str) -> int:
@@ -129,10 +143,15 @@ def _processes(devices: int | str) -> int:
     return int(devices)
 
 
-def _reported(error: Exception) -> int:
-    """Print an error, unless the launcher will; return the exit status."""
+def _reported(error: BaseException) -> int:
+    """Print an error, unless the launcher will, a user's in one line; return the exit status."""
     if isinstance(error, launch.LostRankError) and launch.launched_here():
         return launch.LOST
+    if isinstance(error, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    if not isinstance(error, UserError | OSError):
+        traceback.print_exception(error)
+        return 1
     who = f"rank {launch.rank()}: " if launch.rank() else ""
     print(f"error: {who}{error}", file=sys.stderr)
     return 1

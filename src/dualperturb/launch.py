@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import IO
+from typing import IO, NoReturn
 
 from dualperturb.errors import UserError
 
@@ -83,6 +83,19 @@ def end_with_launcher() -> None:
     ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
     if os.getppid() != int(os.environ[_LAUNCHER]):  # it died before it was asked for
         raise SystemExit(LOST)
+
+
+def leave(status: int) -> NoReturn:
+    """End this rank at once, whatever it is connected with.
+
+    Not by way of the interpreter's end: there Fabric takes the connection between GPUs down, which waits for
+    what the other ranks never answer after an error, so that nobody would see that this one has failed.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
 
 
 def _place() -> tuple[int, int]:

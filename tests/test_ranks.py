@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,43 @@ def test_a_rank_is_told_its_place(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert (launch.rank(), launch.world_size()) == place
+
+
+# Connecting, without partners
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, here: int, gpus: int) -> dict[str, object]:
+    """How `joined` would begin the connection, as one of `here` ranks on each of two machines."""
+    found: dict[str, object] = {}
+
+    def begin(backend: str, **options: object) -> None:
+        found.update(options, backend=backend)
+
+    places = {"RANK": here, "WORLD_SIZE": 2 * here, "LOCAL_WORLD_SIZE": here, "MASTER_PORT": 29500}
+    for name, value in {**places, "MASTER_ADDR": "127.0.0.1"}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.distributed, "init_process_group", begin)
+    ranks.joined().__enter__()
+    return found
+
+
+def test_ranks_wait_for_each_other_for_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("lightning_fabric")
+    found = connect(monkeypatch, here=1, gpus=0)
+    assert found["timeout"] == timedelta(hours=12)
+    assert (found["backend"], found["rank"], found["world_size"]) == ("gloo", 1, 2)
+
+
+@pytest.mark.parametrize("started", ["kubernetes", "torchrun"])
+def test_more_ranks_than_gpus_are_one_line(monkeypatch: pytest.MonkeyPatch, started: str) -> None:
+    if started == "torchrun":
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    with pytest.raises(
+        UserError, match="^ranks: found 4 processes .*--nproc-per-node.*; accepted: up to 2, "
+    ):
+        connect(monkeypatch, here=4, gpus=2)
 
 
 # The launcher; its ranks are `python -c` with this code

@@ -13,6 +13,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -25,14 +26,20 @@ from dualperturb.launch import LostRankError
 
 T = TypeVar("T")
 
+# Ranks wait for each other's results, and one's images may take hours more than another's. Fabric's own
+# half an hour would end such a run.
+PATIENCE = timedelta(hours=12)
+
 
 @contextmanager
 def joined() -> Iterator[None]:
     """Connect this rank with the others while the body runs; its device is then the current one.
 
-    Raises UserError where the engine is not installed or cannot make sense of how the ranks were started.
+    Raises UserError where the engine is not installed or cannot make sense of how the ranks were started, and
+    where there are more of them than GPUs.
     """
     launch.end_with_launcher()
+    _check_gpus()
     _connect()
     yield
     # Not in a `finally`: after an error the others may be in the middle of something, or gone.
@@ -112,6 +119,15 @@ def _several() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
+def _check_gpus() -> None:
+    gpus = torch.cuda.device_count()
+    if gpus and launch.ranks_here() > gpus:
+        raise UserError(
+            f"ranks: found {launch.ranks_here()} processes on this machine (torchrun's --nproc-per-node, "
+            f"srun's --ntasks-per-node); accepted: up to {gpus}, the GPUs that each of them sees"
+        )
+
+
 def _connect() -> None:
     try:
         with warnings.catch_warnings():
@@ -130,6 +146,7 @@ def _connect() -> None:
 def _engine() -> None:
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments import KubeflowEnvironment, LightningEnvironment
+    from lightning_fabric.strategies import DDPStrategy
 
     for name in ("lightning_fabric", "lightning_utilities"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -140,7 +157,7 @@ def _engine() -> None:
         accelerator="cuda" if torch.cuda.is_available() else "cpu",
         devices=launch.ranks_here(),
         num_nodes=launch.world_size() // launch.ranks_here(),
-        strategy="ddp",
+        strategy=DDPStrategy(timeout=PATIENCE),
         plugins=None if found else [own()],
     )
     fabric.launch()
@@ -152,9 +169,13 @@ def _barrier() -> None:
 
 @contextmanager
 def _connection() -> Iterator[None]:
+    """Say in one line that a partner is gone, where a collective says so: gloo's do.
+
+    NCCL's only enqueue: the host later waits for the device, until its launcher ends this rank, or NCCL does.
+    """
     try:
         yield
-    except RuntimeError as error:  # what gloo and NCCL raise when a partner is gone
+    except RuntimeError as error:
         raise LostRankError(
             f"rank {rank()} lost another rank ({_short(error)}); start the command again: training goes on "
             "from its last checkpoint, with any number of ranks"

@@ -92,12 +92,12 @@ def jsma(
         gradient, reached = climb(search.now, search.steered)
         spent = search.changed.sum(dim=1)
         after = _step(search, gradient, _salient(gradient, search, change), budget, pixels_per_step, theta)
-        over = reached | (after == search.now).flatten(1).all(dim=1)
-        if over.any():
-            done = search.rows[over]
-            found[done], changed[done] = search.now[over], spent[over]
-            first[search.rows[reached]] = spent[reached]
-        search = search._replace(now=after).those(~over)
+        left = (~reached & (after != search.now).flatten(1).any(dim=1)).nonzero().flatten()
+        if len(left) < len(after):  # known after the step's only wait for a GPU
+            found[search.rows], changed[search.rows] = search.now, spent  # those that are left write again
+            first[search.rows] = torch.where(reached, spent, NEVER)
+            search, after = search.those(left), after[left]
+        search = search._replace(now=after)
     return JsmaResult(found, first != NEVER, first, changed)
 
 

@@ -72,7 +72,7 @@ def apgd(
         seeds = image_seeds(seed, (names[row] for row in rows.tolist()), list(LOSSES).index(loss), run, 1)
         task = Task(model, images.dtype, LOSSES[loss], wide, labels, goals[:, rank], ball)
         end = climb(task.only(rows), steps, seeds)
-        better = end.fooled | (end.value > highest[rows])
+        better = (end.fooled | (end.value > highest[rows])).nonzero().flatten()
         found[rows[better]] = end.delta[better] + wide[rows[better]]
         highest[rows[better]] = end.value[better]
         left[rows] = ~end.fooled
@@ -166,9 +166,9 @@ def climb(task: Task, steps: int, seeds: Sequence[int]) -> Point:
     end, rows = Point(*(part.clone() for part in now)), torch.arange(len(ones), device=ones.device)
     checks = checkpoints(steps)
     for step in range(1, steps + 1):
-        left = ~seen.now.fooled
-        if not left.all():
-            _write(end, rows[~left], seen.now.only(~left))
+        left = (~seen.now.fooled).nonzero().flatten()  # the step's only wait for a GPU
+        if len(left) < len(rows):
+            _write(end, rows, seen.now)  # those that are left write again
             task, seen, rows = task.only(left), seen.only(left), rows[left]
         if not len(rows):
             return end

@@ -123,16 +123,18 @@ def perturb_until_fooled(
     found, rows = delta.clone(), torch.arange(len(images), device=images.device)
     stands = torch.ones_like(rows, dtype=torch.bool)
     for _ in range(steps):
-        gradient, logits = objective.loss_gradient(images + delta)
-        fooled = objective.fooled(images + delta, logits, stands)
-        found[rows[fooled]] = delta[fooled]
-        stands = stands & ~fooled
-        kept = _worth_keeping(stands)
-        if len(kept) < len(rows):
-            rows, stands, images, delta = (part[kept] for part in (rows, stands, images, delta))
-            objective, ball, gradient = objective.only(kept), ball.only(kept), gradient[kept]
-        if not len(rows):
-            return found
+        seen = images + delta
+        gradient, logits = objective.loss_gradient(seen)
+        fooled = objective.fooled(seen, logits, stands)
+        if len(fooled):
+            found[rows[fooled]] = delta[fooled]
+            stands = stands.index_fill(0, fooled, False)
+            kept = _worth_keeping(stands)
+            if not len(kept):
+                return found
+            if len(kept) < len(rows):
+                rows, stands, images, delta = (part[kept] for part in (rows, stands, images, delta))
+                objective, ball, gradient = objective.only(kept), ball.only(kept), gradient[kept]
         delta = clipped(images, ball.project(delta + ball.ascend(gradient, step_size)))
     found[rows[stands]] = delta[stands]
     return found
@@ -144,6 +146,6 @@ def _worth_keeping(stands: Tensor) -> Tensor:
     A classifier's first pass over a number of images that it has not seen yet is slow: its kernels are
     prepared for each.
     """
-    order = torch.cat([stands.nonzero(), (~stands).nonzero()]).flatten()
+    order = stands.byte().argsort(descending=True, stable=True)
     count = int(stands.sum())
     return order[: next(size for size in SIZES if size >= count)] if count < SIZES[-1] else order

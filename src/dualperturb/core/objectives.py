@@ -76,11 +76,12 @@ class Objective:
 
     @torch.no_grad()
     def fooled(self, images: Tensor, logits: Tensor, among: Tensor) -> Tensor:
-        """Which of `among`, bool (N,), the model takes for another class; logits: of what is climbed."""
-        wrong = among & (logits.argmax(dim=1) != self.labels)
-        if self.climbed is not None and wrong.any():
-            wrong[wrong.clone()] = self.model(images[wrong]).argmax(dim=1) != self.labels[wrong]
-        return wrong
+        """Positions of those `among`, bool (N,), that the model takes for another class; logits: of what is
+        climbed. One wait for a GPU, or two where a stand-in for the model is fooled."""
+        wrong = (among & (logits.argmax(dim=1) != self.labels)).nonzero().flatten()
+        if self.climbed is None or not len(wrong):
+            return wrong
+        return wrong[self.model(images[wrong]).argmax(dim=1) != self.labels[wrong]]
 
     def loss_gradient(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Cross-entropy's gradient, and the logits of what is climbed."""

@@ -261,3 +261,11 @@ def test_a_mistake_is_told_in_one_line(parts: Parts, changed: dict[str, Any], me
 def test_no_images_at_all(parts: Parts) -> None:
     model, images, labels, _ = parts(3)
     assert apgd(model, images[:0], labels[:0], L2(0.1)).images.shape == (0, 3, 8, 8)
+
+
+def test_it_takes_its_gradients_where_the_caller_takes_none(parts: Parts) -> None:
+    model, images, labels, _ = parts(6)
+    wanted = apgd(model, images, labels, L2(0.5), steps=3)
+    with torch.no_grad():
+        found = apgd(model, images, labels, L2(0.5), steps=3)
+    assert torch.equal(found.images, wanted.images)

@@ -138,7 +138,7 @@ class Task:
         with torch.enable_grad():
             logits = _widened(self.model(pixels.to(self.dtype)))
             value = self.loss(logits, self.labels, self.targets)
-        (gradient,) = torch.autograd.grad(value.sum(), pixels)
+            (gradient,) = torch.autograd.grad(value.sum(), pixels)
         return Point(delta, value.detach(), gradient, logits.argmax(dim=1) != self.labels)
 
 

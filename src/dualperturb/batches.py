@@ -2,7 +2,8 @@
 
 Images stay uint8 up to the batch that is learnt from. A GPU holds the whole split where that leaves room
 enough; otherwise a thread gathers the next batch on the host while the GPU works on this one. On a CPU a
-batch is gathered when it is asked for, from files that may be larger than the memory.
+batch is gathered when it is asked for, from files that may be larger than the memory; meanwhile the disk
+is asked for the one after it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor
 from dualperturb.augmentation import augment, draw_moves
 from dualperturb.core import ranks
 from dualperturb.core.images import ImageSet
+from dualperturb.prefetch import prefetch
 
 if TYPE_CHECKING:
     from dualperturb.train_params import Augment
@@ -109,7 +111,7 @@ def when_asked(arrays: Arrays, device: torch.device) -> Supply:
     """Gathered where they lie, when their turn has come."""
 
     def supply(draws: Iterable[Drawn]) -> Supplied:
-        for drawn in draws:
+        for drawn in _fetched_ahead(draws, arrays):
             yield drawn, [torch.from_numpy(array[drawn.chosen]).to(device) for array in arrays]
 
     return supply
@@ -133,7 +135,7 @@ def ahead(arrays: Arrays, device: torch.device) -> Supply:
     def supply(draws: Iterable[Drawn]) -> Supplied:
         with ThreadPoolExecutor(1, "batches") as thread:
             waiting: list[tuple[Drawn, Future[list[Tensor]]]] = []
-            for drawn in draws:
+            for drawn in _fetched_ahead(draws, arrays):
                 waiting.append((drawn, thread.submit(_gathered, arrays, drawn.chosen, device.type == "cuda")))
                 if len(waiting) > 1:
                     yield _arrived(*waiting.pop(0), device)
@@ -141,6 +143,19 @@ def ahead(arrays: Arrays, device: torch.device) -> Supply:
                 yield _arrived(*each, device)
 
     return supply
+
+
+def _fetched_ahead(draws: Iterable[Drawn], arrays: Arrays) -> Iterator[Drawn]:
+    """The same draws, each once the disk has been asked for the rows of the one after it, too."""
+    before: Drawn | None = None
+    for drawn in draws:
+        for array in arrays:
+            prefetch(array, drawn.chosen)
+        if before is not None:
+            yield before
+        before = drawn
+    if before is not None:
+        yield before
 
 
 def _arrived(drawn: Drawn, coming: Future[list[Tensor]], device: torch.device) -> tuple[Drawn, list[Tensor]]:

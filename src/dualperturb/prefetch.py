@@ -1,0 +1,46 @@
+"""Rows of memory-mapped arrays, asked of the disk before they are read.
+
+Else every page is fetched only when it is touched, one after the other, and with it whatever the system reads
+ahead, which is of no use to rows at random.
+"""
+
+from __future__ import annotations
+
+import mmap
+from contextlib import suppress
+
+import numpy as np
+
+# Bytes of one request. Of a longer one Linux fetches no more than its read-ahead or the disk's longest
+# transfer, whichever is more: both are 128 kB in many places.
+PIECE = 1 << 17
+
+
+def prefetch(array: np.ndarray, rows: np.ndarray) -> None:
+    """Have the system fetch these rows of a mapped array, without waiting for them; its contents stay.
+
+    rows: int64 (N,), from 0. Does nothing for an array in memory, for one whose rows are not contiguous, and
+    where the system takes no advice; what is in memory already is not fetched again.
+    """
+    source = _map_under(array)
+    if source is None or not hasattr(source, "madvise") or not array[:1].flags.c_contiguous:
+        return
+    first = _address(array) - _address(np.frombuffer(source, np.uint8))
+    for row in rows.tolist():
+        start = first + row * array.strides[0]
+        end = start + array[:1].nbytes
+        for piece in range(start - start % mmap.PAGESIZE, end, PIECE):
+            with suppress(OSError):  # a file system without it: the rows are read when they are touched
+                source.madvise(mmap.MADV_WILLNEED, piece, min(PIECE, end - piece))
+
+
+def _map_under(array: np.ndarray) -> mmap.mmap | None:
+    """The map that the array, or what it is a view of, takes its values from."""
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return base if isinstance(base, mmap.mmap) else None
+
+
+def _address(array: np.ndarray) -> int:
+    return int(array.__array_interface__["data"][0])

@@ -26,12 +26,12 @@ def prefetch(array: np.ndarray, rows: np.ndarray) -> None:
     if source is None or not hasattr(source, "madvise") or not array[:1].flags.c_contiguous:
         return
     first = _address(array) - _address(np.frombuffer(source, np.uint8))
-    for row in rows.tolist():
-        start = first + row * array.strides[0]
-        end = start + array[:1].nbytes
-        for piece in range(start - start % mmap.PAGESIZE, end, PIECE):
-            with suppress(OSError):  # a file system without it: the rows are read when they are touched
-                source.madvise(mmap.MADV_WILLNEED, piece, min(PIECE, end - piece))
+    step, size = array.strides[0], array[:1].nbytes
+    with suppress(OSError):  # a file system that refuses: rows are then read when they are touched
+        for row in rows.tolist():
+            start = first + row * step
+            for piece in range(start - start % mmap.PAGESIZE, start + size, PIECE):
+                source.madvise(mmap.MADV_WILLNEED, piece, min(PIECE, start + size - piece))
 
 
 def _map_under(array: np.ndarray) -> mmap.mmap | None:

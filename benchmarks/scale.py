@@ -21,7 +21,8 @@ import typer
 from rich.progress import track
 from scale_estimate import Run, count_network, count_panels
 from scale_estimate import estimate as estimated
-from scale_simulation import CLASSES, Row, dense_file, large_set, memory, whole_epoch
+from scale_reading import Row
+from scale_simulation import CLASSES, dense_file, large_set, memory, whole_epoch
 
 from dualperturb.files import write_csv
 
@@ -53,7 +54,7 @@ def simulate(
     measured = [(what, _rounded(value), unit) for what, value, unit in rows]
     write_csv(out, pd.DataFrame(measured, columns=["what", "value", "unit"]))
     for what, value, unit in measured:
-        print(f"{what:<60} {value:>9} {unit}".rstrip())
+        print(f"{what:<66} {value:>9} {unit}".rstrip())
 
 
 @app.command()

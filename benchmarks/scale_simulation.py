@@ -6,8 +6,6 @@ machine does not count; else from the clock. The allocator has its defaults; a s
 
 from __future__ import annotations
 
-import mmap
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.lib.format import open_memmap
+from scale_reading import BATCH, Row, asking, forget, ways_of_reading
 from torch import Tensor, nn
 
 from dualperturb.batches import Batch, Batches
@@ -31,8 +30,6 @@ from dualperturb.saliency.center import CenterSaliency
 from dualperturb.train_params import Augment
 
 CLASSES = 1000
-BATCH = 64
-Row = tuple[str, float, str]
 
 
 def large_set(folder: Path, images: int, side: int, batches: int) -> Iterator[Row]:
@@ -50,10 +47,11 @@ def large_set(folder: Path, images: int, side: int, batches: int) -> Iterator[Ro
         begun = time.perf_counter()
         data = load_split(folder, "train")
         yield "large set: opening it", 1000 * (time.perf_counter() - begun), "ms"
-        yield from _timed_batches("large set", data, batches)
-        for array in (data.images, _masks(data)):
-            array._mmap.madvise(mmap.MADV_RANDOM)
-        yield from _timed_batches("large set, read-ahead off", data, batches)
+        files = [folder / f"train.{name}.npy" for name in ("images", "foreground")]
+        for name, asks in (("large set", True), ("large set, page faults", False)):
+            forget([data.images, _masks(data)], files)
+            with asking(asks):
+                yield from _timed_batches(name, data, batches)
         found = sum((data.images[index, 0, 0, :4] == _bytes_of(index)).all() for index in marked)
         yield "large set: marked images found in their places", 100 * found / len(marked), "%"
     yield from _peaks("large set", peak)
@@ -82,23 +80,10 @@ def dense_file(folder: Path, images: int, side: int, batches: int) -> Iterator[R
     yield "dense file: SHA-256", files[0].stat().st_size / 1e6 / (time.perf_counter() - begun), "MB/s"
     with _memory() as peak:
         data = load_split(folder, "train")
-        for advice, name in ((mmap.MADV_NORMAL, "as the loader reads"), (mmap.MADV_RANDOM, "read-ahead off")):
-            for array, file in zip((data.images, _masks(data)), files, strict=True):
-                array._mmap.madvise(mmap.MADV_DONTNEED)
-                _forget(file)
-                array._mmap.madvise(advice)
-            yield from _cold_reading(f"dense file, {name}", data, random.permutation(images)[:BATCH])
+        for what, value, unit in ways_of_reading([data.images, _masks(data)], files):
+            yield f"dense file, {what}", value, unit
         yield from _timed_batches("dense file", data, batches)
     yield from _peaks("dense file", peak)
-
-
-def _cold_reading(what: str, data: ImageSet, chosen: np.ndarray) -> Iterator[Row]:
-    """Images at random that no memory holds; `read_bytes` is what came from the disk for them."""
-    begun, before = time.perf_counter(), _read_bytes()
-    size = data.images[chosen].nbytes
-    taken, fetched = time.perf_counter() - begun, _read_bytes() - before
-    yield f"{what}: one batch from the disk", len(chosen) / taken, "images/s"
-    yield f"{what}: bytes read for each one used", fetched / size, ""
 
 
 def whole_epoch(folder: Path, images: int, side: int, sweep_points: int) -> Iterator[Row]:
@@ -192,19 +177,6 @@ def _batches(data: ImageSet, pad: int) -> Iterator[Batch]:
 def _masks(data: ImageSet) -> np.ndarray:
     assert data.foreground is not None
     return data.foreground
-
-
-def _read_bytes() -> int:
-    """What this process has had fetched from disks, read-ahead included."""
-    lines = (line.split() for line in Path("/proc/self/io").read_text().splitlines())
-    return next(int(words[1]) for words in lines if words[0] == "read_bytes:")
-
-
-def _forget(path: Path) -> None:
-    """Drop a file from the page cache."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 @contextmanager

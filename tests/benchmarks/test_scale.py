@@ -123,3 +123,5 @@ def test_the_simulation_runs_on_a_thousand_tiny_images(scale: ModuleType, tmp_pa
     assert found["results: rows of the table of images"] == 2000
     assert found["large set: size of its files"] == pytest.approx(1000 * 4 * 16**2 / 1e9, rel=0.05)
     assert (found[found.index.str.contains("peak memory")] > 0).all()
+    for way in ("page faults", "page faults, no read-ahead", "loader", "loader, no read-ahead"):
+        assert found[f"dense file, cold, {way}"] > 0 and found[f"dense file, warm, {way}"] > 0

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb.core.classifiers import ClassifierSpec, Normalise, build_classifier
+from dualperturb.files import replacing
 
 CLASSES = 10
 RESULTS = Path("benchmarks/results")
@@ -51,10 +52,13 @@ class Target(NamedTuple):
 
 
 class Table(NamedTuple):
-    """name: of the file; rows: one dictionary a line, all with the same keys."""
+    """name: of the file; rows: one dictionary a line, all with the same keys in the same order.
+
+    Rows that are made as they are asked for are on disk as soon as they are made, whatever ends the script.
+    """
 
     name: str
-    rows: list[Row]
+    rows: Iterable[Row]
 
 
 def parser(documentation: str | None) -> argparse.ArgumentParser:
@@ -208,16 +212,18 @@ def climb(model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> 
 
 
 def show(tables: Iterable[Table], folder: Path | None) -> None:
-    """Print tables in Markdown, and write each as FOLDER/NAME.csv."""
+    """Print tables in Markdown as their rows come, and have each row in FOLDER/NAME.csv from then on."""
     for table in tables:
-        names = list(table.rows[0])
-        print(f"| {' | '.join(names)} |\n|{' --- |' * len(names)}")
+        rows: list[Row] = []
         for row in table.rows:
-            print(f"| {' | '.join(_written(row[name]) for name in names)} |")
+            if not rows:
+                print(f"| {' | '.join(row)} |\n|{' --- |' * len(row)}")
+            rows.append(row)
+            print(f"| {' | '.join(map(_written, row.values()))} |", flush=True)
+            if folder is not None:
+                with replacing(folder / f"{table.name}.csv") as temporary:
+                    pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.4g")
         print(flush=True)
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            pd.DataFrame(table.rows).to_csv(folder / f"{table.name}.csv", index=False, float_format="%.4g")
 
 
 def _written(value: object) -> str:

@@ -73,8 +73,7 @@ TINY = [Case("three_layers", 8, 2, 2, 1.05), Case("small_resnet", 16, 2, 1, 1.02
 def main(given: list[str] | None = None) -> None:
     options = parsed(parser(__doc__), given)
     cases = TINY if options.tiny else CASES if options.device.type == "cpu" else GPU_CASES
-    rows = [row for case in cases for row in measured(case, options)]
-    show([Table("floor", rows)], options.out)
+    show([Table("floor", (row for case in cases for row in measured(case, options)))], options.out)
 
 
 def targets(rows: pd.DataFrame) -> list[Target]:

@@ -85,7 +85,7 @@ def main(given: list[str] | None = None) -> None:
     if find_spec("deepgaze_pytorch") is None:
         print("DeepGaze IIE's network is left out: the package deepgaze_pytorch is not installed\n")
         cases = [case for case in cases if case.model != DEEPGAZE]
-    show([Table("masks", [measured(case, options) for case in cases])], options.out)
+    show([Table("masks", (measured(case, options) for case in cases))], options.out)
 
 
 def targets(rows: pd.DataFrame) -> list[Target]:

@@ -10,7 +10,7 @@ pass with respect to the input alone.
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pandas as pd
@@ -48,7 +48,7 @@ STEPS = 3
 def main(given: list[str] | None = None) -> None:
     options = parsed(parser(__doc__), given)
     cases = TINY if options.tiny else CASES if options.device.type == "cpu" else GPU_CASES
-    show([Table("memory", [row for case in cases for row in measured(case, options)])], options.out)
+    show([Table("memory", (row for case in cases for row in measured(case, options)))], options.out)
 
 
 def targets(rows: pd.DataFrame) -> list[Target]:
@@ -65,7 +65,7 @@ def targets(rows: pd.DataFrame) -> list[Target]:
     ]
 
 
-def measured(case: Case, options: Namespace) -> list[Row]:
+def measured(case: Case, options: Namespace) -> Iterator[Row]:
     model = classifier(case.network, options.device)
     images, labels, foreground = batch(case.images, case.side, options.device)
     balls = {
@@ -77,17 +77,16 @@ def measured(case: Case, options: Namespace) -> list[Row]:
     runs: dict[str, Callable[[], object]] = {"floor": lambda: climb(model, images, labels)}
     for name, ball in balls.items():
         runs[name] = lambda b=ball: pgd(model, images, labels, b, steps=STEPS, step_size=0.25)
-    peaks = {name: peak(run, options.device) for name, run in runs.items()}
     size = images.numel() * images.element_size()
-    return [
-        {
+    floor = peak(runs["floor"], options.device)
+    for name, run in runs.items():
+        found = floor if name == "floor" else peak(run, options.device)
+        yield {
             **case._asdict(),
             "attack": name,
             "peak_mib": found / 2**20,
-            "buffers": (found - peaks["floor"]) / size,
+            "buffers": (found - floor) / size,
         }
-        for name, found in peaks.items()
-    ]
 
 
 def peak(run: Callable[[], object], device: torch.device) -> int:

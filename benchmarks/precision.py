@@ -5,14 +5,15 @@
 A step: forward and backward with respect to the input alone. Wall time, on two threads on a CPU. autocast:
 the classifier itself under mixed precision; twin: the copy that attacks climb (bfloat16, channels last,
 BatchNorm folded); compiled: by torch.compile, on a GPU with CUDA graphs, too. The last two lines time the
-whole attack, of twice as many steps as the others. What cannot be
-compiled is left out, with a line that says why.
+whole attack, of twice as many steps as the others; `--compile twin` leaves them out. What cannot be compiled
+is left out, with a line that says why.
 """
 
 from __future__ import annotations
 
 import copy
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from statistics import median
@@ -74,12 +75,19 @@ TINY = [Case("small_resnet", 16, 2, 1.0)]
 def main(given: list[str] | None = None) -> None:
     made = parser(__doc__)
     made.add_argument("--steps", type=int, default=4, help="of a timed run (default: 4)")
-    made.add_argument("--compile", action="store_true", help="time torch.compile, too: takes minutes")
+    made.add_argument(
+        "--compile",
+        nargs="?",
+        const="all",
+        choices=("all", "twin"),
+        help="time torch.compile, too, of every model (minutes), or of what `compile: auto` compiles,\n"
+        "beside what it is compared with alone",
+    )
     made.add_argument("--network", help="only the cases of this one")
     options = parsed(made, given)
     cases = TINY if options.tiny else CASES if options.device.type == "cpu" else GPU_CASES
     cases = [case for case in cases if options.network in (None, case.network)]
-    show([Table("precision", [row for case in cases for row in measured(case, options)])], options.out)
+    show([Table("precision", (row for case in cases for row in measured(case, options)))], options.out)
 
 
 def targets(rows: pd.DataFrame) -> list[Target]:
@@ -100,12 +108,15 @@ def measured(case: Case, options: Namespace) -> list[Row]:
     model = classifier(case.network, options.device)
     images, labels, _ = batch(case.images, case.side, options.device)
     runs: dict[str, Callable[[], object]] = {}
-    for name, (variant, last) in variants(model, images, options.compile):
+    twin_alone = options.compile == "twin"
+    for name, (variant, last) in variants(model, images, options.compile is not None):
+        if twin_alone and not name.startswith((EAGER, TWIN)):
+            continue
         seen = images.contiguous(memory_format=torch.channels_last) if last else images
         run = repeated(variant, seen, labels, options.steps)
         if works(name, run):
             runs[name] = run
-    for name, precision in ATTACKS.items():
+    for name, precision in () if twin_alone else ATTACKS.items():
         runs[name] = attack(model, images, labels, 2 * options.steps, precision)
     taken = in_turn(runs, options.repeats, clock(options.device, 1 if options.tiny else 2))
     return [
@@ -166,7 +177,8 @@ def repeated(model: Model, images: Tensor, labels: Tensor, steps: int) -> Callab
 
 
 def works(name: str, run: Callable[[], object]) -> bool:
-    """A first run, which compiles; the reason on stderr where it fails."""
+    """A first run; on stderr what it takes where it compiles, and the reason where it fails."""
+    begun = time.perf_counter()
     try:
         run()
     except Exception as error:  # compilers raise many types
@@ -174,6 +186,8 @@ def works(name: str, run: Callable[[], object]) -> bool:
             raise
         print(f"{name}: left out ({' '.join(str(error).split())[:160]})", file=sys.stderr)
         return False
+    if "compiled" in name:
+        print(f"{name}: {time.perf_counter() - begun:.0f} s until it runs", file=sys.stderr)
     return True
 
 

@@ -10,6 +10,7 @@ the same random starts in both precisions; every accuracy is the fp32 classifier
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pandas as pd
@@ -31,8 +32,7 @@ def targets(rows: pd.DataFrame) -> list[Target]:
     return [Target(3, what, 100 * lost / rows["images"].sum(), 0.5, True)]
 
 
-def measured(options: Namespace) -> list[Row]:
-    rows: list[Row] = []
+def measured(options: Namespace) -> Iterator[Row]:
     for name in CLASSIFIERS:
         attacked = subject(options, name)
         for attack, norm in (("PGD", "L2"), ("dual", "L2"), ("PGD", "Linf"), ("dual", "Linf")):
@@ -43,18 +43,15 @@ def measured(options: Namespace) -> list[Row]:
             }
             count = len(attacked.indices)
             fp32, bf16 = (int(right[precision]["correct"].sum()) for precision in ("fp32", "bf16"))
-            rows.append(
-                {
-                    "classifier": name,
-                    "attack": attack,
-                    "norm": norm,
-                    "images": count,
-                    "right_fp32": fp32,
-                    "right_bf16": bf16,
-                    "points_lost": 100 * (bf16 - fp32) / count,
-                }
-            )
-    return rows
+            yield {
+                "classifier": name,
+                "attack": attack,
+                "norm": norm,
+                "images": count,
+                "right_fp32": fp32,
+                "right_bf16": bf16,
+                "points_lost": 100 * (bf16 - fp32) / count,
+            }
 
 
 if __name__ == "__main__":

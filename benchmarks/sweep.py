@@ -34,7 +34,7 @@ Run = Callable[[Subject, str, str], list[int]]  # (subject, axis, norm) -> image
 
 def main(given: list[str] | None = None) -> None:
     options = parsed(add_workspace(parser(__doc__), images=200), given)
-    rows = [row for norm in ("L2", "Linf") for axis in GRID for row in measured(options, axis, norm)]
+    rows = (row for norm in ("L2", "Linf") for axis in GRID for row in measured(options, axis, norm))
     show([Table("sweep", rows)], options.out)
 
 

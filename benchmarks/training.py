@@ -71,12 +71,12 @@ def main(given: list[str] | None = None) -> None:
     options = parsed(made, given)
     if options.device.type == "cuda" or options.extrapolate:
         case = TINY[0]._replace(images=16) if options.tiny else GPU_CASE
-        rows = [
+        rows = (
             extrapolated(case, options, precision, p) for precision in ("fp32", "bf16") for p in (True, False)
-        ]
+        )
         show([Table("epoch", rows)], options.out)
     else:
-        rows = [row for case in (TINY if options.tiny else CASES) for row in compared(case, options)]
+        rows = (row for case in (TINY if options.tiny else CASES) for row in compared(case, options))
         show([Table("training", rows)], options.out)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import bench
-from benchmarks.common import in_turn, ratio
+from benchmarks.common import Table, in_turn, ratio, show
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +57,29 @@ def test_a_ratio_is_taken_within_each_round() -> None:
     taken = in_turn({"a": lambda: None, "b": lambda: None}, 3, lambda _: next(given))
     assert taken == {"a": [1.0, 3.0, 5.0], "b": [2.0, 6.0, 15.0]}
     assert ratio(taken, "b", "a") == 2.0
+
+
+def test_rows_are_printed_and_on_disk_before_the_next_one_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, printed = [], []
+
+    def rows() -> Iterator[dict[str, object]]:
+        for number in (1.23456, 2.0):
+            yield {"a": number, "b": "x"}
+            found.append((tmp_path / "new" / "t.csv").read_text())
+            printed.append(capsys.readouterr().out)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        show([Table("t", rows())], tmp_path / "new")
+    assert found == ["a,b\n1.235,x\n", "a,b\n1.235,x\n2,x\n"]
+    assert printed == ["| a | b |\n| --- | --- |\n| 1.235 | x |\n", "| 2 | x |\n"]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["t.csv"]
+
+
+def test_what_compile_auto_compiles_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.compile", lambda model, **_: model)
+    import_module("benchmarks.precision").main(["--tiny", "--compile", "twin", "--out", str(tmp_path)])
+    variants = pd.read_csv(tmp_path / "precision.csv")["variant"]
+    assert list(variants) == ["fp32 eager", "bf16 twin", "bf16 twin compiled"]

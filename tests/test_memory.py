@@ -39,6 +39,34 @@ def library_full() -> None:
     raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
 
 
+def no_handle() -> None:
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`")
+
+
+def outside_the_allocator() -> None:
+    raise torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be reported later")
+
+
+def no_workspace() -> None:
+    raise RuntimeError("GET was unable to find an engine to execute this computation")
+
+
+def no_workspace_found() -> None:
+    raise RuntimeError("FIND was unable to find an engine to execute this computation")
+
+
+FULL = [
+    gpu_full,
+    machine_full,
+    numpy_full,
+    library_full,
+    no_handle,
+    outside_the_allocator,
+    no_workspace,
+    no_workspace_found,
+]
+
+
 class Work:
     """The numbers of a slice; runs out of memory above `room` of them."""
 
@@ -53,7 +81,7 @@ class Work:
         return list(range(part.start, part.stop))
 
 
-@pytest.mark.parametrize("full", [gpu_full, machine_full, numpy_full, library_full])
+@pytest.mark.parametrize("full", FULL)
 def test_what_is_done_stays_done_and_later_work_begins_smaller(
     capsys: Capture, full: Callable[[], None]
 ) -> None:
@@ -98,6 +126,23 @@ def test_one_image_that_does_not_fit_is_one_line(capsys: Capture) -> None:
     assert capsys.readouterr().out.splitlines() == ["out of memory with a batch of 3 images; going on with 1"]
 
 
+@pytest.mark.parametrize(
+    ("full", "said"),
+    [
+        (no_workspace, "GET was unable to find an engine to execute this computation"),
+        (outside_the_allocator, "CUDA error: out of memory CUDA kernel errors might be reported later"),
+    ],
+)
+def test_the_last_line_says_what_the_error_said(full: Callable[[], None], said: str) -> None:
+    """For a convolution that no engine computes ends there, too, however much memory there is."""
+    with pytest.raises(UserError) as caught:
+        Portions().run(Work(0, full), 3)
+    assert str(caught.value).endswith(f" ({said})")
+    with pytest.raises(UserError) as caught, enough_memory("batch_size: found 8; accepted: less"):
+        full()
+    assert str(caught.value) == f"batch_size: found 8; accepted: less ({said})"
+
+
 @pytest.mark.parametrize("error", [RuntimeError("shapes cannot be multiplied"), UserError("memory: no")])
 def test_other_errors_are_raised_as_they_are(error: Exception) -> None:
     calls = []
@@ -130,7 +175,7 @@ def test_what_the_work_held_is_gone_before_memory_is_given_back(monkeypatch: pyt
 def test_a_body_that_cannot_be_divided_ends_in_the_line_given() -> None:
     for full in (gpu_full, machine_full, numpy_full):
         with (
-            pytest.raises(UserError, match="^batch_size: found 8; accepted: less$"),
+            pytest.raises(UserError, match=r"^batch_size: found 8; accepted: less \(.*[a-z].*\)$"),
             enough_memory("batch_size: found 8; accepted: less"),
         ):
             full()

@@ -21,8 +21,16 @@ PIXELS_ON_CPU = 2**20
 # Halved until it fits. Not taken from the memory that is free: ranks with other batches would share no work.
 LARGEST_ON_GPU = 512
 
-# What torch's errors of plain RuntimeError say: its CPU allocator, and the libraries of a GPU.
-_SIGNS = ("can't allocate memory", "not enough memory", "_STATUS_ALLOC_FAILED")
+# What torch's errors other than OutOfMemoryError say: its CPU allocator, a GPU's libraries without room for
+# what they set up, CUDA where torch's allocator was not asked, and cuDNN where no engine's workspace fits.
+_SIGNS = (
+    "can't allocate memory",
+    "not enough memory",
+    "_STATUS_ALLOC_FAILED",
+    "_STATUS_NOT_INITIALIZED",
+    "CUDA error: out of memory",
+    "unable to find an engine",
+)
 
 
 def first_size(asked: BatchSize, device: torch.device, side: int, copies: int = 1) -> int:
@@ -62,18 +70,18 @@ class Portions:
             size = min(most or count, self._limit or count)
             part = slice(first, min(first + size, count))
             done = _tried(work, part)
-            if done is None:
-                self._halve(part.stop - part.start)
+            if isinstance(done, str):
+                self._halve(part.stop - part.start, done)
             else:
                 found.append(done[0])
                 first = part.stop
         return found
 
-    def _halve(self, size: int) -> None:
+    def _halve(self, size: int, told: str) -> None:
         if size == 1:
             raise UserError(
                 f"out of memory with 1 of the {self.unit} at a time; accepted: a device with more memory, or "
-                "with fewer programs that share it"
+                f"with fewer programs that share it ({told})"
             )
         self._limit = size // 2
         print(f"out of memory with a batch of {size} {self.unit}; going on with {self._limit}", flush=True)
@@ -81,30 +89,37 @@ class Portions:
 
 @contextmanager
 def enough_memory(otherwise: str) -> Iterator[None]:
-    """Raise UserError with the line `otherwise` where the body, done whole or not at all, finds no memory."""
+    """Raise UserError where the body, done whole or not at all, finds no memory: the line `otherwise`, and in
+    brackets the error's own.
+    """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
-        raise UserError(otherwise) from None
+        raise UserError(f"{otherwise} ({_told(error)})") from None
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether a device's or the machine's memory ran out."""
+    """Whether a device's or the machine's memory ran out, or may have: some signs have other causes, too."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
 
 
-def _tried(work: Callable[[slice], T], part: slice) -> tuple[T] | None:
-    """What the work gives, or None where memory ran out; then what it held is free again."""
+def _told(error: BaseException) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__
+
+
+def _tried(work: Callable[[slice], T], part: slice) -> tuple[T] | str:
+    """What the work gives, or what the error says where memory ran out; then what it held is free again."""
     try:
         return (work(part),)
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
+        told = _told(error)
     # Only here, for in the block above the error still holds the work's tensors.
     gc.collect()
     torch.cuda.empty_cache()
-    return None
+    return told

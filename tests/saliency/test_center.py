@@ -9,7 +9,7 @@ import torch
 
 from dualperturb.saliency import foreground_mask, foreground_score, saliency_model
 from dualperturb.saliency.builtin import CENTRE_SIGMA, BuiltinSaliency
-from dualperturb.saliency.center import CenterSaliency
+from dualperturb.saliency.center import CenterSaliency, _log_density
 
 MODEL = CenterSaliency()
 
@@ -33,6 +33,26 @@ def test_gaussian_by_hand() -> None:
 def test_it_is_what_the_builtin_model_says_of_a_plain_image() -> None:
     plain = torch.full((1, 3, 32, 32), 0.4)
     assert torch.allclose(MODEL(plain), BuiltinSaliency()(plain), atol=1e-3)
+
+
+def test_what_is_kept_is_of_that_size_and_good_for_gradients() -> None:
+    images = torch.rand(2, 3, 10, 14, generator=torch.Generator().manual_seed(0))
+    _log_density.cache_clear()
+    with torch.inference_mode():
+        first = MODEL(images).clone()
+        assert not _log_density(10, 14, torch.float32, images.device).is_inference()
+    assert _log_density.cache_info().misses == 1
+    again = MODEL(images.requires_grad_())
+    again.square().sum().backward()
+    assert torch.equal(again, first) and torch.allclose(MODEL(images.mT), first.mT)
+
+
+def test_what_is_given_out_is_no_part_of_what_is_kept() -> None:
+    images = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    first = MODEL(images)
+    wanted = first.clone()
+    first.zero_()
+    assert torch.equal(MODEL(images), wanted)
 
 
 def test_gradient_is_zero_and_no_error() -> None:

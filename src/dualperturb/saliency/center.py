@@ -6,6 +6,8 @@ nothing else: the same Gaussian for every image.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -23,7 +25,14 @@ class CenterSaliency(nn.Module):
         """
         _, _, height, width = images.shape
         dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
-        bias = centre_bias(height)[:, None] + centre_bias(width)[None, :]
-        log_density = F.log_softmax(bias.flatten(), 0).reshape(1, height, width).to(images.device, dtype)
         # Tied to the images, so that whoever asks for a gradient gets zeros and no error.
-        return log_density + 0 * images[:, 0].to(dtype)
+        return _log_density(height, width, dtype, images.device) + 0 * images[:, 0].to(dtype)
+
+
+@lru_cache(maxsize=16)
+def _log_density(height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(1, H, W)."""
+    # A cached tensor made in inference mode could not be used for gradients later.
+    with torch.inference_mode(False), torch.no_grad():
+        bias = centre_bias(height)[:, None] + centre_bias(width)[None, :]
+        return F.log_softmax(bias.flatten(), 0).reshape(1, height, width).to(device, dtype)

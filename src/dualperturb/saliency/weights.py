@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision.transforms import Normalize
 
 from dualperturb.core.state_dicts import read_state_dict
 from dualperturb.errors import UserError
@@ -18,8 +17,23 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 def normalisation(largest: float) -> nn.Module:
     """Pixels in [0, largest] to zero mean and unit deviation a channel; it has no entries in a state dict."""
-    layer: nn.Module = Normalize([largest * mean for mean in _MEAN], [largest * std for std in _STD])
-    return layer
+    return _Normalisation(largest)
+
+
+class _Normalisation(nn.Module):
+    """torchvision's Normalize, which at every pass copies its numbers to the device and waits for it."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, largest: float) -> None:
+        super().__init__()
+        for name, values in (("mean", _MEAN), ("std", _STD)):
+            numbers = torch.tensor([largest * value for value in values]).reshape(3, 1, 1)
+            self.register_buffer(name, numbers, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - self.mean).div_(self.std)
 
 
 def load_weights(network: nn.Module, weights: str, url: str, what: str) -> None:

@@ -77,6 +77,7 @@ def parsed(made: argparse.ArgumentParser, given: list[str] | None) -> argparse.N
     """The options; tiny runs are timed once."""
     options = made.parse_args(given)
     options.device = torch.device(options.device)
+    torch.backends.cudnn.allow_tf32 = False  # as the stages, see `stages.common.device`
     if options.tiny:
         options.repeats = 1
     return options

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
-from dualperturb.core.precision import mixed, resolved
+from benchmarks.common import parsed, parser
+from dualperturb.core.precision import exact_convolutions, mixed, resolved
 from dualperturb.core.twin import twin_of
 from dualperturb.errors import UserError
+from stages import common
 
 CPU = torch.device("cpu")
 
@@ -58,3 +63,39 @@ def test_an_unknown_name_is_refused() -> None:
 def test_products_are_computed_in_it(name: str, dtype: torch.dtype) -> None:
     with mixed(name, CPU):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+CUDNN: Any = torch.backends.cudnn
+
+
+@pytest.fixture
+def rounding() -> Iterator[None]:
+    """torch's own default, whatever ran before."""
+    before = CUDNN.allow_tf32
+    CUDNN.allow_tf32 = True
+    yield
+    CUDNN.allow_tf32 = before
+
+
+@pytest.mark.parametrize("choose", [common.device, lambda: parsed(parser(None), []).device])
+def test_where_the_project_chooses_a_device_float32_is_float32(
+    rounding: None, choose: Callable[[], torch.device]
+) -> None:
+    assert isinstance(choose(), torch.device)
+    assert not CUDNN.allow_tf32
+
+
+def test_a_library_gives_the_callers_own_setting_back(rounding: None) -> None:
+    with pytest.raises(RuntimeError, match="^other$"), exact_convolutions():
+        assert CUDNN.conv.fp32_precision == "ieee"
+        raise RuntimeError("other")
+    assert CUDNN.allow_tf32 and CUDNN.conv.fp32_precision == "tf32"
+
+
+@pytest.mark.parametrize("own", ["tf32", "ieee"])
+def test_settings_of_the_newer_kind_are_no_obstacle(rounding: None, own: str) -> None:
+    CUDNN.rnn.fp32_precision = "tf32" if own == "ieee" else "ieee"
+    CUDNN.conv.fp32_precision = own
+    with exact_convolutions():
+        assert CUDNN.conv.fp32_precision == "ieee"
+    assert CUDNN.conv.fp32_precision == own

@@ -126,6 +126,17 @@ def test_a_convolution_used_twice_or_read_before_its_batchnorm_is_not_folded(ima
     assert far(twin(images), model(images)) < CLOSE
 
 
+def test_the_copy_is_compared_in_float32(
+    model: nn.Module, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cudnn: Any = torch.backends.cudnn
+    monkeypatch.setattr(cudnn, "allow_tf32", True)
+    found: list[str] = []
+    model.register_forward_pre_hook(lambda *_: found.append(cudnn.conv.fp32_precision))
+    assert Twin(model, images)._pairs
+    assert found == ["ieee"] and cudnn.allow_tf32
+
+
 def test_there_is_a_twin_for_bf16_alone(model: nn.Module, images: Tensor) -> None:
     assert twin_of(model, "fp32", images) is None
     assert twin_of(model, "bf16", images) is not None

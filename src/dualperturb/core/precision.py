@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import nn
@@ -36,6 +37,22 @@ def resolved(precision: str, device: torch.device, model: nn.Module | None = Non
     # Not in every version of torch that is supported; without it nothing is known, and float32 is right.
     known: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return "bf16" if any(known.get(name) for name in FAST_ON_CPU) else "fp32"
+
+
+@contextmanager
+def exact_convolutions() -> Iterator[None]:
+    """Convolutions in float32, which cuDNN by itself rounds to TF32; then as the caller had set it."""
+    # Not cudnn.flags(): it raises an error once the caller has used the settings named fp32_precision.
+    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    own = convolutions.fp32_precision
+    if own != "tf32":
+        yield
+        return
+    convolutions.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        convolutions.fp32_precision = own
 
 
 def _depthwise(module: nn.Module) -> bool:

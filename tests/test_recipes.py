@@ -84,6 +84,16 @@ def test_steps_come_from_the_section_of_the_defence() -> None:
     ] == expected
 
 
+@pytest.mark.parametrize(
+    ("steps", "compile", "found"), [(19, "auto", "off"), (20, "auto", "auto"), (20, "off", "off")]
+)
+def test_short_trainings_are_not_compiled(steps: int, compile: str, found: str) -> None:
+    chosen = changed("runtime.compile", compile, changed("train.shapes6.at_dual.steps", steps))
+    assert chosen.train["shapes6"].at_dual.epochs == 10
+    attack = training_adversary(chosen, "shapes6", "at_dual", "L2", 32, no_saliency)
+    assert isinstance(attack, PgdAdversary) and attack.compile == found
+
+
 def test_the_saliency_model_comes_only_with_a_weight() -> None:
     asked: list[str] = []
 

@@ -96,7 +96,7 @@ class Runtime(Section):
     devices: processes a machine, one a GPU or, without a GPU, on the CPU; auto: every GPU, or one process.
     nodes: machines; more than one are started by torchrun or srun. precision: number type of the gradients
     and of training; auto: bf16 where the device computes in it. compile: what adversarial training attacks;
-    auto: where it pays.
+    auto: where it pays (on a GPU, in long trainings).
     """
 
     devices: CountOrAuto

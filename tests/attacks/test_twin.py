@@ -186,9 +186,9 @@ def traced_only(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     calls: list[int] = []
     original = torch.compile
 
-    def counted(model: nn.Module) -> Any:
+    def counted(model: nn.Module, dynamic: bool) -> Any:
         calls.append(1)
-        return original(model, backend="aot_eager")
+        return original(model, backend="aot_eager", dynamic=dynamic)
 
     monkeypatch.setattr(torch, "compile", counted)
     monkeypatch.setattr("dualperturb.core.precision.COMPILED_ON", ("cpu",))
@@ -214,7 +214,7 @@ def test_what_is_compiled_attacks_alike_and_follows_the_weights(
 def test_where_compiling_fails_one_line_says_so(
     model: nn.Module, images: Tensor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(model: nn.Module) -> Any:
+    def broken(model: nn.Module, dynamic: bool) -> Any:
         def run(images: Tensor) -> Tensor:
             raise RuntimeError("no compiler\nfound here")
 
@@ -228,6 +228,53 @@ def test_where_compiling_fails_one_line_says_so(
     assert capsys.readouterr().out == (
         "torch.compile failed (no compiler found here); attacks go on without it\n"
     )
+
+
+class Watched:
+    """In place of torch.compile: the same passes, which it counts; above `room` images memory runs out."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.tried: list[int] = []
+        self.ran: list[int] = []
+
+    def __call__(self, model: nn.Module, dynamic: bool) -> Any:
+        assert not dynamic
+
+        def run(images: Tensor) -> Any:
+            self.tried.append(len(images))
+            if len(images) > self.room:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            self.ran.append(len(images))
+            return model(images)
+
+        return run
+
+
+def test_one_shape_alone_is_compiled_for(
+    model: nn.Module, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(6)
+    monkeypatch.setattr(torch, "compile", watched)
+    twin = Twin(model, images, "fp32")
+    twin.compile_for(images)
+    for shape in (images, images[:5], images[:, :, :16, :16], images):
+        assert far(twin(shape), model(shape)) < 1e-5
+    assert watched.tried == [6, 6, 6]
+
+
+def test_a_batch_that_does_not_fit_is_compiled_for_in_halves(
+    model: nn.Module, images: Tensor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watched = Watched(3)
+    monkeypatch.setattr(torch, "compile", watched)
+    monkeypatch.setattr("dualperturb.core.precision.COMPILED_ON", ("cpu",))
+    labels, mask = torch.arange(6) % 3, torch.ones((6, 1, 32, 32), dtype=torch.bool)
+    adversary = PgdAdversary(ThreatModel("L2", 0.5), 2, 0.5, compile="auto")
+    for _ in range(2):
+        assert adversary(model, images, labels, mask, list(range(6)), 1.0).shape == images.shape
+    assert watched.tried[0] == 6 and watched.ran == [3] * (1 + 2 * 2 * 2)
+    assert capsys.readouterr().out == "out of memory with a batch of 6 images; going on with 3\n"
 
 
 def test_what_compile_means() -> None:

@@ -51,6 +51,7 @@ class PgdAdversary:
     precision: str = "fp32"
     compile: str = "off"
     _twin: Twin | None = field(default=None, init=False)
+    _to_compile: bool = field(default=False, init=False)
     _portions: Portions = field(default_factory=Portions, init=False)
 
     def __call__(
@@ -66,6 +67,10 @@ class PgdAdversary:
         twin = self._refreshed(model, images)
 
         def attacked(part: slice) -> Tensor:
+            if self._to_compile and twin is not None:
+                # Here, so that a batch that does not fit is compiled for in the portions that do.
+                twin.compile_for(images[part])
+                self._to_compile = False
             inside = foreground[part]
             return perturb(
                 Objective(model, labels[part], self.saliency, self.salience_weight, inside, climbed=twin),
@@ -82,9 +87,9 @@ class PgdAdversary:
         """The model's twin with its present weights: made once, for tracing costs more than a few steps."""
         if self._twin is None or self._twin.model is not model:
             self._twin = twin_of(model, self.precision, images[:1])
-            if compiles(self.compile, images.device):
+            self._to_compile = compiles(self.compile, images.device)
+            if self._to_compile:
                 self._twin = self._twin or Twin(model, images[:1], "fp32")
-                self._twin.compile_for(images)
         else:
             self._twin.refresh()
         return self._twin

@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 from torch.fx.proxy import TraceError
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from dualperturb.core.memory import out_of_memory
 from dualperturb.core.precision import exact_convolutions, mixed, resolved
 
 # What tracing raises on networks whose path depends on the values or on the shape of their input.
@@ -56,18 +57,23 @@ class Twin(nn.Module):
         self.train(model.training)
 
     def compile_for(self, images: Tensor) -> None:
-        """Compile forward and backward pass for batches like `images`, (N, C, H, W).
+        """Compile forward and backward pass for batches of the shape of `images`, (N, C, H, W), and no other.
 
-        Where that fails, which one line tells, everything stays as it was.
+        Where that fails, which one line tells, or where memory runs out, which is raised, everything stays as
+        it was.
         """
-        eager, compiled = self._run, torch.compile(self._twin)
-        self._run = lambda seen: compiled(seen)
+        # An epoch's short last batch and the halves of a batch would each be compiled for, in the middle of
+        # an attack: tens of seconds for a few passes.
+        eager, compiled, shape = self._run, torch.compile(self._twin, dynamic=False), images.shape
+        self._run = lambda seen: (compiled if seen.shape == shape else eager)(seen)
         try:
             seen = images.detach().requires_grad_(True)
             with torch.enable_grad():
                 torch.autograd.grad(self(seen).sum(), seen)
         except Exception as error:  # compilers raise many types
             self._run = eager
+            if out_of_memory(error):
+                raise
             reason = " ".join(str(error).split())[:160]
             print(f"torch.compile failed ({reason}); attacks go on without it", flush=True)
 

@@ -12,7 +12,8 @@ from dualperturb.errors import UserError
 
 PRECISIONS = ("auto", "fp32", "bf16")
 COMPILE = ("auto", "off")
-# Measured on a CPU (benchmarks/README.md): a compiled ResNet-18 is slower, a small network hardly faster.
+# Measured on a CPU (benchmarks/README.md): a compiled ResNet-18 is slower, and what a small network gains,
+# the seconds of compiling outweigh in shapes6's trainings.
 COMPILED_ON = ("cuda",)
 # The instructions that multiply bfloat16; a CPU without them only imitates it, slower than float32.
 FAST_ON_CPU = ("avx512_bf16", "amx_bf16")

@@ -48,6 +48,7 @@ clean:  ## remove the environment; data, models and reports stay
 	@touch $@
 
 .venv/installed-peers: .venv/installed-dev
-	@# Without its dependencies: adv-lib wants visdom, which does not build, and uses it for plots alone.
-	$(PIP) --no-deps secml-torch adv-lib
+	$(PIP) --editable '.[peers]'
+	@# Without its dependencies: it wants visdom, which does not build, and uses it for plots alone.
+	$(PIP) --no-deps adv-lib
 	@touch $@

@@ -23,7 +23,7 @@ import typer
 from dualperturb import launch
 from dualperturb.errors import UserError
 from dualperturb.files import write_json
-from dualperturb.params import AXES, DEFENCES, Params, load_params
+from dualperturb.params import DEFENCES, Params, load_params
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from dualperturb.saliency import SaliencyModel
 
 SWEPT = ("clean", "at_pgd", "at_dual")  # the defences of Fig. 3 to 5; smoothing has a stage of its own
+# What `robustness` sweeps over -> the panels that come of it.
+SWEEPS = {"eps": ("eps",), "dual": ("eps_f", "eps_b"), "salience_weight": ("salience_weight",)}
 PARAMS = Path("params.yaml")
 RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
@@ -55,7 +57,7 @@ METRICS = REPORTS / "metrics.json"
 
 
 def params(
-    dataset: str | None = None, defence: str | None = None, axis: str | None = None, norm: str | None = None
+    dataset: str | None = None, defence: str | None = None, sweep: str | None = None, norm: str | None = None
 ) -> Params:
     """The checked parameters of this run. Raises UserError for them and for a name that they do not know."""
     settings = _loaded()
@@ -63,7 +65,7 @@ def params(
         ("norm", norm, settings.norms),
         ("data set", dataset, settings.datasets),
         ("defence", defence, DEFENCES),
-        ("axis", axis, AXES),
+        ("sweep", sweep, tuple(SWEEPS)),
     )
     for kind, name, known in given:
         if name is not None and name not in known:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dualperturb import L2, Dual, Linf, UserError, pgd
 from dualperturb.attacks.nested import nested_pgd
+from dualperturb.core.pgd import clipped
 from dualperturb.core.threat import Ball
 
 Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]
@@ -55,6 +56,41 @@ def test_every_result_is_judged_inside_its_ball_and_none_stands_up_again(
     counts = [int(result.success.sum()) for result in results]
     assert 1 <= counts[0] < counts[-1], f"the radii tell nothing apart: {counts}"
     assert torch.equal(results[-1].images[-1], images[-1]), "wrong as it is, so left as it is"
+
+
+def test_balls_that_are_nested_otherwise(scene: Scene) -> None:
+    """Two small ones in one, which lies in two large ones: what fools counts in all around it."""
+    model, images, labels, foreground = scene
+    radii = [(0.0, 0.3), (0.1, 0.1), (0.1, 0.3), (0.1, 0.9), (0.4, 0.3)]
+    balls = [Dual(L2(inside), L2(outside), foreground) for inside, outside in radii]
+    around = [[2], [2], [3, 4], [], []]
+    results = nested_pgd(model, images, labels, balls, around=around, **SETTINGS)
+    for place, (ball, result) in enumerate(zip(balls, results, strict=True)):
+        assert torch.equal(result.success, model(result.images).argmax(dim=1) != labels)
+        delta = result.images - images
+        torch.testing.assert_close(ball.project(delta), delta, rtol=1e-4, atol=1e-7)
+        for other in around[place]:
+            assert (results[other].success | ~result.success).all()
+    counts = [int(result.success.sum()) for result in results]
+    assert min(counts) < counts[2] < max(counts), f"the radii tell nothing apart: {counts}"
+
+
+def test_what_withstands_one_of_two_larger_balls_is_attacked_in_none_inside_both(scene: Scene) -> None:
+    model, images, labels, foreground = scene
+    balls = [Dual(L2(f), L2(b), foreground) for f, b in ((0.02, 0.3), (0.02, 0.9), (0.3, 0.3))]
+    small, one, other = nested_pgd(model, images, labels, balls, around=[[1, 2], [], []], **SETTINGS)
+    rows = one.success & ~other.success
+    assert 1 <= rows.sum() < one.success.sum(), "the radii tell nothing apart"
+    projected = clipped(images, balls[0].project(one.images - images)) + images
+    torch.testing.assert_close(small.images[rows], projected[rows])
+
+
+@pytest.mark.parametrize("around", [[[1]], [[1], [0]], [[2], []], [[0], []]])
+def test_an_order_that_is_none(scene: Scene, around: list[list[int]]) -> None:
+    model, images, labels, _ = scene
+    line = r"^around: found \[\[.* for 2 balls; accepted: for each ball the positions of larger ones, which"
+    with pytest.raises(UserError, match=line):
+        nested_pgd(model, images, labels, [Linf(0.1), Linf(0.3)], around=around, **SETTINGS)
 
 
 @pytest.mark.parametrize("norm", ["L2", "Linf"])

@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 
 from dualperturb.attacks.nested import nested_pgd
-from dualperturb.core.threat import L2
+from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.threat import L2, Dual
 from dualperturb.errors import UserError
 from dualperturb.evaluation.intervals import mean_interval, wilson
+from dualperturb.evaluation.nested import around
 from dualperturb.evaluation.scoring import AttackSettings, attack_images
 from dualperturb.evaluation.subject import Subject
 from dualperturb.evaluation.sweeps import Point, points, sweep
@@ -62,7 +64,7 @@ def test_rows_and_images_agree(make_subject: MakeSubject, axis: str) -> None:
     assert table["value"].tolist() == list(values) and set(table["axis"]) == {axis}
     assert set(table["attack"]) == {"pgd" if axis == "eps" else "dual"} and set(table["norm"]) == {"L2"}
     assert (table["n"] == 20).all() and (table["steps"] == 3).all()
-    assert len(images) == 60 and images.columns[0] == "value"
+    assert len(images) == 60 and images.columns[:2].tolist() == ["axis", "value"]
     for row in table.itertuples():
         own = images[images["value"] == row.value]
         assert own["index"].tolist() == list(range(20))
@@ -152,6 +154,35 @@ def test_points_along_a_budget_are_attacked_together_and_accuracy_never_rises(
         assert (
             own["foreground_norm"] ** 2 + own["background_norm"] ** 2 <= (value / 7 * 1.0001) ** 2 + 1e-9
         ).all()
+
+
+def test_two_panels_are_attacked_together_and_share_their_point(
+    make_subject: MakeSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attacked: list[Any] = []
+
+    def counted(model: object, images: object, labels: object, balls: list[Dual], **rest: Any) -> Any:
+        attacked.append([[ball.inside.radius * 7, ball.outside.radius * 7] for ball in balls])
+        return nested_pgd(model, images, labels, balls, **rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("dualperturb.evaluation.nested.nested_pgd", counted)
+    over_f = points("eps_f", (0.0, 1.0, 3.0), 1.0, 2.0, 0.0, "paper")
+    over_b = points("eps_b", (0.0, 2.0, 4.0), 1.0, 2.0, 0.0, "paper")
+    table, images = sweep(make_subject(), over_f + over_b, "L2", a_seventh, SETTINGS)
+    assert attacked == [[[0.0, 2.0], [1.0, 0.0], [1.0, 2.0], [1.0, 4.0], [3.0, 2.0]]]
+    right = {key: set(own[own["correct"]]["index"]) for key, own in images.groupby(["axis", "value"])}
+    assert right["eps_f", 1.0] == right["eps_b", 2.0]
+    for axis, (small, middle, large) in {"eps_f": (0.0, 1.0, 3.0), "eps_b": (0.0, 2.0, 4.0)}.items():
+        assert right[axis, large] <= right[axis, middle] <= right[axis, small]
+        own = table[table["axis"] == axis]
+        assert own["value"].tolist() == [small, middle, large] and own["accuracy"].is_monotonic_decreasing
+
+
+def test_what_lies_next_around_each_threat_model() -> None:
+    budgets = [(0.0, 20.0), (2.0, 0.0), (2.0, 10.0), (2.0, 20.0), (2.0, 30.0), (4.0, 20.0)]
+    rising = [ThreatModel("L2", *pair) for pair in budgets]
+    assert around(rising) == [[3], [2], [3], [4, 5], [], []]
+    assert around([ThreatModel("L2", eps) for eps in (1.0, 2.0, 4.0)]) == [[1], [2], []]
 
 
 def test_a_nested_sweep_is_no_weaker_than_its_points_attacked_afresh(make_subject: MakeSubject) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.pipeline.workspace import PROGRAMS, REPRO, Workspace
 
 DEFENCES = ("clean", "at_pgd", "at_dual")
-SWEEPS = ("robustness_eps", "robustness_eps_f", "robustness_eps_b", "saliency")
+SWEEPS = ("robustness_eps", "robustness_dual", "saliency")
 RESULTS = {"tables", "figures@shapes6", "report"}
 CLEAN, PGD, DUAL = "train_clean@shapes6", "train_pgd@shapes6", "train_dual@shapes6"
 TRAINING = {CLEAN, PGD, DUAL, "train_smoothing@shapes6"}
@@ -38,12 +38,12 @@ EVERYTHING = (
 )
 
 PARAMETERS: dict[str, tuple[Any, set[str]]] = {
-    # AT-Dual trains with both budgets; a sweep over one of them keeps the other fixed.
+    # AT-Dual trains with both budgets, and each panel of dual keeps one of them fixed.
     "eps_b": (
         10.0,
         {DUAL, "smoothing@shapes6"}
-        | measured("robustness_eps_f", "saliency", "strong")
-        | measured("robustness_eps", "robustness_eps_b", on=("at_dual",))
+        | measured("robustness_dual", "saliency", "strong")
+        | measured("robustness_eps", on=("at_dual",))
         | TOGETHER
         | EXAMPLES
         | RESULTS,
@@ -51,8 +51,8 @@ PARAMETERS: dict[str, tuple[Any, set[str]]] = {
     "eps_f.L2": (
         1.0,
         {DUAL, "smoothing@shapes6"}
-        | measured("robustness_eps_b", "saliency", "strong")
-        | measured("robustness_eps", "robustness_eps_f", on=("at_dual",))
+        | measured("robustness_dual", "saliency", "strong")
+        | measured("robustness_eps", on=("at_dual",))
         | TOGETHER
         | EXAMPLES
         | RESULTS,
@@ -87,7 +87,7 @@ PARAMETERS: dict[str, tuple[Any, set[str]]] = {
     ),
     "salience_weight.shapes6": (
         1.0,
-        measured("robustness_eps_f", "robustness_eps_b")
+        measured("robustness_dual")
         | {"transfer@shapes6", "unsuspicious@shapes6", "health@shapes6", "smoothing@shapes6"}
         | RESULTS,
     ),

@@ -135,13 +135,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )  # reading YAML takes longer than a stage
         patch.setattr(report, "version", lambda name: "0")  # of packages, which need not be installed here
         check_outs(folder, lambda: masks.main("shapes6"), outs("masks", dataset="shapes6"))
-        for axis in AXES:
-            stage = "saliency" if axis == "salience_weight" else f"robustness_{axis}"
-            cells = [(d, n) for d in common.SWEPT for n in NORMS if axis != "salience_weight" or n == "L2"]
+        for sweep in common.SWEEPS:
+            stage = "saliency" if sweep == "salience_weight" else f"robustness_{sweep}"
+            cells = [(d, n) for d in common.SWEPT for n in NORMS if sweep != "salience_weight" or n == "L2"]
             for defence, norm in cells:
                 expected = outs(stage, dataset="shapes6", defence=defence, norm=norm)
                 check_outs(
-                    folder, lambda a=axis, d=defence, n=norm: robustness.main(a, "shapes6", d, n), expected
+                    folder, lambda s=sweep, d=defence, n=norm: robustness.main(s, "shapes6", d, n), expected
                 )
         for stage in (jsma, gradients, smoothing, gallery, examples):
             name = stage.__name__.removeprefix("stages.")
@@ -229,6 +229,13 @@ def test_what_is_spent_is_the_budget_scaled_to_the_side(finished: Path) -> None:
     assert set(results.loc[results["axis"] == "salience_weight", "salience_weight"]) == {0.0, 1.0}
 
 
+def test_a_point_of_two_panels_is_the_same_in_both(finished: Path) -> None:
+    results = sweeps(finished)
+    dual = results[results["axis"].isin(("eps_f", "eps_b")) & (results["norm"] == "L2")]
+    shared = dual[(dual["eps_f"] == 2) & (dual["eps_b"] == 20)].drop(columns=["axis", "value"])
+    assert len(shared) == 2 * len(shared.drop_duplicates()) == 2 * 5
+
+
 def test_images_agree_with_points_and_lie_in_their_budgets(finished: Path) -> None:
     chosen = set()
     for row in sweeps(finished).itertuples():
@@ -280,7 +287,7 @@ def test_the_examples_are_those_asked_for(finished: Path) -> None:
 
 
 def test_a_stage_repeats_its_bytes(finished: Path, project: Path) -> None:
-    robustness.main("eps_b", "shapes6", "at_pgd", "L2")
+    robustness.main("dual", "shapes6", "at_pgd", "L2")
     for name in ("L2.csv", "L2.images.csv"):
         made = Path("reports/cells/shapes6/eps_b/at_pgd") / name
         assert (project / made).read_bytes() == (finished / made).read_bytes()
@@ -304,7 +311,7 @@ def test_a_stage_repeats_its_bytes(finished: Path, project: Path) -> None:
         ),
         (
             lambda: robustness.main("eps_g", "shapes6", "clean", "L2"),
-            "^axis: found 'eps_g'; accepted: eps, eps_f, eps_b",
+            "^sweep: found 'eps_g'; accepted: eps, dual, salience_weight$",
         ),
         (tables.main, r"reports/cells/shapes6/eps/clean/L2\.csv: cannot be read .*make it with: dvc repro"),
         (lambda: figures.main("shapes6"), r"reports/results\.csv: cannot be read"),

@@ -1,14 +1,14 @@
 """PGD inside nested balls, from the largest to the smallest: a sweep for little more than one attack.
 
 What withstands a ball is right in every smaller one, and an example in a ball lies in every larger one, too.
-So only what was fooled in a ball is attacked in the next smaller one, from the perturbation that fooled it,
-and an image is left alone as soon as it is fooled. In the other order everything that is robust would be
-attacked in every ball, and on a defended classifier most images are.
+So only what was fooled in a ball is attacked in those inside it, from the perturbation that fooled it, and an
+image is left alone as soon as it is fooled. In the other order everything that is robust would be attacked in
+every ball, and on a defended classifier most images are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,7 @@ from dualperturb.core.pgd import AttackResult, checked, clipped
 from dualperturb.core.seeds import image_seeds
 from dualperturb.core.threat import Ball, check_ball
 from dualperturb.core.twin import twin_of
+from dualperturb.errors import UserError
 
 SIZES = (0, 1, *(2**power * part for power in range(12) for part in (2, 3)))  # 2, 3, 4, 6, 8, 12, 16, ...
 
@@ -37,14 +38,18 @@ def nested_pgd(
     seed: int = 0,
     indices: Sequence[int] | None = None,
     precision: str = "fp32",
+    around: Sequence[Sequence[int]] | None = None,
 ) -> list[AttackResult]:
-    """One result a ball, in their order: an image that is fooled in one ball is fooled in every later one.
+    """One result a ball, in their order: an image that is fooled in one ball is fooled in all around it.
 
-    balls: each inside the next. Arguments and errors else as in `pgd`, without a salience term; steps: of
-    every run. The first run in a ball begins where the one in the larger ball ended, projected; the other
-    restarts begin at random. An image that is misclassified as it is comes back unchanged; one that withstood
-    a larger ball comes back as the projection of what it withstood.
+    balls: each inside the next, or, where they are nested otherwise, around: for each ball the positions of
+    the next larger ones, which come later. Arguments and errors else as in `pgd`, without a salience term;
+    steps: of every run. The first run in a ball begins where the one in the (first) larger ball ended,
+    projected; the other restarts begin at random. An image that is misclassified as it is comes back
+    unchanged; one that withstood a larger ball comes back as the projection of what it withstood. Raises
+    UserError, too, for an `around` that is not as said.
     """
+    around = _checked_order(around, len(balls))
     names = list(range(len(images)) if indices is None else indices)
     check_images(images)
     check_classes("labels", labels, len(images))
@@ -56,16 +61,29 @@ def nested_pgd(
     logits_of, twin = checked(model, labels, images.dtype), twin_of(model, precision, images[:1])
     task = _Task(Objective(logits_of, labels, climbed=twin), wide, names, seed)
     wrong = task.fooled(wide)
-    left, delta, found = ~wrong, None, []
-    for ball in reversed(balls):
-        start = ball.start(wide, task.seeds(0)) if delta is None else ball.project(delta)
+    found: dict[int, tuple[Tensor, Tensor]] = {}
+    for place in reversed(range(len(balls))):
+        ball, larger = balls[place], [found[other] for other in around[place]]
+        start = ball.project(larger[0][0]) if larger else ball.start(wide, task.seeds(0))
         delta = clipped(wide, start) * ~wrong.view(-1, 1, 1, 1)
+        left = ~wrong
+        for _, fooled in larger:
+            left = left & fooled
         task.attack(ball, delta, left.nonzero().flatten(), steps, step_size, restarts)
         # A projection may fool, too, where nobody climbed.
-        fooled = task.fooled(wide + delta)
-        left = fooled & ~wrong
-        found.append((delta, fooled))
-    return _closed(found[::-1], balls, wide)
+        found[place] = delta, task.fooled(wide + delta)
+    return _closed(found, balls, around, wide)
+
+
+def _checked_order(around: Sequence[Sequence[int]] | None, count: int) -> Sequence[Sequence[int]]:
+    if around is None:
+        return [[place + 1] if place + 1 < count else [] for place in range(count)]
+    if len(around) != count or any(not place < j < count for place, js in enumerate(around) for j in js):
+        raise UserError(
+            f"around: found {[list(js) for js in around]} for {count} balls; accepted: for each ball the "
+            "positions of larger ones, which come later"
+        )
+    return around
 
 
 @dataclass(frozen=True)
@@ -100,15 +118,23 @@ class _Task:
             rows = rows[~self.fooled(own + end, rows)]
 
 
-def _closed(found: list[tuple[Tensor, Tensor]], balls: Sequence[Ball], images: Tensor) -> list[AttackResult]:
-    """The results, where what fooled in one ball counts in every later one."""
-    results: list[AttackResult] = []
-    last, known = torch.zeros_like(images), torch.zeros(len(images), dtype=torch.bool, device=images.device)
-    for ball, (delta, fooled) in zip(balls, found, strict=True):
-        last = torch.where((known & ~fooled).view(-1, 1, 1, 1), last, delta)
-        known = known | fooled
-        results.append(AttackResult(images + last, known, ball.norms(last)))
-    return results
+def _closed(
+    found: Mapping[int, tuple[Tensor, Tensor]],
+    balls: Sequence[Ball],
+    around: Sequence[Sequence[int]],
+    images: Tensor,
+) -> list[AttackResult]:
+    """The results, where what fooled in one ball counts in all around it."""
+    closed = dict(found)
+    for place in range(len(balls)):
+        delta, fooled = closed[place]
+        for other in around[place]:
+            own, known = closed[other]
+            closed[other] = torch.where((fooled & ~known).view(-1, 1, 1, 1), delta, own), known | fooled
+    return [
+        AttackResult(images + closed[place][0], closed[place][1], ball.norms(closed[place][0]))
+        for place, ball in enumerate(balls)
+    ]
 
 
 def perturb_until_fooled(

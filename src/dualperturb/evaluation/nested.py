@@ -16,17 +16,39 @@ from dualperturb.evaluation.subject import Batch, Subject
 def attack_nested(
     subject: Subject, threats: Sequence[ThreatModel], settings: AttackSettings
 ) -> list[pd.DataFrame]:
-    """For each threat model, each inside the next, a table as `scoring.attack_images` makes it.
+    """For each threat model a table as `scoring.attack_images` makes it.
 
-    Accuracy never rises from one to the next (see `attacks.nested`). The ranks share the batches, and each
+    What of them is nested is attacked together: accuracy is never higher in one that holds another (see
+    `attacks.nested`). None twice, and all of PGD or all of dual. The ranks share the batches, and each
     returns the whole tables. Raises what `measure` raises.
     """
+    rising = sorted(threats, key=_budgets)  # so that each comes before those around it
     found = {
-        position: _tables(subject, batch, threats, settings)
+        position: _tables(subject, batch, rising, settings)
         for position, batch in subject.own_batches(settings.batch_size)
     }
     batches: list[list[pd.DataFrame]] = ranks.gathered(found)
-    return [pd.concat(tables, ignore_index=True) for tables in zip(*batches, strict=True)]
+    tables = [pd.concat(parts, ignore_index=True) for parts in zip(*batches, strict=True)]
+    return [tables[rising.index(threat)] for threat in threats]
+
+
+def _budgets(threat: ThreatModel) -> tuple[float, float]:
+    return threat.eps_f, threat.eps_b or 0.0
+
+
+def around(rising: Sequence[ThreatModel]) -> list[list[int]]:
+    """For each the positions of the next larger ones: those that hold it, and no other that holds it, too.
+
+    The first of them is the one with the same eps_f, if there is one.
+    """
+
+    def inside(one: ThreatModel, other: ThreatModel) -> bool:
+        return all(a <= b for a, b in zip(_budgets(one), _budgets(other), strict=True))
+
+    larger = [
+        {place for place, other in enumerate(rising) if other != one and inside(one, other)} for one in rising
+    ]
+    return [sorted(all_of - set().union(*(larger[place] for place in all_of))) for all_of in larger]
 
 
 def _tables(
@@ -59,6 +81,7 @@ def _at_once(
         seed=settings.seed,
         indices=chosen.tolist(),
         precision=settings.precision,
+        around=around(moving),
     )
     still = [images] * (len(threats) - len(moving))
     return [

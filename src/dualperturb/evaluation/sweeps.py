@@ -69,8 +69,9 @@ def sweep(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Attack at every point. Returns the table of points and the table of images at every point.
 
-    radius: a budget at the paper's scale -> the radius applied. Without a salience term the points along a
-    budget are attacked together (see `nested`), so that accuracy cannot rise with the budget.
+    panel: the points of one or more panels, all of PGD or all of dual. radius: a budget at the paper's scale
+    -> the radius applied. Without a salience term the points are attacked together (see `nested`), so that
+    accuracy cannot rise with a budget, and a point that two panels share is the same in both.
     """
     threats = {
         point: ThreatModel(norm, radius(point.eps_f), None if point.eps_b is None else radius(point.eps_b))
@@ -79,7 +80,9 @@ def sweep(
     nested = all(point.axis != "salience_weight" and point.salience_weight == 0 for point in panel)
     tables = (_nested if nested else _each)(subject, threats, settings)
     images = [
-        tables[point].assign(value=point.value, objective=point.objective)[["value", "objective", *COLUMNS]]
+        tables[point].assign(axis=point.axis, value=point.value, objective=point.objective)[
+            ["axis", "value", "objective", *COLUMNS]
+        ]
         for point in panel
     ]
     rows = [_row(point, threats[point], tables[point], settings) for point in panel]
@@ -89,26 +92,25 @@ def sweep(
 def _nested(
     subject: Subject, threats: dict[Point, ThreatModel], settings: AttackSettings
 ) -> dict[Point, pd.DataFrame]:
-    rising = sorted(threats, key=lambda point: point.value)
-    tables = attack_nested(subject, [threats[point] for point in rising], settings)
-    return dict(zip(rising, tables, strict=True))
+    once = list(dict.fromkeys(threats.values()))
+    tables = dict(zip(once, attack_nested(subject, once, settings), strict=True))
+    return {point: tables[threat] for point, threat in threats.items()}
 
 
 def _each(
     subject: Subject, threats: dict[Point, ThreatModel], settings: AttackSettings
 ) -> dict[Point, pd.DataFrame]:
-    """Every point attacked afresh; where the salience weight is 0 the objectives share one attack."""
-    found: dict[Point, pd.DataFrame] = {}
-    without_salience: dict[ThreatModel, pd.DataFrame] = {}
+    """Every point attacked afresh, once; where the salience weight is 0 the objectives are the same."""
+    found: dict[tuple[ThreatModel, float, str], pd.DataFrame] = {}
+    tables = {}
     for point, threat in threats.items():
-        table = without_salience.get(threat) if point.salience_weight == 0 else None
-        if table is None:
-            own = replace(settings, objective=point.objective)
-            table = attack_images(subject, threat, point.salience_weight, own)
-        if point.salience_weight == 0:
-            without_salience[threat] = table
-        found[point] = table
-    return found
+        objective = point.objective if point.salience_weight else settings.objective
+        attack = threat, point.salience_weight, objective
+        if attack not in found:
+            own = replace(settings, objective=objective)
+            found[attack] = attack_images(subject, threat, point.salience_weight, own)
+        tables[point] = found[attack]
+    return tables
 
 
 def _row(

@@ -78,3 +78,9 @@ def test_full_foreground_never_scores_above_one_and_keeps_its_gradient() -> None
 def test_foreground_of_another_shape_is_refused() -> None:
     with pytest.raises(UserError, match=r"\(1, 2, 2\).*\(1, 1, 2, 2\)"):
         foreground_score(DENSITY.log(), torch.ones(1, 2, 2, dtype=torch.bool))
+
+
+def test_a_foreground_of_another_type_is_refused() -> None:
+    """Its bytes would be read as other numbers."""
+    with pytest.raises(UserError, match=r"found torch\.float32 \(1, 1, 2, 2\), accepted is torch\.bool"):
+        foreground_score(DENSITY.log(), torch.ones(1, 1, 2, 2))

@@ -31,13 +31,13 @@ def foreground_score(log_density: Tensor, foreground: Tensor) -> Tensor:
     """The density's mass on the foreground, S(x) in the paper: (N,) in [0, 1].
 
     `log_density` is (N, H, W) and sums to 1 after exp; `foreground` is bool (N, 1, H, W). Differentiable in
-    `log_density`. Another shape of `foreground` raises UserError.
+    `log_density`. Another shape or type of `foreground` raises UserError.
     """
     count, height, width = log_density.shape
-    if foreground.shape != (count, 1, height, width):
+    if foreground.shape != (count, 1, height, width) or foreground.dtype != torch.bool:
         raise UserError(
-            f"foreground_score: foreground: found shape {tuple(foreground.shape)}, "
-            f"accepted is {(count, 1, height, width)}"
+            f"foreground_score: foreground: found {foreground.dtype} {tuple(foreground.shape)}, "
+            f"accepted is torch.bool {(count, 1, height, width)}"
         )
     density = log_density.exp()
     mass = (density * ones_and_zeros(foreground[:, 0], density.dtype)).sum((1, 2))

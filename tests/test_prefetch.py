@@ -101,6 +101,7 @@ def test_a_system_without_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.zeros((10, 3), np.uint8)
     monkeypatch.setattr(prefetch, "_map_under", lambda array: memoryview(array).cast("B"))
     prefetch.prefetch(values, np.array([1]))
+    assert not values.any()
 
 
 def test_advice_that_is_refused_does_no_harm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -109,8 +110,9 @@ def test_advice_that_is_refused_does_no_harm(monkeypatch: pytest.MonkeyPatch, tm
 
     monkeypatch.setattr(Recorded, "madvise", refused)
     monkeypatch.setattr(mmap, "mmap", Recorded)
-    values = mapped(tmp_path, np.zeros((10, 3), np.uint8))
+    values = mapped(tmp_path, np.ones((10, 3), np.uint8))
     prefetch.prefetch(values, np.array([1]))
+    assert values.all()
 
 
 def test_the_real_advice_changes_no_value(tmp_path: Path) -> None:

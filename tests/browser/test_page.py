@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,15 @@ def test_the_page_fits_and_can_be_read(browser: Any, address: str, width: int, s
             assert page.locator(name).first.evaluate(CONTRAST) >= 4.5, name
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (background == "rgb(255, 255, 255)") == (scheme == "light")
+
+
+def test_the_first_screen_shows_accuracies_of_a_run_with_many_parameters(page: Any, tmp_path: Path) -> None:
+    report = small_report(tmp_path, ("shapes6",), panels=("salience",))
+    many = report.setting | {f"section {number}": {"key": number} for number in range(12)}
+    (tmp_path / "index.html").write_text(render_html(replace(report, setting=many)), encoding="utf-8")
+    page.goto((tmp_path / "index.html").as_uri())
+    rows = page.locator("#data-1 tbody").first
+    assert "%" in rows.inner_text() and rows.bounding_box()["y"] + rows.bounding_box()["height"] < 900
 
 
 def test_print_unfolds_the_tables_and_leaves_the_controls_out(page: Any) -> None:

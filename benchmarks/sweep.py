@@ -2,10 +2,11 @@
 
     python -m benchmarks.sweep [--workspace DIR] [--images N] [--out DIR] [--tiny]
 
-DIR as in benchmarks.strength. The grids, steps and budgets are params.yaml's; one thread, processor time.
-fresh: every point from its own start; nested: `evaluation.sweeps.sweep`, from the largest budget downwards;
-upwards: the other order, where what is fooled is left out of the larger budgets, each begun where the one
-before ended. In both an image is left alone once it is fooled. An image-step: one gradient of one image.
+DIR as in benchmarks.strength. The grids, steps and budgets are params.yaml's, and as in the pipeline the two
+panels of the dual attack, over eps_f and over eps_b, are one sweep; one thread, processor time.
+fresh: every point from its own start, one that two panels share once; nested: `evaluation.sweeps.sweep`,
+from the largest budgets downwards, an image left alone once it is fooled. An image-step: one gradient of one
+image.
 """
 
 from __future__ import annotations
@@ -14,27 +15,22 @@ from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
-import torch
 
 from benchmarks.common import Counter, Row, Table, Target, clock, in_set_up_process, parsed, parser, show
 from benchmarks.shapes6 import EPS_B, EPS_F, GRID, SETTINGS, add_workspace, subject, threat
-from dualperturb.attacks.nested import perturb_until_fooled
-from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.budgets import applied_radius
-from dualperturb.core.objectives import Objective
-from dualperturb.core.seeds import image_seeds
 from dualperturb.evaluation.scoring import attack_images
 from dualperturb.evaluation.subject import Subject
-from dualperturb.evaluation.sweeps import points, sweep
+from dualperturb.evaluation.sweeps import Point, points, sweep
 
-Run = Callable[[Subject, str, str], list[int]]  # (subject, axis, norm) -> images right, one a budget
+Run = Callable[[Subject, list[Point], str], list[int]]  # -> images right, one a point
+SWEEPS = {"pgd": ("eps",), "dual": ("eps_f", "eps_b")}  # what is swept together -> its panels
 
 
 def main(given: list[str] | None = None) -> None:
     options = parsed(add_workspace(parser(__doc__), images=200), given)
-    rows = (row for norm in ("L2", "Linf") for axis in GRID for row in measured(options, axis, norm))
+    rows = (row for norm in ("L2", "Linf") for name in SWEEPS for row in measured(options, name, norm))
     show([Table("sweep", rows)], options.out)
 
 
@@ -53,19 +49,26 @@ def _counts(rows: pd.DataFrame) -> list[int]:
     return [int(count) for counts in rows["right_by_budget"] for count in str(counts).split()]
 
 
-def measured(options: Namespace, axis: str, norm: str) -> list[Row]:
-    """One row a run: seconds and image-steps, accuracies summed over the budgets and one by one."""
+def measured(options: Namespace, name: str, norm: str) -> list[Row]:
+    """One row a run: seconds and image-steps, images right summed over the budgets and one by one."""
     attacked = subject(options, f"at_dual/{norm}")
+    panels = [
+        point
+        for axis in SWEEPS[name]
+        for point in points(axis, GRID[axis][norm], EPS_F[norm], EPS_B, 0.0, "paper")
+    ]
     seconds, rows = clock(options.device, 1), []
-    for name, run in RUNS.items():
+    for run_name, run in RUNS.items():
         counter = Counter(attacked.model)
         found: list[int] = []
-        taken = seconds(lambda r=run, f=found, c=counter: f.extend(r(replace(attacked, model=c), axis, norm)))
+        taken = seconds(
+            lambda r=run, f=found, c=counter: f.extend(r(replace(attacked, model=c), panels, norm))
+        )
         rows.append(
             {
                 "norm": norm,
-                "axis": axis,
-                "run": name,
+                "attack": name,
+                "run": run_name,
                 "images": len(attacked.indices),
                 "seconds": taken,
                 "image_steps": counter.count,
@@ -76,51 +79,27 @@ def measured(options: Namespace, axis: str, norm: str) -> list[Row]:
     return rows
 
 
-def fresh(attacked: Subject, axis: str, norm: str) -> list[int]:
-    threats = (_threat(axis, norm, value, attacked.data.side) for value in GRID[axis][norm])
-    return [int(attack_images(attacked, chosen, 0.0, SETTINGS)["correct"].sum()) for chosen in threats]
-
-
-def nested(attacked: Subject, axis: str, norm: str) -> list[int]:
-    panel = points(axis, GRID[axis][norm], EPS_F[norm], EPS_B, 0.0, "paper")
+def fresh(attacked: Subject, panels: list[Point], norm: str) -> list[int]:
     side = attacked.data.side
-    table, _ = sweep(attacked, panel, norm, lambda value: applied_radius(norm, value, side, "auto"), SETTINGS)
+    threats = [
+        threat(norm, point.eps_b is not None, side, point.eps_f, point.eps_b or 0.0) for point in panels
+    ]
+    right = {
+        chosen: int(attack_images(attacked, chosen, 0.0, SETTINGS)["correct"].sum())
+        for chosen in dict.fromkeys(threats)
+    }
+    return [right[chosen] for chosen in threats]
+
+
+def nested(attacked: Subject, panels: list[Point], norm: str) -> list[int]:
+    side = attacked.data.side
+    table, _ = sweep(
+        attacked, panels, norm, lambda value: applied_radius(norm, value, side, "auto"), SETTINGS
+    )
     return [round(value) for value in table["accuracy"] * len(attacked.indices)]
 
 
-def upwards(attacked: Subject, axis: str, norm: str) -> list[int]:
-    right = np.zeros(len(GRID[axis][norm]), dtype=int)
-    for chosen, images, labels, foreground in attacked.batches(SETTINGS.batch_size):
-        rows, seeds = torch.arange(len(images), device=images.device), image_seeds(SETTINGS.seed, chosen, 0)
-        delta = None
-        for place, value in enumerate(GRID[axis][norm]):
-            model, objective = (
-                _threat(axis, norm, value, attacked.data.side),
-                Objective(attacked.model, labels[rows]),
-            )
-            ball = model.ball(foreground[rows])
-            if delta is None or not delta.any():
-                delta = ball.start(images[rows], [seeds[row] for row in rows.tolist()])
-            steps = SETTINGS.steps if model.eps_f or model.eps_b else 0
-            delta = perturb_until_fooled(
-                objective, images[rows], ball, delta, steps=steps, step_size=SETTINGS.step_size
-            )
-            with torch.no_grad():
-                stands = attacked.model(images[rows] + delta).argmax(dim=1) == labels[rows]
-            rows, delta = rows[stands], delta[stands]
-            right[place] += len(rows)
-            if not len(rows):
-                break
-    return right.tolist()
-
-
-RUNS: dict[str, Run] = {"fresh": fresh, "nested": nested, "upwards": upwards}
-
-
-def _threat(axis: str, norm: str, value: float, side: int) -> ThreatModel:
-    if axis == "eps_b":
-        return threat(norm, True, side, eps_b=value)
-    return threat(norm, axis == "eps_f", side, eps_f=value)
+RUNS: dict[str, Run] = {"fresh": fresh, "nested": nested}
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -86,6 +87,6 @@ def load_classifier(folder: Path) -> nn.Module:
     path = folder / "weights.safetensors"
     try:
         model.load_state_dict(load_file(path))
-    except Exception as error:  # safetensors raises its own types, none of them public
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{path}: cannot be loaded ({' '.join(str(error).split())[:200]})") from error
     return model.eval().requires_grad_(False)

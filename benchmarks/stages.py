@@ -28,7 +28,7 @@ HELP = ("-c", "from dualperturb.cli import main; main()", "--help")
 # stage -> its arguments, and what is its first useful work
 STAGES = {
     "train": (["at_dual", "shapes6", "L2"], "torch.nn:Module.__call__"),
-    "robustness": (["eps_b", "shapes6", "at_dual", "L2"], "torch.nn:Module.__call__"),
+    "robustness": (["dual", "shapes6", "at_dual", "L2"], "torch.nn:Module.__call__"),
     "masks": (["shapes6"], "torch.nn:Module.__call__"),
     "figures": (["shapes6"], "dualperturb.figures:draw"),
     "report": ([], "dualperturb.report:render_html"),

@@ -31,6 +31,13 @@ def test_every_kind_of_target_is_judged(tables: Path) -> None:
     assert {target.number for target in bench.verdicts(tables)} == set(range(1, 8))
 
 
+def test_stages_are_called_as_the_pipeline_calls_them() -> None:
+    pipeline = (Path(__file__).parents[2] / "dvc.yaml").read_text().replace("${item.dataset}", "shapes6")
+    for stage, (arguments, _) in import_module("benchmarks.stages").STAGES.items():
+        given = " ".join([stage, *arguments[:1]])
+        assert f"stages.{given}" in pipeline or f"stages.by_norm {given}" in pipeline, given
+
+
 def test_the_extrapolated_epoch(tmp_path: Path) -> None:
     import_module("benchmarks.training").main(["--tiny", "--extrapolate", "--out", str(tmp_path)])
     rows = pd.read_csv(tmp_path / "epoch.csv")

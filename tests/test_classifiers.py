@@ -56,7 +56,7 @@ def test_the_seed_alone_decides_the_first_weights() -> None:
 
 def test_a_round_trip_keeps_every_bit_of_the_logits(tmp_path: Path) -> None:
     model = saved(tmp_path / "clean", seed=5)
-    loaded = load_classifier(tmp_path / "clean")
+    loaded = load_classifier(str(tmp_path / "clean"))
     images = torch.rand(4, 3, 32, 32)
     assert torch.equal(model(images), loaded(images))
     assert not loaded.training and not any(values.requires_grad for values in loaded.parameters())

@@ -81,10 +81,13 @@ def load_spec(folder: Path) -> ClassifierSpec:
         raise UserError(f"{path}: not a classifier's description ({error!r})") from error
 
 
-def load_classifier(folder: Path) -> nn.Module:
-    """A saved classifier in eval mode, its parameters frozen. Raises UserError if its files do not fit."""
-    model = build_classifier(load_spec(folder))
-    path = folder / "weights.safetensors"
+def load_classifier(folder: str | Path) -> nn.Module:
+    """A saved classifier in eval mode, its parameters frozen. Raises UserError if its files do not fit.
+
+    folder: such as models/shapes6/at_dual/L2, of a finished `train` stage.
+    """
+    model = build_classifier(load_spec(Path(folder)))
+    path = Path(folder) / "weights.safetensors"
     try:
         model.load_state_dict(load_file(path))
     except (OSError, RuntimeError, SafetensorError) as error:

@@ -16,14 +16,15 @@ elif [[ -n ${VIRTUAL_ENV:-} ]]; then
 else
     python=$PWD/.venv/bin/python
     [[ -x $python ]] || python3 -m venv .venv
-    "$python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[workflow]'
+    "$python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable \
+        '.[workflow,perceptual,strong]'
 fi
 # Stages call `python`: it must be this one.
 PATH=$(cd "$(dirname "$python")" && pwd):$PATH
 export PATH
 
 python -c 'import importlib.util as i, sys; sys.exit(not (i.find_spec("dualperturb") and i.find_spec("dvc")))' ||
-    fail "$python has no dualperturb or no DVC; install them with: pip install -c constraints.txt -e '.[workflow]'"
+    fail "$python has no dualperturb or no DVC; install them with: pip install -c constraints.txt -e '.[workflow,perceptual,strong]'"
 remote=$(python -m dvc config core.remote)
 [[ -n $remote ]] || fail "this checkout names no default DVC remote; add one with: dvc remote add -d NAME URL"
 

@@ -128,7 +128,7 @@ def test_every_data_set_has_its_figures_and_times(report: ReportData, html: str,
         for figure in section.figures:
             assert figure.caption in page.text
     assert page.text.count("The numbers behind Fig. 4\n") == 2
-    assert "12.3 s" in page.text and "1 min 40 s" in page.text and "1 min 52 s in all" in page.text
+    assert "12.3 s" in page.text and "1 min 40 s" in page.text and "1 min 52 s added up" in page.text
 
 
 def test_figures_stand_in_the_papers_order(report: ReportData) -> None:

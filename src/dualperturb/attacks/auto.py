@@ -1,7 +1,8 @@
-"""Dual-AutoAttack: AutoAttack's white-box parts over any ball, so over the dual threat model, too.
+"""Dual-AutoAttack: AutoAttack's APGD parts over any ball, so over the dual threat model, too.
 
 Croce & Hein 2020, "Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free
 attacks", section 5: nothing to tune, and each part attacks only what the parts before it left standing.
+Its other parts, FAB and Square, are left out.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def auto_attack(
 ) -> AutoResult:
     """APGD on cross-entropy, on DLR, then on targeted DLR for up to `targets` other classes.
 
-    Arguments and errors as in `apgd`; the defaults are AutoAttack's standard. An image that is misclassified
+    Arguments and errors as in `apgd`; by default as many steps, restarts and targets as in AutoAttack's
+    standard version. An image that is misclassified
     as it is comes back unchanged, one that withstands all parts as the first part's best try. With too few
     classes for DLR (two), or for its targeted version (two or three), the difference of logits stands in.
     """

@@ -31,8 +31,8 @@ _MODELS = {
 def saliency_model(name: str, **options: Any) -> SaliencyModel:
     """The saliency model of that name; options: keyword arguments of its class.
 
-    Raises UserError for an unknown name, and if what the model needs cannot be had; TypeError for options that
-    the model does not take or lacks.
+    Raises UserError for an unknown name, and if what the model needs cannot be had; TypeError for
+    options that the model does not take or lacks.
     """
     if name not in _MODELS:
         raise UserError(f"saliency model: found {name!r}, accepted are {', '.join(sorted(_MODELS))}")

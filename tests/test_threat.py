@@ -298,6 +298,19 @@ def test_a_mask_of_another_kind_is_refused(mask: object) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("norm", [L2, Linf])
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), -float("inf")])
+def test_a_gradient_that_is_not_finite_makes_a_step_that_is(norm: type[L2 | Linf], broken: float) -> None:
+    gradient = torch.ones(2, 3, 4, 4)
+    gradient[0, 0, 0, 0] = broken
+    mask = torch.zeros(2, 1, 4, 4, dtype=torch.bool)
+    mask[..., :2] = True
+    for ball in (norm(2.0), Dual(norm(1.0), norm(2.0), mask)):
+        step = ball.ascend(gradient, 1.0)
+        assert step.isfinite().all() and torch.equal(step[1], ball.ascend(torch.ones(2, 3, 4, 4), 1.0)[1])
+        assert all((spent > 0.9).all() for spent in ball.norms(step).values())
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 4, 4), (3, 1, 4, 4), (2, 1, 4, 5)])
 def test_a_mask_that_does_not_fit_the_images_is_refused(shape: tuple[int, ...]) -> None:
     ball = Dual(L2(1.0), L2(1.0), torch.ones(shape, dtype=torch.bool))

@@ -23,6 +23,7 @@ from dualperturb.core.arguments import (
     check_logits,
     check_streams,
 )
+from dualperturb.core.gradients import gradient_of
 from dualperturb.core.pgd import AttackResult
 from dualperturb.core.seeds import image_seeds
 from dualperturb.core.threat import Ball, check_ball
@@ -53,8 +54,8 @@ def apgd(
     each of the `targets` likeliest other classes of the clean image, or for all if there are fewer.
     restarts: random starts, for every target. Every run attacks what the runs before it have not fooled.
 
-    Raises UserError for images outside [0, 1], labels or indices that do not fit them, an unknown loss and
-    counts below 1.
+    Raises UserError for images outside [0, 1], labels or indices that do not fit them, an unknown loss,
+    counts below 1, and a model without a gradient.
     """
     names = list(range(len(images)) if indices is None else indices)
     counts = {"steps": steps, "restarts": restarts, "targets": targets}
@@ -138,7 +139,7 @@ class Task:
         with torch.enable_grad():
             logits = _widened(self.model(pixels.to(self.dtype)))
             value = self.loss(logits, self.labels, self.targets)
-            (gradient,) = torch.autograd.grad(value.sum(), pixels)
+            gradient = gradient_of("model", value, pixels)
         return Point(delta, value.detach(), gradient, logits.argmax(dim=1) != self.labels)
 
 

@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb.core.arguments import check_classes, check_counts, check_images, check_logits
+from dualperturb.core.gradients import gradient_of
 from dualperturb.errors import UserError
 
 NEVER = -1  # in `first_fooled`
@@ -153,7 +154,7 @@ class _Climb:
             wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
             own = torch.zeros_like(wide, dtype=torch.bool).scatter(1, steered[:, None], True)
             odds = wide.gather(1, steered[:, None])[:, 0] - wide.masked_fill(own, -torch.inf).logsumexp(dim=1)
-            (gradient,) = torch.autograd.grad(odds.sum(), images)
+            gradient = gradient_of("model", odds, images)
         reached = (logits.argmax(dim=1) == steered) == self.targeted
         return (gradient if self.targeted else -gradient), reached
 

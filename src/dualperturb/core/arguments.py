@@ -12,6 +12,8 @@ from dualperturb.errors import UserError
 
 def check_images(images: Tensor) -> None:
     """Float (N, C, H, W) with pixels in [0, 1]."""
+    if not isinstance(images, Tensor):
+        raise UserError(f"images: expected a float tensor (N, C, H, W), got {type(images).__name__}")
     if images.ndim != 4 or not images.is_floating_point():
         raise UserError(f"images: expected float (N, C, H, W), got {images.dtype} {tuple(images.shape)}")
     if images.numel() and not (images.min() >= 0 and images.max() <= 1):
@@ -21,6 +23,8 @@ def check_images(images: Tensor) -> None:
 
 def check_classes(name: str, classes: Tensor, count: int) -> None:
     """int64 (count,) from 0: labels or targets."""
+    if not isinstance(classes, Tensor):
+        raise UserError(f"{name}: expected an int64 tensor ({count},), got {type(classes).__name__}")
     if classes.shape != (count,) or classes.dtype != torch.int64:
         raise UserError(f"{name}: expected int64 ({count},), got {classes.dtype} {tuple(classes.shape)}")
     if classes.numel() and classes.min() < 0:
@@ -44,7 +48,9 @@ def check_streams(count: int, seed: int, indices: Sequence[int]) -> None:
 
 
 def check_logits(logits: Tensor, count: int, classes: int) -> None:
-    """One row an image and at least `classes` columns."""
+    """A tensor with one row an image and at least `classes` columns."""
+    if not isinstance(logits, Tensor):
+        raise UserError(f"model: expected a tensor of logits (N, classes), it gave {type(logits).__name__}")
     if logits.ndim != 2 or logits.shape[0] != count or logits.shape[1] < classes:
         raise UserError(
             f"labels: expected logits for {count} images and at least {classes} classes, "

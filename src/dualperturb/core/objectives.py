@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dualperturb.core.gradients import gradient_of
 from dualperturb.core.score import foreground_score
 from dualperturb.core.threat import L2, regions_of
 
@@ -88,7 +89,7 @@ class Objective:
         images = images.detach().requires_grad_(True)
         with torch.enable_grad():
             loss, logits = self._loss(images, self.climbed)
-            (climb,) = torch.autograd.grad(loss.sum(), images)
+            climb = gradient_of("model", loss, images)
         # A classifier that works channels last gives its gradient so, and balls would mix the two layouts.
         return climb.contiguous(), logits.detach()
 
@@ -99,7 +100,7 @@ class Objective:
             images = images.detach().requires_grad_(True)
             with torch.enable_grad():
                 score = self._score(images)
-                (self._climb_score,) = torch.autograd.grad(score.sum(), images)
+                self._climb_score = gradient_of("saliency", score, images)
             score = score.detach()
         self._steps += 1
         return self._climb_score, score

@@ -95,7 +95,8 @@ def pgd(
     mode), "auto" of one in bfloat16 where the hardware is fast in it, else in float32; success is always
     judged by the model itself. The balanced objective judges every step, so that it takes the model itself.
 
-    Raises UserError for images outside [0, 1], labels or indices that do not fit them, and counts below 1.
+    Raises UserError for images outside [0, 1], labels or indices that do not fit them, counts below 1, and a
+    model or a saliency model without a gradient. Where the gradient is NaN pixels stay as they are.
     """
     names = list(range(len(images)) if indices is None else indices)
     _check(images, labels, ball, steps, step_size, restarts, saliency, salience_weight, salience_every)

@@ -12,6 +12,7 @@ Regions = tuple[Tensor, ...]  # ones and zeros (N, 1, H, W), which sum to one at
 Radii = Sequence[float | Tensor]  # one a region
 
 NO_LENGTH = 1e-30  # in place of a length of zero, in a denominator
+STEEPEST = 1e38  # in place of an infinite gradient: the next power of two is a number of float32
 SQUARED_SAFELY = 1e-15  # an L2 norm of as much has no values that matter whose squares vanish in float32
 
 
@@ -59,6 +60,8 @@ def l2_measured(values: Tensor, regions: Regions) -> tuple[Tensor, list[Tensor]]
         norms = l2_lengths(values, regions)
         if all(norm.min() > SQUARED_SAFELY and norm.max() < torch.inf for norm in norms):
             return values, norms
+    # NaN gives no direction; it would make pixels NaN, and whatever a classifier says of those a success.
+    values = values.nan_to_num(0.0, STEEPEST, -STEEPEST)
     scaled = values / spread(_powers_of_two(values, regions), regions)
     return scaled, l2_lengths(scaled, regions)
 

@@ -172,3 +172,33 @@ def test_masks_of_other_images_are_refused(scene: Scene) -> None:
     model, images, labels, foreground = scene
     with pytest.raises(UserError, match="^foreground: shape .* does not fit images"):
         nested_pgd(model, images, labels, rising("L2", foreground[:3]), **SETTINGS)
+
+
+MASK = torch.arange(COUNT * 64).view(COUNT, 1, 8, 8) % 3 == 0
+NOT_NESTED = {
+    "falling radii": [L2(0.2), L2(0.1)],
+    "falling in the background": [Dual(L2(0.1), Linf(0.2), MASK), Dual(L2(0.1), Linf(0.1), MASK)],
+    "falling in the foreground": [Dual(L2(0.2), L2(0.1), MASK), Dual(L2(0.1), L2(0.1), MASK)],
+    "other masks": [Dual(L2(0.1), L2(0.2), MASK), Dual(L2(0.1), L2(0.2), ~MASK)],
+    "one ball, no list": L2(0.1),
+}
+
+
+@pytest.mark.parametrize("balls", NOT_NESTED.values(), ids=NOT_NESTED.keys())
+def test_balls_in_another_order_are_refused(scene: Scene, balls: list[Ball]) -> None:
+    """An image that withstands the small one would never be attacked in the large one."""
+    with pytest.raises(UserError, match=r"^balls: [^\n]*$"):
+        nested_pgd(*scene[:3], balls, **SETTINGS)
+
+
+def test_balls_that_around_does_not_nest_are_refused(scene: Scene) -> None:
+    balls = [Linf(0.1), Linf(0.2), Linf(0.15)]
+    nested_pgd(*scene[:3], balls, around=[[1, 2], [], []], **SETTINGS)
+    with pytest.raises(UserError, match="^balls: found number 1 not inside number 2"):
+        nested_pgd(*scene[:3], balls, around=[[1], [2], []], **SETTINGS)
+
+
+@pytest.mark.parametrize("step_size", [0.0, -0.3, float("nan"), float("inf"), "0.3"])
+def test_an_impossible_step_size_is_refused(scene: Scene, step_size: float) -> None:
+    with pytest.raises(UserError, match=r"^step_size: .* got .*$"):
+        nested_pgd(*scene[:3], [Linf(0.1)], steps=2, step_size=step_size)

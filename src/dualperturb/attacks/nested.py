@@ -14,11 +14,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dualperturb.core.arguments import check_classes, check_counts, check_images, check_streams
+from dualperturb.core.arguments import (
+    check_classes,
+    check_counts,
+    check_images,
+    check_step_size,
+    check_streams,
+)
 from dualperturb.core.objectives import Objective
 from dualperturb.core.pgd import AttackResult, checked, clipped
 from dualperturb.core.seeds import image_seeds
-from dualperturb.core.threat import Ball, check_ball
+from dualperturb.core.threat import L2, Ball, Dual, Linf, check_ball
 from dualperturb.core.twin import twin_of
 from dualperturb.errors import UserError
 
@@ -47,15 +53,19 @@ def nested_pgd(
     steps: of every run. The first run in a ball begins where the one in the (first) larger ball ended,
     projected; the other restarts begin at random. An image that is misclassified as it is comes back
     unchanged; one that withstood a larger ball comes back as the projection of what it withstood. Raises
-    UserError, too, for an `around` that is not as said.
+    UserError, too, for an `around` that is not as said, and for balls of the same norm that are not nested.
     """
+    if not isinstance(balls, Sequence):
+        raise UserError(f"balls: expected a list of balls, got {type(balls).__name__}")
     around = _checked_order(around, len(balls))
     names = list(range(len(images)) if indices is None else indices)
     check_images(images)
     check_classes("labels", labels, len(images))
     for ball in balls:
         check_ball(ball, images)
+    _check_nested(balls, around)
     check_counts({"steps": steps, "restarts": restarts})
+    check_step_size(step_size)
     check_streams(len(images), seed, names)
     wide = images.detach().to(torch.promote_types(images.dtype, torch.float32))
     logits_of, twin = checked(model, labels, images.dtype), twin_of(model, precision, images[:1])
@@ -84,6 +94,27 @@ def _checked_order(around: Sequence[Sequence[int]] | None, count: int) -> Sequen
             "positions of larger ones, which come later"
         )
     return around
+
+
+def _check_nested(balls: Sequence[Ball], around: Sequence[Sequence[int]]) -> None:
+    """What withstands a ball is left alone in those inside it: in another order images would seem robust."""
+    for place, larger in enumerate(around):
+        for other in larger:
+            if not _may_lie_inside(balls[place], balls[other]):
+                raise UserError(
+                    f"balls: found number {place} not inside number {other}, counted from 0; accepted: each "
+                    "inside the next, or inside those that `around` names"
+                )
+
+
+def _may_lie_inside(ball: Ball, other: Ball) -> bool:
+    """False where the radii or the masks tell otherwise; unlike norms are left to the caller."""
+    if isinstance(ball, Dual) and isinstance(other, Dual):
+        parts = (ball.inside, other.inside), (ball.outside, other.outside)
+        return torch.equal(ball.foreground, other.foreground) and all(_may_lie_inside(*two) for two in parts)
+    if isinstance(ball, L2 | Linf) and type(ball) is type(other):
+        return ball.radius <= other.radius
+    return True
 
 
 @dataclass(frozen=True)

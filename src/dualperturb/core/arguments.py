@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -36,6 +37,17 @@ def check_counts(counts: Mapping[str, int]) -> None:
     for name, value in counts.items():
         if value < 1:
             raise UserError(f"{name}: expected at least 1, got {value}")
+
+
+def check_step_size(step_size: float) -> None:
+    """A share of each radius, above 0 and finite."""
+    if not is_number(step_size) or not 0 < step_size < float("inf"):
+        raise UserError(f"step_size: expected a positive share of the radius, got {step_size}")
+
+
+def is_number(value: object) -> bool:
+    """Whether comparing it with numbers makes sense: a number of Python, of NumPy or in a tensor."""
+    return isinstance(value, Real) or (isinstance(value, Tensor) and value.numel() == 1)
 
 
 def check_streams(count: int, seed: int, indices: Sequence[int]) -> None:

@@ -18,7 +18,9 @@ from dualperturb.core.arguments import (
     check_counts,
     check_images,
     check_logits,
+    check_step_size,
     check_streams,
+    is_number,
 )
 from dualperturb.core.objectives import OBJECTIVES, Objective, Saliency
 from dualperturb.core.seeds import image_seeds
@@ -164,9 +166,8 @@ def _check(
     check_classes("labels", labels, len(images))
     check_ball(ball, images)  # here, for runs see the masks of some images only, and would not notice
     check_counts({"steps": steps, "restarts": restarts, "salience_every": salience_every})
-    if not 0 < step_size < float("inf"):
-        raise UserError(f"step_size: expected a positive share of the radius, got {step_size}")
-    if not 0 <= salience_weight < float("inf"):
+    check_step_size(step_size)
+    if not is_number(salience_weight) or not 0 <= salience_weight < float("inf"):
         raise UserError(f"salience_weight: expected a finite number of at least 0, got {salience_weight}")
     if salience_weight and (saliency is None or not isinstance(ball, Dual)):
         raise UserError("salience_weight: a weight above 0 needs a saliency model and a Dual ball")

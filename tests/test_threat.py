@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from dualperturb import L2, Dual, Linf, UserError
 from dualperturb.core.seeds import image_seeds
-from dualperturb.core.threat import Ball, l2_norm, linf_norm
+from dualperturb.core.threat import LARGEST_RADIUS, Ball, l2_norm, linf_norm
 
 DTYPES = st.sampled_from([torch.float32, torch.bfloat16, torch.float64])
 NORM = st.sampled_from([L2, Linf])
@@ -270,7 +272,7 @@ def test_bfloat16_norms_are_summed_in_float32() -> None:
     assert l2_norm(ones).item() == 64.0 and linf_norm(ones).dtype == torch.float32
 
 
-@pytest.mark.parametrize("radius", [-1.0, -1e-9, float("nan"), float("inf")])
+@pytest.mark.parametrize("radius", [-1.0, -1e-9, float("nan"), float("inf"), 1.1e6, "1", None])
 @pytest.mark.parametrize("norm", [L2, Linf])
 def test_an_impossible_radius_is_refused(norm: type[L2 | Linf], radius: float) -> None:
     with pytest.raises(UserError, match=r"^radius: .* got .*$") as caught:
@@ -296,6 +298,24 @@ def test_a_mask_of_another_kind_is_refused(mask: object) -> None:
     ) as caught:
         Dual(L2(1.0), L2(1.0), mask)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("radii", [(0.5, L2(2.0)), (Linf(0.5), 2), (L2, L2(2.0))])
+def test_a_radius_is_no_ball_of_a_region(radii: tuple[Any, Any]) -> None:
+    with pytest.raises(UserError, match=r"^(inside|outside): expected L2\(radius\) or Linf\(radius\), got "):
+        Dual(*radii, torch.ones(2, 1, 4, 4, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("norm", [L2, Linf])
+@pytest.mark.parametrize("foreground", [True, False])
+def test_the_largest_radius_makes_numbers_where_a_region_is_empty(
+    norm: type[L2 | Linf], foreground: bool
+) -> None:
+    images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    ball = Dual(norm(LARGEST_RADIUS), norm(LARGEST_RADIUS), torch.full((2, 1, 4, 4), foreground))
+    gradient = torch.stack((images[0], torch.zeros(3, 4, 4)))
+    for made in (ball.start(images, [1, 2]), ball.ascend(gradient, 100.0), ball.project(1e8 * images)):
+        assert made.isfinite().all()
 
 
 @pytest.mark.parametrize("norm", [L2, Linf])

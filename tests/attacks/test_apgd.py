@@ -235,9 +235,9 @@ def test_the_callers_things_are_left_as_they_were(parts: Parts, training: bool) 
     ("changed", "message"),
     [
         ({"loss": "margin"}, "loss: found 'margin', accepted are ce, dlr, dlr-targeted"),
-        ({"steps": 0}, "steps: expected at least 1, got 0"),
-        ({"restarts": 0}, "restarts: expected at least 1, got 0"),
-        ({"targets": 0}, "targets: expected at least 1, got 0"),
+        ({"steps": 0}, "steps: expected a whole number of at least 1, got 0"),
+        ({"restarts": 0}, "restarts: expected a whole number of at least 1, got 0"),
+        ({"targets": 0}, "targets: expected a whole number of at least 1, got 0"),
         ({"seed": -1}, "seed: expected whole numbers from 0, got -1"),
         ({"indices": [0, 1]}, "indices: expected one for each of 3 images, got 2"),
         ({"indices": [0, 1, -2]}, "indices: expected whole numbers from 0, got -2"),

@@ -286,6 +286,9 @@ MISTAKES = {
     "share nan": ("max_share", {"max_share": float("nan")}),
     "no pixels a step": ("pixels_per_step", {"pixels_per_step": 0}),
     "theta negative": ("theta", {"theta": -1.0}),
+    "theta as text": ("theta", {"theta": "1"}),
+    "share as text": ("max_share", {"max_share": "0.1"}),
+    "half a pixel a step": ("pixels_per_step", {"pixels_per_step": 1.5}),
     "theta nan": ("theta", {"theta": float("nan")}),
     "unknown change": ("change", {"change": "both"}),
 }

@@ -27,7 +27,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dualperturb.core.arguments import check_classes, check_counts, check_images, check_logits
+from dualperturb.core.arguments import check_classes, check_counts, check_images, check_logits, is_number
 from dualperturb.core.gradients import gradient_of
 from dualperturb.errors import UserError
 
@@ -114,7 +114,7 @@ def curve(first_fooled: Tensor, shares: Sequence[float], pixels: int) -> list[in
 
 def pixel_budget(share: float, pixels: int) -> int:
     """Whole pixels within `share` of `pixels`. Raises UserError for a share outside [0, 1]."""
-    if not 0 <= share <= 1:
+    if not is_number(share) or not 0 <= share <= 1:
         raise UserError(f"max_share: expected a share of the pixels from 0 to 1, got {share}")
     return math.floor(share * pixels + 1e-9)  # 0.29 * 100 is 28.999... in floating point
 
@@ -203,7 +203,7 @@ def _check(
             f"targets: expected other classes than the labels, got {int(targets[targets == labels][0])}"
         )
     check_counts({"pixels_per_step": pixels_per_step})
-    if not SMALLEST_THETA <= theta <= 1:
+    if not is_number(theta) or not SMALLEST_THETA <= theta <= 1:
         raise UserError(f"theta: expected a change of a channel from 1/255 to 1, got {theta}")
     if change not in CHANGES:
         raise UserError(f"change: found {change!r}, accepted are {', '.join(CHANGES)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from numbers import Real
+from operator import index
 
 import torch
 from torch import Tensor
@@ -33,10 +34,10 @@ def check_classes(name: str, classes: Tensor, count: int) -> None:
 
 
 def check_counts(counts: Mapping[str, int]) -> None:
-    """Every count, by its name, is at least 1."""
+    """Every count, by its name, is a whole number of at least 1."""
     for name, value in counts.items():
-        if value < 1:
-            raise UserError(f"{name}: expected at least 1, got {value}")
+        if not is_whole(value) or value < 1:
+            raise UserError(f"{name}: expected a whole number of at least 1, got {value}")
 
 
 def check_step_size(step_size: float) -> None:
@@ -50,13 +51,23 @@ def is_number(value: object) -> bool:
     return isinstance(value, Real) or (isinstance(value, Tensor) and value.numel() == 1)
 
 
+def is_whole(value: object) -> bool:
+    """Whether it can name a position: an integer of Python, of NumPy or in a tensor."""
+    try:
+        index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return True
+
+
 def check_streams(count: int, seed: int, indices: Sequence[int]) -> None:
     """One index an image; neither they nor the seed are negative."""
     if len(indices) != count:
         raise UserError(f"indices: expected one for each of {count} images, got {len(indices)}")
-    for name, lowest in (("seed", seed), ("indices", min(indices, default=0))):
-        if lowest < 0:
-            raise UserError(f"{name}: expected whole numbers from 0, got {int(lowest)}")
+    for name, values in (("seed", [seed]), ("indices", indices)):
+        for value in values:
+            if not is_whole(value) or value < 0:
+                raise UserError(f"{name}: expected whole numbers from 0, got {value}")
 
 
 def check_logits(logits: Tensor, count: int, classes: int) -> None:

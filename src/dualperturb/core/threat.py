@@ -15,6 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from dualperturb.core.arguments import is_number
 from dualperturb.core.regions import (
     NO_LENGTH,
     Radii,
@@ -31,6 +32,11 @@ from dualperturb.core.regions import (
     spread,
 )
 from dualperturb.errors import UserError
+
+# No norm of fewer than 10^12 values in [0, 1] is larger. Far above, lengths overflow in float32, and where a
+# region is empty pixels become NaN.
+LARGEST_RADIUS = 1e6
+VERBS = ("start", "ascend", "project", "norms", "only")
 
 
 class Ball(Protocol):
@@ -56,7 +62,7 @@ class Ball(Protocol):
 class L2:
     """The L2 ball of the given radius, in the units of pixels in [0, 1].
 
-    Raises UserError if the radius is negative or not finite.
+    Raises UserError if the radius is negative or above LARGEST_RADIUS.
     """
 
     radius: float
@@ -122,7 +128,7 @@ class L2:
 class Linf:
     """The L-infinity ball of the given radius, in the units of pixels in [0, 1].
 
-    Raises UserError if the radius is negative or not finite.
+    Raises UserError if the radius is negative or above LARGEST_RADIUS.
     """
 
     radius: float
@@ -172,7 +178,7 @@ class Dual:
     """Two balls, one for the foreground and one for the background (the dual-perturbation threat model).
 
     foreground: bool (N, 1, H, W); an empty or a full mask is legal, the empty region spends nothing.
-    Raises UserError if the mask has another shape or type.
+    Raises UserError if the mask has another shape or type, or if a part is no such ball.
     """
 
     inside: L2 | Linf
@@ -180,6 +186,9 @@ class Dual:
     foreground: Tensor
 
     def __post_init__(self) -> None:
+        for name, part in (("inside", self.inside), ("outside", self.outside)):
+            if not isinstance(part, L2 | Linf):
+                raise UserError(f"{name}: expected L2(radius) or Linf(radius), got {type(part).__name__}")
         mask = self.foreground
         if not isinstance(mask, Tensor):
             raise UserError(f"foreground: expected a bool tensor (N, 1, H, W), got {type(mask).__name__}")
@@ -237,7 +246,10 @@ NORMS: dict[str, type[L2 | Linf]] = {"L2": L2, "Linf": Linf}
 
 
 def check_ball(ball: Ball, images: Tensor) -> None:
-    """The masks of a `Dual` are those of the images, (N, 1, H, W)."""
+    """It is a ball, and the masks of a `Dual` are those of the images, (N, 1, H, W)."""
+    if isinstance(ball, type) or not all(callable(getattr(ball, verb, None)) for verb in VERBS):
+        given = ball.__name__ if isinstance(ball, type) else type(ball).__name__
+        raise UserError(f"ball: expected L2(radius), Linf(radius) or Dual(...), got {given}")
     if isinstance(ball, Dual) and ball.foreground.shape != (len(images), 1, *images.shape[2:]):
         raise UserError(
             f"foreground: shape {tuple(ball.foreground.shape)} does not fit images {tuple(images.shape)}"
@@ -245,5 +257,5 @@ def check_ball(ball: Ball, images: Tensor) -> None:
 
 
 def _check_radius(radius: float) -> None:
-    if not 0 <= radius < float("inf"):
-        raise UserError(f"radius: expected a finite number of at least 0, got {radius}")
+    if not is_number(radius) or not 0 <= radius <= LARGEST_RADIUS:
+        raise UserError(f"radius: expected a number from 0 to {LARGEST_RADIUS:g}, got {radius}")

@@ -255,6 +255,14 @@ def test_the_callers_things_are_left_as_they_were(parts: Parts, training: bool) 
     assert not result.images.requires_grad
 
 
+def test_tensors_made_in_inference_mode(parts: Parts) -> None:
+    model, images, labels, _ = parts(3)
+    expected = jsma(model, images, labels)
+    with torch.inference_mode():
+        given = images.clone(), labels.clone()
+    assert torch.equal(jsma(model, *given).images, expected.images)
+
+
 def test_no_images_at_all(parts: Parts) -> None:
     model, images, labels, _ = parts(2)
     result = jsma(model, images[:0], labels[:0])

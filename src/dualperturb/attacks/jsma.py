@@ -88,7 +88,9 @@ def jsma(
     climb = _Climb(model, images.dtype, _classes(labels, steered), targets is not None)
     found = wide.clone()
     first, changed = torch.full_like(labels, NEVER), torch.zeros_like(labels)
-    search = _Search(torch.arange(len(labels), device=labels.device), wide, wide, steered)
+    # Copies, for tensors made in inference mode could not be differentiated, nor kept for it.
+    rows = torch.arange(len(labels), device=labels.device)
+    search = _Search(rows, wide, wide.clone(), steered.clone())
     while len(search.rows):
         gradient, reached = climb(search.now, search.steered)
         spent = search.changed.sum(dim=1)

@@ -173,3 +173,11 @@ def test_a_model_by_its_name() -> None:
     assert isinstance(saliency_model("builtin"), BuiltinSaliency)
     with pytest.raises(UserError, match="found 'builtn', accepted are builtin"):
         saliency_model("builtn")
+
+
+@pytest.mark.parametrize(
+    "images", [torch.ones(2, 1, 8, 8), torch.ones(3, 8, 8), torch.ones(2, 3, 8, 8, dtype=torch.uint8)]
+)
+def test_images_of_another_kind_are_refused(images: torch.Tensor) -> None:
+    with pytest.raises(UserError, match=r"^saliency model builtin: images: found [^\n]*$"):
+        BuiltinSaliency()(images)

@@ -84,3 +84,22 @@ def test_a_foreground_of_another_type_is_refused() -> None:
     """Its bytes would be read as other numbers."""
     with pytest.raises(UserError, match=r"found torch\.float32 \(1, 1, 2, 2\), accepted is torch\.bool"):
         foreground_score(DENSITY.log(), torch.ones(1, 1, 2, 2))
+
+
+DENSITIES = {
+    "a channel too many": DENSITY.log()[:, None],
+    "no batch": DENSITY.log()[0],
+    "whole numbers, whose sum overflows": (200 * DENSITY).to(torch.uint8),
+    "an array": DENSITY.log().numpy(),
+    "a tuple": (DENSITY.log(),),
+}
+
+
+@pytest.mark.parametrize("given", DENSITIES.values(), ids=DENSITIES.keys())
+def test_what_is_no_log_density_is_refused(given: torch.Tensor) -> None:
+    """(N, 1, H, W) would be thresholded column by column."""
+    told = r"log_density: found [^\n]+, accepted is a float tensor \(N, H, W\)$"
+    with pytest.raises(UserError, match="^foreground_mask: " + told):
+        foreground_mask(given)
+    with pytest.raises(UserError, match="^foreground_score: " + told):
+        foreground_score(given, torch.ones(1, 1, 2, 2, dtype=torch.bool))

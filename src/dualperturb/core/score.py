@@ -13,10 +13,11 @@ def foreground_mask(log_density: Tensor, on: str = "log") -> Tensor:
     """The pixels above t = 0.5 (min + max) of each image's map: (N, H, W) -> bool (N, 1, H, W).
 
     `on` names the map that is thresholded: "log", the log density itself, or "density", its exponential.
-    A constant map gives an empty mask. Any other `on` raises UserError.
+    A constant map gives an empty mask. Raises UserError for any other `on` or another shape.
     """
     if on not in ("log", "density"):
         raise UserError(f"foreground_mask: on: found {on!r}, accepted are 'log' and 'density'")
+    _check_density("foreground_mask", log_density)
     values = log_density.detach()
     if values.dtype in (torch.float16, torch.bfloat16):
         values = values.float()
@@ -31,8 +32,9 @@ def foreground_score(log_density: Tensor, foreground: Tensor) -> Tensor:
     """The density's mass on the foreground, S(x) in the paper: (N,) in [0, 1].
 
     `log_density` is (N, H, W) and sums to 1 after exp; `foreground` is bool (N, 1, H, W). Differentiable in
-    `log_density`. Another shape or type of `foreground` raises UserError.
+    `log_density`. Raises UserError for another shape or type of either.
     """
+    _check_density("foreground_score", log_density)
     count, height, width = log_density.shape
     if foreground.shape != (count, 1, height, width) or foreground.dtype != torch.bool:
         raise UserError(
@@ -43,3 +45,13 @@ def foreground_score(log_density: Tensor, foreground: Tensor) -> Tensor:
     mass = (density * ones_and_zeros(foreground[:, 0], density.dtype)).sum((1, 2))
     # Rounding may carry a full mask just past 1; a clamp would stop the gradient there.
     return mass - (mass.detach() - 1).clamp(min=0)
+
+
+def _check_density(name: str, log_density: Tensor) -> None:
+    """What a saliency model of the user's own may give instead, above all (N, 1, H, W)."""
+    found = type(log_density).__name__
+    if isinstance(log_density, Tensor):
+        if log_density.ndim == 3 and log_density.is_floating_point():
+            return
+        found = f"{log_density.dtype} {tuple(log_density.shape)}"
+    raise UserError(f"{name}: log_density: found {found}, accepted is a float tensor (N, H, W)")

@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dualperturb.errors import UserError
+
 ENERGY_SIDE = (
     64  # Hou et al. 2012 compute the signature on images of 64 pixels; smaller images keep their size.
 )
@@ -44,7 +46,15 @@ class BuiltinSaliency(nn.Module):
     """Image signature times border prior times centre bias, as a normalised log density."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) in [0, 1] -> log density (N, H, W), in float64 for float64, else in float32."""
+        """Images (N, 3, H, W) in [0, 1] -> log density (N, H, W), in float64 for float64, else in float32.
+
+        Raises UserError for another shape or for whole numbers.
+        """
+        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+            raise UserError(
+                f"saliency model builtin: images: found {images.dtype} {tuple(images.shape)}, accepted is "
+                "float (N, 3, H, W) in [0, 1]; to look at one channel, repeat it three times"
+            )
         dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
         with torch.autocast(images.device.type, enabled=False):
             return _log_density(images.to(dtype))

@@ -88,6 +88,17 @@ MISTAKES = {
     "no seed": ("seed", {"seed": None}),
     "negative seed": ("seed", {"seed": -1}),
     "weight without saliency": ("salience_weight", {"salience_weight": 1.0}),
+    "a saliency model's name": ("saliency", {"salience_weight": 1.0, "saliency": "builtin"}),
+    "unknown precision": ("precision", {"precision": "fp16"}),
+    "unknown precision where no copy is made": (
+        "precision",
+        {
+            "precision": "fp16",
+            "salience_weight": 1.0,
+            "saliency": lambda x: x.mean(1),
+            "objective": "balanced",
+        },
+    ),
     "weight without mask": (
         "salience_weight",
         {"salience_weight": 1.0, "ball": L2(1.0), "saliency": lambda x: x.mean(1)},

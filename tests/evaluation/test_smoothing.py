@@ -222,6 +222,14 @@ def test_votes_are_taken_on_noise_that_the_attack_has_not_seen() -> None:
     assert (nearest[:-11] > 0.5).all() and (nearest[-11:] < 0.01).all()
 
 
+def test_a_part_in_train_mode_is_refused(make_subject: MakeSubject) -> None:
+    subject = make_subject([0])
+    model = nn.Sequential(subject.model, nn.BatchNorm1d(2)).eval()
+    model[1].train()
+    with pytest.raises(UserError, match="^model: found BatchNorm '1' in train mode"):
+        certify_images(replace(subject, model=model), SAMPLING, n0=1)
+
+
 def test_a_classifier_in_train_mode_is_refused(make_subject: MakeSubject) -> None:
     subject = make_subject([0])
     subject.model.train()

@@ -21,6 +21,7 @@ from dualperturb.core.arguments import (
     check_counts,
     check_images,
     check_logits,
+    check_mode,
     check_streams,
 )
 from dualperturb.core.gradients import gradient_of
@@ -59,6 +60,7 @@ def apgd(
     """
     names = list(range(len(images)) if indices is None else indices)
     counts = {"steps": steps, "restarts": restarts, "targets": targets}
+    check_mode(model)
     _check(images, labels, ball, names, loss, counts, seed)
     wide = images.detach().to(torch.promote_types(images.dtype, torch.float32))
     logits = first_logits(model, images, labels)

@@ -27,7 +27,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dualperturb.core.arguments import check_classes, check_counts, check_images, check_logits, is_number
+from dualperturb.core.arguments import (
+    check_classes,
+    check_counts,
+    check_images,
+    check_logits,
+    check_mode,
+    is_number,
+)
 from dualperturb.core.gradients import gradient_of
 from dualperturb.errors import UserError
 
@@ -81,6 +88,7 @@ def jsma(
     Raises UserError for images outside [0, 1], labels or targets that do not fit them, and a max_share,
     pixels_per_step, theta or change that is not accepted.
     """
+    check_mode(model)
     _check(images, labels, pixels_per_step, theta, change, targets)
     wide = images.detach().to(torch.promote_types(images.dtype, torch.float32))
     budget = pixel_budget(max_share, images[0, 0].numel() if len(images) else 0)

@@ -18,6 +18,7 @@ from dualperturb.core.arguments import (
     check_classes,
     check_counts,
     check_images,
+    check_mode,
     check_step_size,
     check_streams,
 )
@@ -59,6 +60,7 @@ def nested_pgd(
         raise UserError(f"balls: expected a list of balls, got {type(balls).__name__}")
     around = _checked_order(around, len(balls))
     names = list(range(len(images)) if indices is None else indices)
+    check_mode(model)
     check_images(images)
     check_classes("labels", labels, len(images))
     for ball in balls:

@@ -7,7 +7,8 @@ from numbers import Real
 from operator import index
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from dualperturb.errors import UserError
 
@@ -31,6 +32,16 @@ def check_classes(name: str, classes: Tensor, count: int) -> None:
         raise UserError(f"{name}: expected int64 ({count},), got {classes.dtype} {tuple(classes.shape)}")
     if classes.numel() and classes.min() < 0:
         raise UserError(f"{name}: expected classes from 0, got {int(classes.min())}")
+
+
+def check_mode(model: object) -> None:
+    """No BatchNorm in train mode: it would let the images of a batch tell on each other's logits, and keep a
+    trace of every pass in its statistics."""
+    if not isinstance(model, nn.Module):
+        return
+    for name, module in model.named_modules():
+        if isinstance(module, _BatchNorm) and module.training and module.running_mean is not None:
+            raise UserError(f"model: found BatchNorm {name!r} in train mode; call model.eval() first")
 
 
 def check_counts(counts: Mapping[str, int]) -> None:

@@ -18,11 +18,13 @@ from dualperturb.core.arguments import (
     check_counts,
     check_images,
     check_logits,
+    check_mode,
     check_step_size,
     check_streams,
     is_number,
 )
 from dualperturb.core.objectives import OBJECTIVES, Objective, Saliency
+from dualperturb.core.precision import resolved
 from dualperturb.core.seeds import image_seeds
 from dualperturb.core.threat import Ball, Dual, check_ball
 from dualperturb.core.twin import twin_of
@@ -86,7 +88,8 @@ def pgd(
     """Attack `model` inside `ball`; of several restarts keep, image by image, the first success, else the
     highest objective. What a restart fooled, the later ones leave alone.
 
-    model: maps pixels (N, C, H, W) in [0, 1] to logits. Put it into eval mode first; the mode is not changed.
+    model: maps pixels (N, C, H, W) in [0, 1] to logits. Put it into eval mode first; the mode is not changed,
+    and BatchNorm in train mode is refused.
     images: float (N, C, H, W) in [0, 1]; computed in float32 (float64 if given), the model sees their type.
     labels: int64 (N,). step_size: share of each radius. indices: names of the images for their random
     streams, by default 0..N-1. saliency: images -> log density (N, H, W), needed if salience_weight > 0,
@@ -101,10 +104,12 @@ def pgd(
     model or a saliency model without a gradient. Where the gradient is NaN pixels stay as they are.
     """
     names = list(range(len(images)) if indices is None else indices)
+    check_mode(model)
     _check(images, labels, ball, steps, step_size, restarts, saliency, salience_weight, salience_every)
     if objective not in OBJECTIVES:
         raise UserError(f"objective: found {objective!r}, accepted are {', '.join(OBJECTIVES)}")
     check_streams(len(images), seed, names)
+    resolved(precision, images.device)  # an unknown name is told of, where no copy is made, too
     wide = images.detach().to(torch.promote_types(images.dtype, torch.float32))
     foreground = ball.foreground if isinstance(ball, Dual) else None
     make = OBJECTIVES[objective if salience_weight else "paper"]
@@ -169,6 +174,11 @@ def _check(
     check_step_size(step_size)
     if not is_number(salience_weight) or not 0 <= salience_weight < float("inf"):
         raise UserError(f"salience_weight: expected a finite number of at least 0, got {salience_weight}")
+    if salience_weight and saliency is not None and not callable(saliency):
+        raise UserError(
+            f"saliency: expected a saliency model, got {type(saliency).__name__}; "
+            "saliency_model(name) makes one"
+        )
     if salience_weight and (saliency is None or not isinstance(ball, Dual)):
         raise UserError("salience_weight: a weight above 0 needs a saliency model and a Dual ball")
 

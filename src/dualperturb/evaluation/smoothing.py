@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from dualperturb.attacks.smoothed import SmoothedClassifier, check_sigma, draw, generator
 from dualperturb.core.adversaries import ThreatModel
+from dualperturb.core.arguments import check_mode
 from dualperturb.core.memory import Portions
 from dualperturb.core.seeds import image_seeds
 from dualperturb.errors import UserError
@@ -190,3 +191,4 @@ def _check_mode(model: nn.Module) -> None:
     """In train mode BatchNorm lets noisy copies of an image tell on each other: no certificate holds."""
     if model.training:
         raise UserError("model: found in train mode, smoothing needs eval mode; call model.eval() first")
+    check_mode(model)  # a part of it may be in train mode by itself

@@ -87,3 +87,15 @@ def test_a_gradient_that_is_no_number_fools_nothing(parts: Parts, attack: Attack
     result = attack(root_of_zero, images, torch.full((3,), label))
     for each in result if isinstance(result, list) else [result]:
         assert each.images.isfinite().all() and not each.success.any()
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
+def test_batchnorm_in_train_mode_is_refused(parts: Parts, attack: Attack) -> None:
+    """An attack would change its statistics, and an image's outcome would depend on its batch."""
+    model, images, labels, _ = parts(3)
+    model[1].train()
+    before = model[1].running_mean.clone()
+    assert "BatchNorm '1' in train mode" in refused(attack, model, images, labels)
+    assert torch.equal(model[1].running_mean, before)
+    model[1] = nn.BatchNorm2d(8, track_running_stats=False)  # which has no statistics but the batch's
+    attack(model, images, labels)

@@ -124,7 +124,9 @@ def _claim(path: Path) -> tuple[Path, int | None]:
             if lock is not None:
                 shutil.rmtree(left, ignore_errors=True)
                 os.close(lock)
-        holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_SUFFIX, dir=path.parent))
+        made = tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_SUFFIX, dir=path.parent)
+        # From Python 3.12 on that is an absolute path, which leads through folders that may be closed.
+        holder = path.parent / Path(made).name
         return holder, _lock(holder, wait=False)
     finally:
         if parent is not None:

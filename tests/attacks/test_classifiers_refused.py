@@ -40,6 +40,13 @@ def refused(attack: Attack, model: Callable[[Tensor], object], images: Tensor, l
 
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
+def test_a_single_logit_is_no_classifier(parts: Parts, attack: Attack) -> None:
+    model, images, labels, _ = parts(2)
+    told = refused(attack, lambda pixels: model(pixels)[:, :1], images, torch.zeros_like(labels))
+    assert "at least 2 classes" in told
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
 @pytest.mark.parametrize("given", NO_LOGITS.values(), ids=NO_LOGITS.keys())
 def test_what_is_no_tensor_is_named(
     parts: Parts, attack: Attack, given: Callable[[nn.Module, Tensor], object]

@@ -88,7 +88,7 @@ def apgd(
 def first_logits(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """The logits of the clean images, float32 or wider. Raises UserError if they do not fit the labels."""
     logits: Tensor = model(images)
-    classes = max(int(labels.max()) + 1 if len(labels) else 0, 2)
+    classes = int(labels.max()) + 1 if len(labels) else 0
     check_logits(logits, len(labels), classes)
     return _widened(logits)
 

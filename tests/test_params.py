@@ -296,6 +296,33 @@ def test_what_the_evaluation_would_stumble_over_at_its_end_is_found_at_its_begin
     )
 
 
+@pytest.mark.parametrize("alpha", [0, 1])
+def test_the_chance_of_a_wrong_certificate_is_neither_none_nor_certain(alpha: float) -> None:
+    key = "evaluate.shapes6.smoothing.alpha"
+    assert refusal(**{key: alpha}) == f"{key}: found {alpha}; accepted: a number above 0 and below 1"
+
+
+def test_noisy_copies_too_few_for_any_prediction_are_named_by_their_own_key() -> None:
+    key = "evaluate.shapes6.smoothing.samples"  # n is the number of images
+    assert refusal(**{key: 10}).startswith(
+        f"{key}: found 10; accepted: at least 11: with fewer at alpha 0.001"
+    )
+    assert Params.model_validate(changed(**{key: 11})).evaluate["shapes6"].smoothing.samples == 11
+
+
+def test_jsma_has_pixels_to_change() -> None:
+    key = "evaluate.shapes6.jsma.share"
+    assert refusal(**{key: 0}) == f"{key}: found 0; accepted: a number above 0 and up to 1"
+
+
+def test_one_axis_at_least_has_two_budgets_to_compare() -> None:
+    grid = "evaluate.shapes6.grid.L2"
+    alone = {f"{grid}.eps": [0], f"{grid}.eps_f": [2], f"{grid}.eps_b": [20]}
+    assert refusal(**alone).startswith(f"{grid}.eps: found [0.0]; accepted: two budgets here, in eps_f or in")
+    compared = Params.model_validate(changed(**(alone | {f"{grid}.eps_b": [0, 20]})))
+    assert compared.evaluate["shapes6"].grid.L2.eps_b == (0, 20)
+
+
 def test_the_size_of_segment6s_test_split_is_checked_where_it_is_limited() -> None:
     line = refusal(datasets=["segment6"], **{"data.segment6.test_per_class": 83})
     assert line.startswith("evaluate.segment6.n: found 500; accepted: up to 498")
@@ -343,6 +370,9 @@ def test_the_size_of_a_test_split_of_photographs_is_checked_where_it_is_known() 
         ("seed: 0\nseed: 1\n", "not readable as YAML: line 2: found duplicate key"),
         ("seed: [0\n", "not readable as YAML: line 2: expected ',' or ']'"),
         ("seed: !!python/object/apply:os.getcwd []\n", "not readable as YAML: line 1: "),
+        ("seed: !!int one\n", "not readable as YAML: invalid literal for int() with base 10: 'one'"),
+        ("seed: 2026-13-01\n", "not readable as YAML: month must be in 1..12"),
+        (f"seed: {'[' * 3000}\n", "not readable as YAML: "),
     ],
 )
 def test_a_file_that_is_no_mapping_is_refused_in_one_line(tmp_path: Path, text: str, line: str) -> None:

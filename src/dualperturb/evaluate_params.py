@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -9,8 +10,9 @@ from pydantic import Field, model_validator
 from dualperturb.accepted import (
     Count,
     CountOrAuto,
-    Fraction,
     Indices,
+    Level,
+    Part,
     Section,
     Share,
     Values,
@@ -29,6 +31,12 @@ class Grid(Section):
         if 0 not in self.eps:
             raise wrong_key(
                 "eps", f"found {list(self.eps)}; accepted: 0 among them, where accuracy is the clean one"
+            )
+        if max(len(self.eps), len(self.eps_f), len(self.eps_b)) < 2:
+            raise wrong_key(
+                "eps",
+                f"found {list(self.eps)}; accepted: two budgets here, in eps_f or in eps_b, which the health "
+                "checks compare",
             )
         return self
 
@@ -49,7 +57,7 @@ class Images(Section):
 
 
 class Jsma(Images):
-    share: Fraction
+    share: Part
     pixels_per_step: Count
     points: Count
 
@@ -71,10 +79,21 @@ class Smoothing(Images):
 
     n0: Count
     samples: Count
-    alpha: Fraction
+    alpha: Level
     batch_size: Count
     draws: Count
     radii: Values
+
+    @model_validator(mode="after")
+    def _not_all_abstained_on(self) -> Smoothing:
+        fewest = math.ceil(1 - math.log2(self.alpha))  # as in `evaluation.smoothing.Sampling`
+        if self.samples < fewest:
+            raise wrong_key(
+                "samples",
+                f"found {self.samples}; accepted: at least {fewest}: with fewer at alpha {self.alpha:g} "
+                "every image is abstained on",
+            )
+        return self
 
 
 class Evaluate(Section):

@@ -187,7 +187,7 @@ def load_params(path: Path) -> Params:
         raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run from the top of the project") from None
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
+    except (OSError, ValueError, RecursionError, YAMLError) as error:  # `!!int x` is a ValueError
         raise UserError(f"{path}: not readable as YAML: {_fault(error)}") from None
     if raw is None:
         raise UserError(f"{path}: empty; accepted: a mapping with the keys {', '.join(Params.model_fields)}")

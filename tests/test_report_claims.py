@@ -105,6 +105,12 @@ def test_the_salience_weight_is_judged_from_its_least_to_its_largest(results: pd
     assert line(results, WEAKENS, "Clean, paper objective, L2")["verdict"].startswith("holds")
 
 
+def test_a_single_salience_weight_says_nothing_of_a_larger_one(results: pd.DataFrame) -> None:
+    alone = results[(results["axis"] != "salience_weight") | (results["value"] == 10)]
+    for claim in (RAISES, WEAKENS):
+        assert line(alone, claim, "Clean, paper objective, L2")["verdict"] == "not measured"
+
+
 def test_the_interval_of_a_difference_is_newcombes() -> None:
     """His example: 56 of 70 against 48 of 80, method 10: 0.0524 to 0.3339."""
     more = pd.Series({"accuracy": 56 / 70, "accuracy_low": 0.6918, "accuracy_high": 0.8769})

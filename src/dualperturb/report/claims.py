@@ -169,7 +169,10 @@ def _by_weight(results: pd.DataFrame) -> Iterator[Claim]:
     yield from weaker
 
 
-def _ends(rows: pd.DataFrame) -> Callable[[str], Measured]:
+def _ends(rows: pd.DataFrame) -> Callable[[str], Measured | None]:
+    """A measure's change from the first row to the last; None where one weight alone was measured."""
     first, last = rows.iloc[0], rows.iloc[-1]
+    if first["value"] == last["value"]:
+        return lambda measure: None
     place = f"weight {first['value']:g} to {last['value']:g}"
     return lambda measure: difference(last, first, measure, place)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 
 from dualperturb.errors import UserError
-from dualperturb.files import entries, replacing, scratch, write_csv, write_json
+from dualperturb.files import entries, read_csv, replacing, scratch, write_csv, write_json
 
 # Writes half a file and a folder at PATH, says so, waits for a line, and goes on.
 WRITER = """
@@ -186,6 +187,20 @@ def test_a_file_and_a_folder_do_not_take_each_others_place(tmp_path: Path) -> No
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.parametrize("path", [".", "..", "inner/.."])
+def test_what_is_called_by_no_name_cannot_be_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with (
+        pytest.raises(UserError, match=r"^[^:]+: cannot be replaced; accepted: a path that ends in the name"),
+        replacing(Path(path)) as temporary,
+    ):
+        (temporary / "images").mkdir(parents=True)
+    assert names(tmp_path) == ["inner"] and names(tmp_path / "inner") == []
+
+
 @pytest.mark.parametrize("place", ["file/a.json", "file/deep/a.json"])
 def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("mine")
@@ -242,3 +257,29 @@ def test_csv_has_no_index_and_keeps_every_digit(tmp_path: Path) -> None:
     table = pd.DataFrame({"epoch": [1, 2], "loss": [1 / 3, 2.0]})
     write_csv(tmp_path / "history.csv", table)
     assert (tmp_path / "history.csv").read_text() == "epoch,loss\n1,0.3333333333333333\n2,2.0\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"epoch,loss\n1,0.5\n2,0.2", "its last line is cut off"),
+        (b"epoch\n1\n2,3\n", "Error tokenizing data.*"),
+        (b"", "No columns to parse from file"),
+        (bytes(range(128, 256)) + b"\n", "'utf-8' codec .*"),
+        (None, ".*No such file or directory.*"),
+    ],
+)
+def test_a_damaged_table_is_refused_in_one_line(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    path = tmp_path / "table.csv"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        read_csv(path)
+    expected = rf"{path}: cannot be read as a table \({reason}\); make it with: dvc repro"
+    assert re.fullmatch(expected, str(caught.value))  # "." matches no line break
+
+
+def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
+    table = pd.DataFrame({"defence": ["clean", None], "loss": [1 / 3, 2.0], "n": [1, 2]})
+    write_csv(tmp_path / "table.csv", table)
+    pd.testing.assert_frame_equal(read_csv(tmp_path / "table.csv"), table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import shutil
@@ -36,8 +37,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
     What is written at the temporary path may be a file or a folder; it is on the same file system, so that
     `path` is at any moment what it was, or what it becomes, or, for a folder between two renames, absent.
-    Raises UserError where `path` cannot be written, and for a file in a folder's place or the reverse.
+    Raises UserError where `path` cannot be written, for a file in a folder's place or the reverse, and for
+    "." or "..", which no rename can put there.
     """
+    if path.name in ("", ".."):
+        raise UserError(f"{path}: cannot be replaced; accepted: a path that ends in the name to be written")
     with scratch(path) as holder:
         temporary = holder / path.name
         yield temporary
@@ -105,13 +109,17 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Read a CSV. Raises UserError if it is absent, empty or no table."""
+    """Read a CSV that `write_csv` wrote. Raises UserError if it is absent, empty, cut off or no table."""
     import pandas as pd
 
     try:
-        return pd.read_csv(path)
+        content = path.read_bytes()
+        if content and not content.endswith(b"\n"):
+            raise ValueError("its last line is cut off")
+        return pd.read_csv(io.BytesIO(content))
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-        raise UserError(f"{path}: cannot be read as a table ({error}); make it with: dvc repro") from error
+        reason = " ".join(str(error).split())  # pandas' may end in a line break
+        raise UserError(f"{path}: cannot be read as a table ({reason}); make it with: dvc repro") from error
 
 
 def _claim(path: Path) -> tuple[Path, int | None]:

@@ -204,6 +204,21 @@ def test_all_classes_must_be_in_both_splits(tmp_path: Path) -> None:
         survey(tmp_path, spec())
 
 
+@pytest.mark.parametrize("classes", ["all", {"cat": "a cat"}])
+def test_a_single_class_is_refused(tmp_path: Path, classes: object) -> None:
+    with pytest.raises(UserError, match=r": one class, cat; accepted: at least two$"):
+        survey(tree(tmp_path, ("cat",)), spec(classes=classes))
+
+
+def test_a_class_folder_whose_name_is_no_text_is_named(tmp_path: Path) -> None:
+    tree(tmp_path, ("cat", "caf\udce9"))  # a Latin-1 file system's name, as Python gives it
+    with pytest.raises(
+        UserError, match=r": the name of the class folder 'caf\\udce9' is not UTF-8; rename it$"
+    ):
+        survey(tmp_path, spec())
+    assert survey(tree(tmp_path / "new", ("cat", "café")), spec()).folders == ("café", "cat")
+
+
 def test_listed_classes_keep_their_order_and_names(tmp_path: Path) -> None:
     found = survey(tree(tmp_path), spec(classes={"dog": "a dog", "cat": "a cat"}))
     assert found.folders == ("dog", "cat") and found.class_names == ("a dog", "a cat")

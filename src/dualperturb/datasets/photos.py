@@ -77,7 +77,8 @@ def class_folders(folder: Path) -> list[str]:
 def survey(root: Path, spec: PhotoData) -> Survey:
     """List the photographs and masks of both splits without decoding any.
 
-    Raises UserError for an absent class folder, too few images in a class, or a missing mask.
+    Raises UserError for an absent class folder, fewer than two, a name that is no text, too few images in a
+    class, or a missing mask.
     """
     names = _class_names(root, spec)
     with_masks = (root / "masks").is_dir()
@@ -155,6 +156,11 @@ def _class_names(root: Path, spec: PhotoData) -> dict[str, str]:
         names = {name: name for name in sorted(set().union(*found.values()))}
     if not names:
         raise UserError(f"{root}: no class folder in {' or '.join(folder.name for folder in found)}")
+    if len(names) < 2:
+        raise UserError(f"{root}: one class, {_listed(list(names))}; accepted: at least two")
+    for name in names:
+        if not _is_text(name):
+            raise UserError(f"{root}: the name of the class folder {name!r} is not UTF-8; rename it")
     for folder, there in found.items():
         for name in names:
             if name not in there:
@@ -210,6 +216,11 @@ def _check_count(folder: Path, count: int, wanted: int | Literal["all"], split: 
 
 def _wanted(spec: PhotoData, split: str) -> int | Literal["all"]:
     return spec.train_per_class if split == "train" else spec.test_per_class
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name can be shown: Python keeps bytes that are not UTF-8 as surrogates."""
+    return name.encode(errors="ignore").decode() == name
 
 
 def _hidden(path: Path) -> bool:

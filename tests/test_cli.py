@@ -164,3 +164,12 @@ def test_prepared_folder_of_another_data_set_is_refused(
 ) -> None:
     assert call(monkeypatch, "data", "check", "shapes6", "--prepared", str(prepared)) == 1
     assert "holds the data set folder, not shapes6" in capsys.readouterr().err
+
+
+def test_a_contact_sheet_larger_than_any_picture_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], prepared: Path
+) -> None:
+    arguments = ("data", "check", "folder", "--prepared", str(prepared), "--columns", "100000000")
+    assert call(monkeypatch, *arguments) == 2
+    error = capsys.readouterr().err
+    assert "--columns" in error and "Traceback" not in error

@@ -187,7 +187,9 @@ def data_check(
             readable=False, help="PNG file for the contact sheet.", show_default="reports/contact-DATASET.png"
         ),
     ] = None,
-    columns: Annotated[int, typer.Option(help="Images of each class on the contact sheet.", min=1)] = 8,
+    columns: Annotated[
+        int, typer.Option(help="Images of each class on the contact sheet.", min=1, max=500)
+    ] = 8,
 ) -> None:
     """Count a prepared data set by class, verify its checksums and draw a contact sheet of its test split."""
     from rich.console import Console

@@ -137,6 +137,18 @@ def test_damaged_list_of_copies_is_one_line(wanted: dict[Path, Path], target: Pa
         place(wanted, target, NAMES, copy=True)
 
 
+@pytest.mark.parametrize("raw", ["file", "file/raw", "link"])
+def test_place_that_is_no_folder_is_named(wanted: dict[Path, Path], tmp_path: Path, raw: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    named = tmp_path / raw.split("/")[0]
+    with pytest.raises(UserError) as caught:
+        place(wanted, tmp_path / raw, ("train", "val"))
+    assert str(caught.value) == (
+        f"--raw {tmp_path / raw}: {named} is no folder; accepted: a folder, or a free name"
+    )
+
+
 def test_list_of_copies_names_no_place_of_the_users(wanted: dict[Path, Path], target: Path) -> None:
     place(wanted, target, NAMES, copy=True)
     assert json.loads((target / COPIES).read_text())["train/cat/1.png"] == [7, 10**18 + 1]

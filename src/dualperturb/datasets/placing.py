@@ -62,8 +62,10 @@ def place(
     wanted: place under `target` -> absolute path of the file to link or to copy there. What was placed
     earlier and is not wanted any more is removed; run again, it changes nothing. A run that is interrupted
     leaves whole files alone, and the next one goes on from there.
-    Raises UserError, having changed nothing, for a file of the user's own in one of the places.
+    Raises UserError, having changed nothing, for a `target` that is no folder and a file of the user's own
+    in one of the places.
     """
+    _check_target(target)
     copies = _listed_copies(target)
     present = _present(target, names, copies)
     goal: dict[Path, Path | _Stamp] = {
@@ -86,6 +88,12 @@ def place(
             progress(done, len(missing))
     _remove_empty_folders(target, names)
     return Links(len(missing), len(kept), len(present.keys() - wanted.keys()))
+
+
+def _check_target(target: Path) -> None:
+    there = next(path for path in (target, *target.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise UserError(f"--raw {target}: {there} is no folder; accepted: a folder, or a free name")
 
 
 def _present(target: Path, names: Sequence[str], copies: Mapping[Path, _Stamp]) -> dict[Path, Path | _Stamp]:

@@ -34,7 +34,7 @@ def main(dataset: str) -> None:
 
 
 def attacks(settings: Params, dataset: str, side: int) -> dict[str, tuple[str, Attack]]:
-    """Name -> norm and attack: PGD, dual at both ends of the salience weights, and JSMA."""
+    """Name -> norm and attack: PGD, dual at the examples' salience weights and balanced, and JSMA."""
     from dataclasses import replace
 
     from dualperturb.attacks.jsma import jsma
@@ -47,7 +47,8 @@ def attacks(settings: Params, dataset: str, side: int) -> dict[str, tuple[str, A
         used = threats(settings, dataset, norm, side)
         asked = [("PGD", used["pgd"], 0.0, "paper")]
         asked += [(f"dual, weight {weight:g}", used["dual"], weight, "paper") for weight in weights]
-        asked += [("dual, balanced", used["dual"], 1.0, "balanced")]
+        if settings.masks[dataset].model.has_gradient:
+            asked += [("dual, balanced", used["dual"], 1.0, "balanced")]
         for name, threat, weight, objective in asked:
             own = replace(chosen, objective=objective)
             found[f"{name} ({norm})"] = (

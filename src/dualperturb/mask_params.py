@@ -65,6 +65,11 @@ class SaliencyParams(BaseModel):
         return given
 
     @property
+    def has_gradient(self) -> bool:
+        """Whether attacks can climb it: an ONNX model makes masks and scores alone."""
+        return self.name != "onnx"
+
+    @property
     def options(self) -> dict[str, Any]:
         """The options that were given, as keyword arguments of the model's class."""
         given = {key: getattr(self, key) for key in sorted(self.model_fields_set - {"name"})}

@@ -1,0 +1,26 @@
+"""The attacks of the gallery, by the parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dualperturb.mask_params import SaliencyParams
+from dualperturb.params import load_params
+from stages.gallery import attacks
+
+PARAMS = load_params(Path(__file__).resolve().parents[2] / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("model", "climbed"), [("builtin", True), ({"name": "onnx", "file": "a.onnx"}, False)]
+)
+def test_no_attack_climbs_a_saliency_model_without_a_gradient(model: object, climbed: bool) -> None:
+    saliency = {"model": SaliencyParams.model_validate(model)}
+    masks = {"shapes6": PARAMS.masks["shapes6"].model_copy(update=saliency)}
+    weights = {"examples": PARAMS.examples.model_copy(update={"salience_weights": (0.0,)})}
+    found = attacks(PARAMS.model_copy(update={"masks": masks} | weights), "shapes6", 32)
+    plain = ["PGD (L2)", "dual, weight 0 (L2)", "PGD (Linf)", "dual, weight 0 (Linf)", "JSMA (L0)"]
+    balanced = ["dual, balanced (L2)", "dual, balanced (Linf)"]
+    assert sorted(found) == sorted(plain + (balanced if climbed else []))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -35,6 +38,7 @@ from stages.common import (
     run,
 )
 
+T = TypeVar("T")
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "matplotlib")
 SETTINGS = (
     *("datasets", "seed", "norms", "eps_f", "eps_b", "salience_weight", "eps_scale", "examples"),
@@ -100,11 +104,10 @@ def section(settings: Params, results: pd.DataFrame, dataset: str) -> DatasetRep
 
 
 def mask_summary(dataset: str) -> MaskSummary:
-    path = MASK_SUMMARIES / f"{dataset}.json"
-    try:
-        summary = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); make it with: dvc repro") from error
+    return _read(MASK_SUMMARIES / f"{dataset}.json", _summarised)
+
+
+def _summarised(summary: Any) -> MaskSummary:
     test = summary["test"]
     return MaskSummary(
         source={
@@ -126,8 +129,17 @@ def mask_summary(dataset: str) -> MaskSummary:
 def times(datasets: tuple[str, ...]) -> pd.DataFrame:
     """Seconds of every stage that measures itself; a shipped page tells the times of the run that made it."""
     files = [path for name in datasets for path in sorted((TIMES / name).rglob("*.json"))]
-    rows = [json.loads(path.read_text()) for path in files]
-    return pd.DataFrame(rows, columns=["dataset", "stage", "seconds"])
+    columns = ["dataset", "stage", "seconds"]
+    rows = [_read(path, lambda taken: [taken[column] for column in columns]) for path in files]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _read(path: Path, meaning: Callable[[Any], T]) -> T:
+    """What a JSON file means. Raises UserError if it is absent, damaged or another."""
+    try:
+        return meaning(json.loads(path.read_text()))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read ({error!r}); make it with: dvc repro") from error
 
 
 if __name__ == "__main__":

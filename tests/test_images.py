@@ -7,7 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dualperturb.core.images import ImageSet, Row, load_meta, load_split, sha256, write_meta, write_split
+from dualperturb.core.images import (
+    ImageSet,
+    Row,
+    load_meta,
+    load_names,
+    load_split,
+    sha256,
+    write_meta,
+    write_split,
+)
 from dualperturb.errors import UserError
 
 SIDE = 4
@@ -88,6 +97,31 @@ def test_truncated_file_is_refused(prepared: Path, name: str) -> None:
 def test_absent_split_is_refused(prepared: Path) -> None:
     with pytest.raises(UserError, match="split train"):
         load_split(prepared, "train")
+
+
+@pytest.mark.parametrize(
+    "content", ["null", "[]", "{}", '{"class_names": [], "splits": [1]}', '{"splits": {}}']
+)
+def test_meta_of_something_else_is_refused(prepared: Path, content: str) -> None:
+    (prepared / "meta.json").write_text(content)
+    with pytest.raises(UserError, match=r"meta\.json: lacks (splits|class_names); prepare"):
+        load_split(prepared, "test")
+
+
+@pytest.mark.parametrize("entry", [None, [], {}])
+def test_meta_without_a_splits_count_is_refused(prepared: Path, entry: object) -> None:
+    meta = load_meta(prepared)
+    meta["splits"]["test"] = entry
+    (prepared / "meta.json").write_text(json.dumps(meta))
+    with pytest.raises(UserError, match=r"split test cannot be read \(.*\); prepare it again"):
+        load_split(prepared, "test")
+
+
+@pytest.mark.parametrize("content", ["{}", "[1]", "null", '["a", "b"'])
+def test_names_that_are_none_are_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "test.names.json").write_text(content)
+    with pytest.raises(UserError, match=r"test\.names\.json: .*prepare the data set again"):
+        load_names(tmp_path, "test")
 
 
 def test_absent_and_broken_meta_are_refused(tmp_path: Path) -> None:

@@ -227,9 +227,12 @@ def prepared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ("{}", "meta.json: lacks splits; prepare"),
         ("[]", "meta.json: lacks splits; prepare"),
-        ('{"splits": {"train": {"count": 1}, "test": {}}}', "meta.json: lacks name; prepare"),
+        (
+            '{"class_names": [], "splits": {"train": {"count": 1}, "test": {}}}',
+            "meta.json: lacks name; prepare",
+        ),
         ("7", "meta.json: lacks splits; prepare"),
-        ('{"splits": {}}', "meta.json: lacks splits; prepare"),
+        ('{"splits": {}}', "meta.json: lacks class_names; prepare"),
         ("{", "meta.json: not valid JSON"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -284,6 +285,17 @@ def test_the_examples_are_those_asked_for(finished: Path) -> None:
         assert arrays["budgets"].tolist() == [2.0, 20.0]
         assert arrays["salience_weights"].tolist() == [0.0, 10.0]
         assert len(arrays["class_names"]) == 6
+
+
+@pytest.mark.parametrize("name", ["masks/shapes6.json", "times/shapes6/masks.json"])
+@pytest.mark.parametrize("content", ["", "[]", "{}", "null"])
+def test_what_the_report_cannot_read_is_one_line(
+    finished: Path, project: Path, name: str, content: str
+) -> None:
+    shutil.copytree(finished / "reports", project / "reports", dirs_exist_ok=True)
+    (project / "reports" / name).write_text(content)
+    with pytest.raises(UserError, match=rf"{name}: cannot be read .*make it with: dvc repro$"):
+        report.main()
 
 
 def test_a_stage_repeats_its_bytes(finished: Path, project: Path) -> None:

@@ -78,7 +78,7 @@ def load_spec(folder: Path) -> ClassifierSpec:
     except FileNotFoundError:
         raise UserError(f"{path}: not found; train the classifier first (dvc repro)") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a classifier's description ({error!r})") from error
+        raise UserError(f"{path}: not a classifier's description ({error!r}); train it again") from error
 
 
 def load_classifier(folder: str | Path) -> nn.Module:
@@ -91,5 +91,6 @@ def load_classifier(folder: str | Path) -> nn.Module:
     try:
         model.load_state_dict(load_file(path))
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise UserError(f"{path}: cannot be loaded ({' '.join(str(error).split())[:200]})") from error
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: cannot be loaded ({reason}); train the classifier again") from error
     return model.eval().requires_grad_(False)

@@ -73,13 +73,13 @@ def load_split(folder: Path, split: str) -> ImageSet:
     """
     meta = load_meta(folder)
     try:
+        expected = meta["splits"][split]["count"]
         images = np.load(folder / f"{split}.images.npy", mmap_mode="r", allow_pickle=False)
         labels = np.load(folder / f"{split}.labels.npy", allow_pickle=False)
         masks = folder / f"{split}.foreground.npy"
         foreground = np.load(masks, mmap_mode="r", allow_pickle=False) if masks.exists() else None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
         raise UserError(f"{folder}: split {split} cannot be read ({error}); prepare it again") from error
-    expected = meta["splits"][split]["count"]
     if not len(images) == len(labels) == expected:
         raise UserError(
             f"{folder}: split {split} holds {len(images)} images and {len(labels)} labels, "
@@ -106,7 +106,7 @@ def load_foreground(folder: Path, split: str) -> np.ndarray:
 
 
 def load_meta(folder: Path) -> dict[str, Any]:
-    """Read a prepared folder's `meta.json`. Raises UserError if it is absent or no JSON."""
+    """Read a prepared folder's `meta.json`. Raises UserError if it is absent, damaged or another."""
     path = folder / "meta.json"
     try:
         meta: dict[str, Any] = json.loads(path.read_text())
@@ -116,6 +116,10 @@ def load_meta(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({error}); prepare the data set again") from error
+    found = meta if isinstance(meta, dict) else {}
+    for key, kind in (("splits", dict), ("class_names", list)):
+        if not isinstance(found.get(key), kind):
+            raise UserError(f"{path}: lacks {key}; prepare the data set again")
     return meta
 
 
@@ -133,6 +137,8 @@ def load_names(folder: Path, split: str) -> list[str] | None:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({error}); prepare the data set again") from error
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{path}: not a list of names; prepare the data set again")
     return names
 
 

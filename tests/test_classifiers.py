@@ -85,7 +85,9 @@ def test_truncated_weights_are_refused_on_one_line(tmp_path: Path) -> None:
     saved(tmp_path)
     path = tmp_path / "weights.safetensors"
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(UserError, match=r"weights.safetensors: cannot be loaded \([^\n]*\); train the classifier again$"):
+    with pytest.raises(
+        UserError, match=r"weights.safetensors: cannot be loaded \([^\n]*\); train the classifier again$"
+    ):
         load_classifier(tmp_path)
 
 

@@ -33,6 +33,12 @@ def test_a_block_adds_its_input_to_what_it_computes(outputs: int, stride: int) -
     assert isinstance(block.shortcut, nn.Identity) == (stride == 1 and outputs == 4)
 
 
+@pytest.mark.parametrize("name", ["small_resnet", "mobilenet_v3_small", "mnasnet0_5"])
+def test_running_statistics_follow_the_weights(name: str) -> None:
+    modules = build_network(name, 6).modules()
+    assert {module.momentum for module in modules if isinstance(module, nn.BatchNorm2d)} == {0.1}
+
+
 def test_torchvision_networks_come_by_name_with_a_last_layer_for_the_classes() -> None:
     network = build_network("resnet18", 6)
     assert type(network).__name__ == "ResNet" and network.fc.out_features == 6

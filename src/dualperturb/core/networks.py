@@ -14,6 +14,7 @@ from dualperturb.errors import UserError
 
 # torchvision's classifiers that return a tuple while they train.
 TWO_HEADED = ("googlenet", "inception_v3")
+MOMENTUM = 0.1
 
 
 class Block(nn.Module):
@@ -49,7 +50,20 @@ class SmallResNet(nn.Module):
 
 
 def build_network(architecture: str, num_classes: int) -> nn.Module:
-    """A network with random weights. Raises UserError for an unknown name, listing what is accepted."""
+    """A network with random weights. Raises UserError for an unknown name, listing what is accepted.
+
+    BatchNorm's running statistics follow with torch's own momentum, 0.1, whatever the architecture's.
+    """
+    network = _network(architecture, num_classes)
+    for module in network.modules():
+        # Adversarial training attacks in eval mode and updates in train mode. Where the statistics lag (the
+        # momentum of EfficientNet-Lite0 and of MobileNets is 0.01), those are two different classifiers.
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = MOMENTUM
+    return network
+
+
+def _network(architecture: str, num_classes: int) -> nn.Module:
     if architecture == "small_resnet":
         return SmallResNet(num_classes)
     if architecture == "efficientnet_lite0":

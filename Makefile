@@ -48,7 +48,7 @@ clean:  ## remove the environment; data, models and reports stay
 	@touch $@
 
 .venv/installed-peers: .venv/installed-dev
-	$(PIP) --editable '.[peers]'
+	$(PIP) --editable '.[peers,lite]'
 	@# Without its dependencies: it wants visdom, which does not build, and uses it for plots alone.
 	$(PIP) --no-deps adv-lib
 	@touch $@

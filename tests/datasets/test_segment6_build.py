@@ -360,7 +360,7 @@ def test_without_pycocotools_one_line_says_what_to_install(
     coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(segment6_build, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pycocotools: not installed.*pip install 'dualperturb\[coco\]'"):
+    with pytest.raises(UserError, match=r"pycocotools: not installed.*pip install -e '\.\[coco\]'"):
         built(coco, tmp_path / "out")
 
 

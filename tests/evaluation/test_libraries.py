@@ -83,7 +83,5 @@ def test_a_missing_package_is_one_line(
     call: Callable[[Subject], object],
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(
-        UserError, match=rf"the package {package} is missing: pip install 'dualperturb\[strong\]'"
-    ):
+    with pytest.raises(UserError, match=rf"the package {package} is missing: pip install -e '\.\[strong\]'"):
         call(make_subject())

@@ -190,7 +190,7 @@ def test_without_the_package_one_line_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UserError, match=r"torchmetrics is missing: pip install 'dualperturb\[perceptual\]'"):
+    with pytest.raises(UserError, match=r"torchmetrics is missing: pip install -e '\.\[perceptual\]'"):
         if name.endswith("lpips"):
             lpips_distance(tmp_path / "alexnet.pth")
         else:

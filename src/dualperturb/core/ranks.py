@@ -135,7 +135,7 @@ def _connect() -> None:
             _engine()
     except ImportError:
         raise UserError(
-            "ranks: several processes need the extra distributed: pip install 'dualperturb[distributed]'"
+            "ranks: several processes need the extra distributed: pip install -e '.[distributed]'"
         ) from None
     except (RuntimeError, ValueError, KeyError) as error:
         raise LostRankError(

@@ -94,7 +94,7 @@ def _annotation_file(coco: Path, split: str) -> Path:
 
 def _check_pycocotools() -> None:
     if find_spec("pycocotools") is None:
-        raise UserError("pycocotools: not installed, COCO's masks need it; pip install 'dualperturb[coco]'")
+        raise UserError("pycocotools: not installed, COCO's masks need it; pip install -e '.[coco]'")
 
 
 def _check_out(out: Path) -> None:

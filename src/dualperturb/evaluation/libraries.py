@@ -97,4 +97,4 @@ def _still_right(subject: Subject, images: Tensor, labels: Tensor) -> np.ndarray
 
 
 def _missing(attack: str, package: str) -> UserError:
-    return UserError(f"{attack}: the package {package} is missing: pip install 'dualperturb[strong]'")
+    return UserError(f"{attack}: the package {package} is missing: pip install -e '.[strong]'")

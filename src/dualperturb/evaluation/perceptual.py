@@ -144,5 +144,5 @@ def _check_side(images: Tensor, smallest: int, what: str) -> None:
 
 def _missing() -> UserError:
     return UserError(
-        "perceptual distance: the package torchmetrics is missing: pip install 'dualperturb[perceptual]'"
+        "perceptual distance: the package torchmetrics is missing: pip install -e '.[perceptual]'"
     )

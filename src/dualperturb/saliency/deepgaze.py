@@ -131,7 +131,7 @@ def _package(module: str) -> ModuleType:
     except ImportError as error:
         raise UserError(
             f"{WHAT}: the package deepgaze_pytorch cannot be imported ({error}); install it with: "
-            "pip install 'dualperturb[deepgaze]', or use model: builtin, which needs no package"
+            "pip install -e '.[deepgaze]', or use model: builtin, which needs no package"
         ) from error
 
 

@@ -85,8 +85,7 @@ def _session(path: Path) -> Any:
         import onnxruntime
     except ImportError:
         raise UserError(
-            f"{WHAT}: the package onnxruntime is missing: pip install 'dualperturb[onnx]', or use "
-            "model: builtin"
+            f"{WHAT}: the package onnxruntime is missing: pip install -e '.[onnx]', or use model: builtin"
         ) from None
     try:
         # Custom operators would be code; none is ever registered here.

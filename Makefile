@@ -47,7 +47,7 @@ clean:  ## remove the environment; data, models and reports stay
 	$(PIP) --no-deps torchattacks
 	@touch $@
 
-.venv/installed-peers: .venv/installed-dev
+.venv/installed-peers: .venv/installed-dev Makefile
 	$(PIP) --editable '.[peers,lite]'
 	@# Without its dependencies: it wants visdom, which does not build, and uses it for plots alone.
 	$(PIP) --no-deps adv-lib

@@ -57,7 +57,7 @@ def build_network(architecture: str, num_classes: int) -> nn.Module:
     network = _network(architecture, num_classes)
     for module in network.modules():
         # Adversarial training attacks in eval mode and updates in train mode. Where the statistics lag (the
-        # momentum of EfficientNet-Lite0 and of MobileNets is 0.01), those are two different classifiers.
+        # momentum of EfficientNet-Lite0 and MobileNetV3 is 0.01), those two differ the more.
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = MOMENTUM
     return network

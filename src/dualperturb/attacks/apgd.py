@@ -251,7 +251,7 @@ def _check(
     seed: int,
 ) -> None:
     check_images(images)
-    check_classes("labels", labels, len(images))
+    check_classes("labels", labels, images)
     check_streams(len(images), seed, names)
     check_counts(counts)
     check_ball(ball, images)  # here, for runs see the masks of some images only, and would not notice

@@ -205,9 +205,9 @@ def _check(
     images: Tensor, labels: Tensor, pixels_per_step: int, theta: float, change: str, targets: Tensor | None
 ) -> None:
     check_images(images)
-    check_classes("labels", labels, len(images))
+    check_classes("labels", labels, images)
     if targets is not None:
-        check_classes("targets", targets, len(images))
+        check_classes("targets", targets, images)
     if targets is not None and (targets == labels).any():
         raise UserError(
             f"targets: expected other classes than the labels, got {int(targets[targets == labels][0])}"

@@ -62,7 +62,7 @@ def nested_pgd(
     names = list(range(len(images)) if indices is None else indices)
     check_mode(model)
     check_images(images)
-    check_classes("labels", labels, len(images))
+    check_classes("labels", labels, images)
     for ball in balls:
         check_ball(ball, images)
     _check_nested(balls, around)

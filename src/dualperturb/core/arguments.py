@@ -24,12 +24,20 @@ def check_images(images: Tensor) -> None:
         raise UserError(f"images: expected pixels in [0, 1], got values from {low:.4g} to {high:.4g}")
 
 
-def check_classes(name: str, classes: Tensor, count: int) -> None:
-    """int64 (count,) from 0: labels or targets."""
+def check_place(name: str, values: Tensor, images: Tensor) -> None:
+    """On the device of the images."""
+    if values.device != images.device:
+        raise UserError(f"{name}: expected on {images.device}, as the images are, got on {values.device}")
+
+
+def check_classes(name: str, classes: Tensor, images: Tensor) -> None:
+    """int64 (N,) from 0, one for each of the images: labels or targets."""
+    count = len(images)
     if not isinstance(classes, Tensor):
         raise UserError(f"{name}: expected an int64 tensor ({count},), got {type(classes).__name__}")
     if classes.shape != (count,) or classes.dtype != torch.int64:
         raise UserError(f"{name}: expected int64 ({count},), got {classes.dtype} {tuple(classes.shape)}")
+    check_place(name, classes, images)
     if classes.numel() and classes.min() < 0:
         raise UserError(f"{name}: expected classes from 0, got {int(classes.min())}")
 

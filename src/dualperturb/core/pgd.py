@@ -100,8 +100,9 @@ def pgd(
     mode), "auto" of one in bfloat16 where the hardware is fast in it, else in float32; success is always
     judged by the model itself. The balanced objective judges every step, so that it takes the model itself.
 
-    Raises UserError for images outside [0, 1], labels or indices that do not fit them, counts below 1, and a
-    model or a saliency model without a gradient. Where the gradient is NaN pixels stay as they are.
+    Raises UserError for images outside [0, 1], labels, masks or indices that do not fit them or are on
+    another device, counts below 1, and a model or a saliency model without a gradient. Where the gradient is
+    NaN pixels stay as they are.
     """
     names = list(range(len(images)) if indices is None else indices)
     check_mode(model)
@@ -168,7 +169,7 @@ def _check(
     salience_every: int,
 ) -> None:
     check_images(images)
-    check_classes("labels", labels, len(images))
+    check_classes("labels", labels, images)
     check_ball(ball, images)  # here, for runs see the masks of some images only, and would not notice
     check_counts({"steps": steps, "restarts": restarts, "salience_every": salience_every})
     check_step_size(step_size)

@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dualperturb.core.arguments import is_number
+from dualperturb.core.arguments import check_place, is_number
 from dualperturb.core.regions import (
     NO_LENGTH,
     Radii,
@@ -246,14 +246,17 @@ NORMS: dict[str, type[L2 | Linf]] = {"L2": L2, "Linf": Linf}
 
 
 def check_ball(ball: Ball, images: Tensor) -> None:
-    """It is a ball, and the masks of a `Dual` are those of the images, (N, 1, H, W)."""
+    """It is a ball, and the masks of a `Dual` are those of the images, (N, 1, H, W), and where they are."""
     if isinstance(ball, type) or not all(callable(getattr(ball, verb, None)) for verb in VERBS):
         given = ball.__name__ if isinstance(ball, type) else type(ball).__name__
         raise UserError(f"ball: expected L2(radius), Linf(radius) or Dual(...), got {given}")
-    if isinstance(ball, Dual) and ball.foreground.shape != (len(images), 1, *images.shape[2:]):
+    if not isinstance(ball, Dual):
+        return
+    if ball.foreground.shape != (len(images), 1, *images.shape[2:]):
         raise UserError(
             f"foreground: shape {tuple(ball.foreground.shape)} does not fit images {tuple(images.shape)}"
         )
+    check_place("foreground", ball.foreground, images)
 
 
 def _check_radius(radius: float) -> None:

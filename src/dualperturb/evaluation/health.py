@@ -2,7 +2,8 @@
 
 After Carlini et al. 2019, "On Evaluating Adversarial Robustness", Athalye et al. 2018, "Obfuscated Gradients
 Give a False Sense of Security", and the flags of AutoAttack (Croce & Hein 2020). A line that does not pass
-says that an accuracy under this attack may owe more to the attack's weakness than to the classifier.
+says that an accuracy under this attack may owe more to the attack's weakness than to the classifier. One line
+more asks the same of the attack that the classifier was trained with.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from dualperturb.evaluation.health_lines import (
     within_noise,
 )
 from dualperturb.evaluation.health_tables import sweep_line, transfer_line
+from dualperturb.evaluation.health_training import Trained, training_line
 from dualperturb.evaluation.scoring import AttackSettings
 from dualperturb.evaluation.subject import Subject
 
@@ -60,17 +62,20 @@ def health(
     settings: AttackSettings,
     sweep: pd.DataFrame | None = None,
     transfer: pd.DataFrame | None = None,
+    training: Trained | None = None,
 ) -> pd.DataFrame:
     """The checks of one classifier under one threat model, attacked without a salience term.
 
     One row a check: check (a key that stays), question, passed, figures (one sentence), n (images).
     sweep: this classifier's rows of the results (axis, value, accuracy, n), for `monotone`; transfer: rows
     source, target, accuracy (n) with this classifier as target, one a source, for `transfer`, made in the
-    same threat model; without a table its row is left out.
+    same threat model; training: of a classifier trained adversarially, for `training`. Without one of these
+    its row is left out.
 
     Doubled steps, another restart and the unbounded attack run on the images alone that stood against the
     attack: the question is what it missed, and what it fooled already lies inside every larger effort. Costs
-    per image 1 attack, at most 3 more and 2 in the whole cube where all stand, and 10 looks at noise.
+    per image 1 attack, at most 3 more and 2 in the whole cube where all stand, and 10 looks at noise; and 1
+    attack of training's own on each of its images.
     Raises UserError for a threat model without a budget and for tables that lack what is named above.
     """
     if not (threat.eps_f > 0 or (threat.eps_b or 0) > 0):
@@ -85,6 +90,8 @@ def health(
         lines.append(transfer_line(transfer, runs.base.correct))
     lines += gradient_lines(probe(subject, threat, settings))
     lines.append(_budget_line(runs))
+    if training is not None:
+        lines.append(training_line(training, settings))
     return pd.DataFrame([line.row() for line in lines])
 
 

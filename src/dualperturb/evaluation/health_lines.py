@@ -23,6 +23,7 @@ QUESTIONS = {
     "repeatable": "Does the classifier give the same logits and gradients when asked twice?",
     "logits": "Are the classifier's outputs logits, not probabilities?",
     "budget": "Does every example lie inside its budget and the pixel range?",
+    "training": "Does the classifier keep, as it is used, the accuracy under attack that training logged?",
 }
 
 # Share of the points at which a step along the gradient must raise the loss. Classifiers without a mask that

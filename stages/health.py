@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.common import CELLS, HEALTH, MEASURES, classifier_name, params, run, timed
+from dualperturb.errors import UserError
+from dualperturb.params import Params
+from stages.common import CELLS, HEALTH, MASKS, MEASURES, PREPARED, classifier_name, params, run, timed
+from stages.train import history_path
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from dualperturb.evaluation.health_training import Trained
+    from dualperturb.evaluation.subject import Subject
 
 
 def main(dataset: str, norm: str) -> None:
@@ -39,6 +46,7 @@ def main(dataset: str, norm: str) -> None:
                 replace(attack_settings(dataset, settings), objective="paper"),
                 swept[_is(swept, own)],
                 onto.assign(target=classifier_name(defence, trained)),
+                _trained(dataset, defence, trained, settings, measured),
             )
             tables.append(table.assign(**own, norm=norm))
         write_csv(HEALTH / dataset / f"{norm}.csv", pd.concat(tables, ignore_index=True))
@@ -46,6 +54,45 @@ def main(dataset: str, norm: str) -> None:
 
 def _is(table: pd.DataFrame, own: dict[str, str]) -> pd.Series:
     return (table["defence"] == own["defence"]) & (table["trained_norm"] == own["trained_norm"])
+
+
+def _trained(
+    dataset: str, defence: str, norm: str | None, settings: Params, measured: Subject
+) -> Trained | None:
+    """The classifier on as many training images as it is measured on, or all; None without an attack."""
+    from dualperturb.core.adversaries import PgdAdversary
+    from dualperturb.core.images import load_foreground, load_split
+    from dualperturb.evaluation.health_training import Trained
+    from dualperturb.recipes import training_adversary, training_settings
+
+    data = load_split(PREPARED / dataset, "train")
+    adversary = training_adversary(settings, dataset, defence, norm, data.side, lambda _: measured.saliency)
+    if not isinstance(adversary, PgdAdversary):
+        return None
+    seen = replace(
+        measured,
+        data=data,
+        foreground=load_foreground(MASKS / dataset, "train"),
+        indices=data.choose(min(len(measured.indices), len(data)), settings.seed),
+    )
+    epochs = training_settings(settings, dataset, defence).epochs
+    # So few images are not worth compiling for.
+    return Trained(
+        seen, replace(adversary, compile="off"), _logged(history_path(dataset, defence, norm), epochs)
+    )
+
+
+def _logged(path: Path, epochs: int) -> float:
+    """Accuracy of the last of all epochs. Raises UserError if the history has others, or no accuracy."""
+    from dualperturb.files import read_csv
+
+    history = read_csv(path)
+    if "accuracy" not in history.columns or len(history) != epochs:
+        raise UserError(
+            f"{path}: found {len(history)} rows of {', '.join(history.columns)}; expected accuracy for each "
+            f"of {epochs} epochs; train again (dvc repro)"
+        )
+    return float(history["accuracy"].iloc[-1])
 
 
 def command() -> None:

@@ -16,9 +16,12 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
+from dualperturb.core.adversaries import PgdAdversary, ThreatModel
 from dualperturb.core.classifiers import ClassifierSpec, build_classifier, save_classifier
+from dualperturb.core.images import ImageSet, load_split
 from dualperturb.datasets import prepare
 from dualperturb.errors import UserError
+from dualperturb.evaluation.health_training import Trained
 from dualperturb.params import AXES, DEFENCES, NORMS, load_params
 from stages import (
     common,
@@ -121,7 +124,16 @@ def prepared(folder: Path) -> Path:
     for seed, (defence, norm) in enumerate(classifiers):
         model = build_classifier(spec, seed=seed)
         save_classifier(folder / common.classifier_folder("shapes6", defence, norm), model, spec)
+        if norm is not None:
+            write_history(folder, getattr(params.train["shapes6"], defence).epochs, defence, norm)
     return folder
+
+
+def write_history(folder: Path, epochs: int, defence: str, norm: str) -> None:
+    """As training leaves it; with so bad a log no classifier is worse."""
+    path = folder / train_stage.history_path("shapes6", defence, norm)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame({"epoch": range(1, epochs + 1), "accuracy": 0.0}).to_csv(path, index=False)
 
 
 @pytest.fixture(scope="module")
@@ -213,8 +225,90 @@ def test_every_classifier_has_its_health_table(finished: Path) -> None:
     for norm in NORMS:
         table = pd.read_csv(finished / f"reports/health/shapes6/{norm}.csv")
         assert set(table["defence"]) == set(common.SWEPT) and set(table["trained_norm"]) == {"none", norm}
-        assert set(table.groupby("defence").size()) == {13}
+        assert table.groupby("defence").size().to_dict() == {"clean": 13, "at_pgd": 14, "at_dual": 14}
         assert table["passed"].dtype == bool
+        asked = table[table["check"] == "training"]
+        assert asked["passed"].all() and (asked["n"] == 6).all()
+
+
+def test_health_compares_with_the_log_of_the_classifiers_own_last_epoch(
+    finished: Path, project: Path
+) -> None:
+    shutil.copytree(finished / "reports", project / "reports", dirs_exist_ok=True)
+    path = train_stage.history_path("shapes6", "at_dual", "Linf")
+    pd.read_csv(path).assign(accuracy=[0.0] * 9 + [1.0]).to_csv(path, index=False)
+    health.main("shapes6", "Linf")
+    table = pd.read_csv("reports/health/shapes6/Linf.csv").set_index(["defence", "check"])
+    assert not table.loc[("at_dual", "training"), "passed"] and table.loc[("at_pgd", "training"), "passed"]
+    assert "logged 100.0 %" in table.loc[("at_dual", "training"), "figures"]
+
+
+def test_health_attacks_the_train_split_with_trainings_own_adversary(
+    finished: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished / "reports", project / "reports", dirs_exist_ok=True)
+    write_params(project, **{"train.shapes6.at_dual.steps": 30})
+    seen: list[Trained | None] = []
+
+    def noted(*arguments: Any) -> pd.DataFrame:
+        seen.append(arguments[5])
+        return pd.DataFrame({"check": ["none"]})
+
+    monkeypatch.setattr("dualperturb.evaluation.health.health", noted)
+    health.main("shapes6", "L2")
+    assert seen[0] is None
+    scale = 32 / 224
+    for trained, steps, eps_b in zip(seen[1:], (3, 30), (None, 20 * scale), strict=True):
+        assert trained is not None and isinstance(trained.adversary, PgdAdversary)
+        assert trained.adversary.threat == ThreatModel("L2", 2 * scale, eps_b)
+        assert (trained.adversary.steps, trained.adversary.step_size) == (steps, 0.5)
+        assert trained.adversary.compile == "off"
+    dual = seen[2]
+    assert dual is not None
+    images = np.load("data/prepared/shapes6/train.images.npy")
+    masks_used = np.load("data/masks/shapes6/train.foreground.npy")
+    assert np.array_equal(dual.subject.data.images, images) and len(dual.subject.indices) == 6
+    assert np.array_equal(dual.subject.foreground, masks_used)
+
+
+def test_health_takes_all_training_images_where_there_are_fewer(
+    finished: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished / "reports", project / "reports", dirs_exist_ok=True)
+
+    def four(folder: Path, split: str) -> ImageSet:
+        data = load_split(folder, split)
+        return ImageSet(data.images[:4], data.labels[:4], data.class_names)
+
+    monkeypatch.setattr("dualperturb.core.images.load_split", four)
+    health.main("shapes6", "L2")
+    table = pd.read_csv("reports/health/shapes6/L2.csv")
+    assert set(table.loc[table["check"] == "training", "n"]) == {4}
+    assert set(table.loc[table["check"] == "steps", "n"]) == {6}
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (None, r"at_pgd/L2\.csv: cannot be read as a table .*make it with: dvc repro$"),
+        (
+            "epoch,accuracy\n1,0.5\n",
+            r"at_pgd/L2\.csv: found 1 rows of epoch, accuracy; expected accuracy for each of 10 epochs; "
+            r"train again \(dvc repro\)$",
+        ),
+        ("epoch,loss\n" + "1,0.5\n" * 10, r"found 10 rows of epoch, loss; expected accuracy for each of 10"),
+    ],
+    ids=["absent", "short", "no accuracy"],
+)
+def test_a_history_that_is_absent_or_short_is_one_line(
+    finished: Path, project: Path, content: str | None, line: str
+) -> None:
+    shutil.copytree(finished / "reports", project / "reports", dirs_exist_ok=True)
+    path = train_stage.history_path("shapes6", "at_pgd", "L2")
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(UserError, match=line) as caught:
+        health.main("shapes6", "L2")
+    assert "\n" not in str(caught.value)
 
 
 def test_what_is_spent_is_the_budget_scaled_to_the_side(finished: Path) -> None:

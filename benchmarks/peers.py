@@ -105,13 +105,20 @@ PEERS: dict[str, Callable[[Task], Attack | None]] = {
 
 
 def peers(task: Task) -> dict[str, Attack]:
-    """Those that are there."""
+    """Those that are there and run on this device, as one image shows; of others one line tells."""
     found = {}
+    one = task._replace(images=task.images[:1], labels=task.labels[:1], steps=1)
     for name, make in PEERS.items():
         with quiet(), contextlib.suppress(ImportError):
-            run = make(task)
-            if run is not None:
-                found[name] = run
+            run, trial = make(task), make(one)
+            if run is None or trial is None:
+                continue
+            try:
+                trial()
+            except RuntimeError as error:
+                print(f"{name} is left out: {' '.join(str(error).split())[:160]}", flush=True)
+                continue
+            found[name] = run
     return found
 
 

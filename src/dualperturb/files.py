@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 
 _SUFFIX = ".partial"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_SPECIAL = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 class _FullError(UserError):
@@ -81,6 +88,13 @@ def scratch(path: Path) -> Iterator[Path]:
 def is_full(error: OSError) -> bool:
     """Whether something could not be written for want of space (NumPy's own error has no number)."""
     return error.errno in _FULL or (error.errno is None and str(error).endswith(" written"))
+
+
+def refuse_special(path: Path) -> None:
+    """Raise OSError for a named pipe, a socket or a device: to open one, or to read it, may never end."""
+    kind = _SPECIAL.get(stat.S_IFMT(path.stat().st_mode))
+    if kind is not None:
+        raise OSError(errno.EINVAL, kind, str(path))
 
 
 def entries(folder: Path, accepted: str) -> list[Path]:

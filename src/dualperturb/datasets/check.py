@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dualperturb.core.images import SPLITS, ImageSet, load_meta, load_split, sha256
 from dualperturb.errors import UserError
-from dualperturb.files import entries
+from dualperturb.files import entries, refuse_special
 
 _TILE_PIXELS = 112
 _GAP = 4
@@ -97,7 +97,8 @@ def contact_sheet(image_set: ImageSet, columns: int) -> Image.Image:
 def _meta(folder: Path) -> dict[str, Any]:
     """`meta.json`, if it holds what the report needs."""
     if os.path.exists(folder):
-        entries(folder, "accepted: a prepared folder")
+        for path in entries(folder, "accepted: a prepared folder"):
+            _check_special(path)
     meta = load_meta(folder)
     try:
         lacks = [key for key in _KEYS if key not in meta]
@@ -108,6 +109,15 @@ def _meta(folder: Path) -> dict[str, Any]:
     if lacks:
         raise UserError(f"{folder / 'meta.json'}: lacks {lacks[0]}; prepare the data set again")
     return meta
+
+
+def _check_special(path: Path) -> None:
+    if not path.exists():  # a link to nothing, which matters only where it is to be read
+        return
+    try:
+        refuse_special(path)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; prepare the data set again") from error
 
 
 def _verify(path: Path, expected: str) -> None:

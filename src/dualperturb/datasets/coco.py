@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from dualperturb.errors import UserError
+from dualperturb.files import refuse_special
 
 _KEYS = ("id", "image_id", "category_id", "segmentation", "area", "iscrowd")
 
@@ -98,6 +99,7 @@ def _parse(path: Path, categories: Mapping[int, str], min_area: float) -> dict[s
         return _image(entry, path) if "file_name" in entry else entry
 
     try:
+        refuse_special(path)
         with path.open(encoding="utf-8") as file:
             kept = json.load(file, object_hook=reduce)
     except OSError as error:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from dualperturb.errors import UserError
+from dualperturb.files import refuse_special
 
 # Named, because some of Pillow's other readers take almost any file for theirs, or start a program for it.
 Image.init()
@@ -41,6 +42,7 @@ def is_image(path: Path) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
+            refuse_special(path)
             with Image.open(path, formats=_FORMATS):
                 return True
         except (OSError, ValueError, Image.DecompressionBombError):
@@ -81,6 +83,7 @@ def open_upright(path: Path) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata in images that decode without fault
         try:
+            refuse_special(path)
             with Image.open(path, formats=_FORMATS) as image:
                 image.load()
         except Exception as error:  # a damaged file makes Pillow's decoders raise almost any exception

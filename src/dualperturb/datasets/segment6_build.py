@@ -24,7 +24,7 @@ from dualperturb.core.images import SPLITS
 from dualperturb.datasets.coco import Annotations, CocoImage, Instance, foreground, read_annotations
 from dualperturb.datasets.segment6_layout import CLASS_NAMES, IMAGES, MANIFEST, MASKS, SIDE, TABLE
 from dualperturb.errors import UserError
-from dualperturb.files import entries, replacing
+from dualperturb.files import entries, refuse_special, replacing
 
 Progress = Callable[[int, int], None]
 _COCO_IDS = dict(zip((7, 16, 17, 18, 70, 85), CLASS_NAMES, strict=True))
@@ -155,6 +155,7 @@ def _crop(pixels: Image.Image, mask: np.ndarray) -> tuple[Image.Image, Image.Ima
 def _decoded(path: Path, instance: Instance, expected: CocoImage) -> Image.Image:
     """The pixels as they are stored: COCO's masks are drawn on these, whatever the EXIF orientation says."""
     try:
+        refuse_special(path)
         with Image.open(path, formats=("JPEG", "PNG")) as image:
             pixels = image.convert("RGB")
     except FileNotFoundError:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dualperturb.errors import UserError
-from dualperturb.files import entries
+from dualperturb.files import entries, refuse_special
 
 CLASS_NAMES = ("train", "bird", "cat", "dog", "toilet", "clock")
 SIDE = 32
@@ -65,6 +65,7 @@ def read_table(table: Path, images: str) -> dict[str, tuple[int, str]]:
     """
     listed: dict[str, tuple[int, str]] = {}
     try:
+        refuse_special(table)
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
             columns = _columns(table, reader.fieldnames or [])

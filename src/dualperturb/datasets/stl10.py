@@ -19,6 +19,7 @@ import numpy as np
 
 from dualperturb.core.images import SPLITS, Row
 from dualperturb.errors import UserError
+from dualperturb.files import refuse_special
 
 SIDE = 96
 CLASSES = 10
@@ -115,6 +116,7 @@ def _size(root: Path, name: str) -> int:
     """The bytes of a file that can be read."""
     path = root / name
     try:
+        refuse_special(path)
         with path.open("rb"):
             return path.stat().st_size
     except NotADirectoryError:

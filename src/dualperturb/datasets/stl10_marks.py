@@ -23,7 +23,7 @@ from PIL import Image
 from dualperturb.core.images import SPLITS
 from dualperturb.datasets.stl10 import SIDE
 from dualperturb.errors import UserError
-from dualperturb.files import entries, replacing
+from dualperturb.files import entries, refuse_special, replacing
 
 GRID = 16
 _SQUARE = SIDE // GRID
@@ -74,6 +74,7 @@ def _write(files: list[Path], folder: Path) -> int:
 def _marks(path: Path) -> dict[int, np.ndarray]:
     """Index -> marked squares, uint8 (16, 16), rows first."""
     try:
+        refuse_special(path)
         content = json.loads(path.read_bytes())
         return {_index(text): _grid(objects) for text, objects in content.items()}
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dualperturb.evaluation.tables import RESULT_COLUMNS
 from dualperturb.figures import draw, read_arrays, save
 from dualperturb.files import read_csv, replacing
 from stages.common import EXAMPLES, FIGURES, GRADIENTS, RESULTS, params, run
@@ -9,7 +10,7 @@ from stages.common import EXAMPLES, FIGURES, GRADIENTS, RESULTS, params, run
 
 def main(dataset: str) -> None:
     chosen = params(dataset)
-    results = read_csv(RESULTS)
+    results = read_csv(RESULTS, RESULT_COLUMNS)
     drawn = draw(
         results[results["dataset"] == dataset],
         read_arrays(EXAMPLES / f"{dataset}.npz"),

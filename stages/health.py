@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from dualperturb.evaluation.health_training import Trained
     from dualperturb.evaluation.subject import Subject
 
+_MEASURED = ("defence", "trained_norm", "attack", "accuracy", "n")
+SWEEP_COLUMNS = (*_MEASURED, "norm", "axis", "value")
+TRANSFER_COLUMNS = (*_MEASURED, "source")
+
 
 def main(dataset: str, norm: str) -> None:
     import pandas as pd
@@ -27,7 +31,7 @@ def main(dataset: str, norm: str) -> None:
 
     settings = params(dataset, norm=norm)
     chosen = settings.evaluate[dataset].health
-    transferred = read_csv(MEASURES / dataset / "transfer" / f"{norm}.csv")
+    transferred = read_csv(MEASURES / dataset / "transfer" / f"{norm}.csv", TRANSFER_COLUMNS)
     tables = []
     with timed(dataset, "health", norm):
         for defence, trained in classifiers(settings, norm):
@@ -35,7 +39,7 @@ def main(dataset: str, norm: str) -> None:
             measured = subject(dataset, defence, trained, settings, chosen.n)
             swept = pd.concat(
                 [
-                    read_csv(CELLS / dataset / axis / defence / f"{norm}.csv")
+                    read_csv(CELLS / dataset / axis / defence / f"{norm}.csv", SWEEP_COLUMNS)
                     for axis in ("eps", "eps_f", "eps_b")
                 ]
             )
@@ -83,14 +87,13 @@ def _trained(
 
 
 def _logged(path: Path, epochs: int) -> float:
-    """Accuracy of the last of all epochs. Raises UserError if the history has others, or no accuracy."""
+    """Accuracy of the last of all epochs. Raises UserError if the history has another number of them."""
     from dualperturb.files import read_csv
 
-    history = read_csv(path)
-    if "accuracy" not in history.columns or len(history) != epochs:
+    history = read_csv(path, ("accuracy",))
+    if len(history) != epochs:
         raise UserError(
-            f"{path}: found {len(history)} rows of {', '.join(history.columns)}; expected accuracy for each "
-            f"of {epochs} epochs; train again (dvc repro)"
+            f"{path}: found {len(history)} epochs; expected {epochs}, as params.yaml says; train again (dvc repro)"
         )
     return float(history["accuracy"].iloc[-1])
 

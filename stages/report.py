@@ -13,10 +13,12 @@ import pandas as pd
 
 import dualperturb
 from dualperturb.errors import UserError
+from dualperturb.evaluation.tables import RESULT_COLUMNS
 from dualperturb.figures import read_arrays
 from dualperturb.files import read_csv, replacing
 from dualperturb.params import Params
 from dualperturb.report import (
+    HEALTH_COLUMNS,
     Certificate,
     DatasetReport,
     MaskSummary,
@@ -48,7 +50,7 @@ SETTINGS = (
 
 def main() -> None:
     settings = params()
-    results = read_csv(RESULTS)
+    results = read_csv(RESULTS, RESULT_COLUMNS)
     data = ReportData(
         title="dualperturb: dual-perturbation attacks and defences",
         setting=setting(settings),
@@ -98,7 +100,7 @@ def section(settings: Params, results: pd.DataFrame, dataset: str) -> DatasetRep
                 certified,
             )
         ),
-        pd.concat([read_csv(HEALTH / dataset / f"{norm}.csv") for norm in settings.norms]),
+        pd.concat([read_csv(HEALTH / dataset / f"{norm}.csv", HEALTH_COLUMNS) for norm in settings.norms]),
         read_arrays(GALLERY / f"{dataset}.npz"),
     )
 

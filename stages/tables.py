@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dualperturb.evaluation.tables import curves, metrics
+from dualperturb.evaluation.tables import COLUMNS, curves, metrics
 from dualperturb.files import read_csv, replacing, write_csv, write_json
 from dualperturb.params import AXES, Params
 from stages.common import CELLS, CURVES, MEASURES, METRICS, RESULTS, SWEPT, params, run
@@ -19,7 +19,9 @@ from stages.common import CELLS, CURVES, MEASURES, METRICS, RESULTS, SWEPT, para
 
 def main() -> None:
     settings = params()
-    results = pd.concat([read_csv(path) for path in cells(settings)], ignore_index=True)
+    results = pd.concat(
+        [read_csv(path, COLUMNS[measure]) for measure, path in cells(settings)], ignore_index=True
+    )
     write_csv(RESULTS, results)
     write_json(METRICS, metrics(results, {norm: settings.budgets(norm) for norm in settings.norms}))
     with replacing(CURVES) as folder:
@@ -30,14 +32,15 @@ def main() -> None:
                     write_csv(folder / axis / f"{dataset}_{norm}.csv", curves(rows, axis))
 
 
-def cells(settings: Params) -> Iterator[Path]:
+def cells(settings: Params) -> Iterator[tuple[str, Path]]:
+    """Each table's measure, as `COLUMNS` names it, and its place."""
     for dataset in settings.datasets:
         for axis in AXES:
             for norm in norms_of(axis, settings):
                 for defence in SWEPT:
-                    yield CELLS / dataset / axis / defence / f"{norm}.csv"
+                    yield "panels", CELLS / dataset / axis / defence / f"{norm}.csv"
         for name in measures(settings):
-            yield MEASURES / dataset / f"{name}.csv"
+            yield name.partition("/")[0], MEASURES / dataset / f"{name}.csv"
 
 
 def measures(settings: Params) -> Iterator[str]:

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -277,6 +278,22 @@ def test_a_damaged_table_is_refused_in_one_line(tmp_path: Path, content: bytes |
         read_csv(path)
     expected = rf"{path}: cannot be read as a table \({reason}\); make it with: dvc repro"
     assert re.fullmatch(expected, str(caught.value))  # "." matches no line break
+
+
+@pytest.mark.parametrize(
+    ("asked", "lacking"),
+    [(("loss", "n", "accuracy"), "columns n, accuracy"), (["defence", "n"], "column n")],
+)
+def test_a_table_without_a_column_is_refused_in_one_line(
+    tmp_path: Path, asked: Sequence[str], lacking: str
+) -> None:
+    path = tmp_path / "table.csv"
+    write_csv(path, pd.DataFrame({"defence": ["clean"], "loss": [0.5], "more": [1]}))
+    with pytest.raises(UserError) as caught:
+        read_csv(path, asked)
+    remedy = "run the stage that writes it again: dvc repro --single-item --force STAGE"
+    assert str(caught.value) == f"{path}: lacks the {lacking}; {remedy}"
+    assert list(read_csv(path, ("loss",)).columns) == ["defence", "loss", "more"]
 
 
 def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:

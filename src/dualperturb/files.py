@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
@@ -122,18 +122,28 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(temporary, index=False)
 
 
-def read_csv(path: Path) -> pd.DataFrame:
-    """Read a CSV that `write_csv` wrote. Raises UserError if it is absent, empty, cut off or no table."""
+def read_csv(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
+    """Read a CSV that `write_csv` wrote.
+
+    columns: those that it must have; others may stand beside them. Raises UserError if it lacks one, and if
+    it is absent, empty, cut off or no table.
+    """
     import pandas as pd
 
     try:
         content = path.read_bytes()
         if content and not content.endswith(b"\n"):
             raise ValueError("its last line is cut off")
-        return pd.read_csv(io.BytesIO(content))
+        table = pd.read_csv(io.BytesIO(content))
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         reason = " ".join(str(error).split())  # pandas' may end in a line break
         raise UserError(f"{path}: cannot be read as a table ({reason}); make it with: dvc repro") from error
+    if lacking := [column for column in columns if column not in table.columns]:
+        raise UserError(
+            f"{path}: lacks the column{'s' * (len(lacking) > 1)} {', '.join(lacking)}; "
+            "run the stage that writes it again: dvc repro --single-item --force STAGE"
+        )
+    return table
 
 
 def _claim(path: Path) -> tuple[Path, int | None]:

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from dualperturb.errors import UserError
-from dualperturb.evaluation.tables import curves, metrics
+from dualperturb.evaluation.tables import RESULT_COLUMNS, curves, metrics
 from dualperturb.files import read_csv
+from tests.small_tables import small_results
 
 
 def rows(
@@ -76,6 +77,11 @@ def test_a_curve_has_the_axis_and_then_the_defences_in_the_papers_order(results:
     assert table["eps"].tolist() == [0.0, 1.0, 3.0]
     assert table["clean"].tolist() == [97.76, 79.0, 39.0]
     assert list(curves(results[results["dataset"] == "folder"], "eps_b").columns) == ["eps_b", "clean"]
+
+
+def test_the_columns_asked_for_are_those_that_figures_and_report_know() -> None:
+    """The table that they are tested with has these, and no other."""
+    assert set(RESULT_COLUMNS) == set(small_results().columns)
 
 
 def test_a_table_is_read_back_to_the_last_digit(tmp_path: Path) -> None:

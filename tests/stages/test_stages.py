@@ -431,6 +431,39 @@ def test_a_mistake_is_one_line(project: Path, run: Callable[[], None], line: str
 
 
 @pytest.mark.parametrize(
+    ("name", "column", "run"),
+    [
+        ("cells/shapes6/eps_b/at_pgd/Linf.csv", "foreground_score_low", tables.main),
+        ("cells/shapes6/salience_weight/clean/L2.csv", "objective", tables.main),
+        ("measures/shapes6/jsma.csv", "accuracy", tables.main),
+        ("measures/shapes6/gradients.csv", "gradient_share", tables.main),
+        ("measures/shapes6/unsuspicious/L2.csv", "crossed_half", tables.main),
+        ("measures/shapes6/strong/clean/Linf.csv", "square_queries", tables.main),
+        ("results.csv", "axis", lambda: figures.main("shapes6")),
+        ("results.csv", "source", report.main),
+        ("health/shapes6/Linf.csv", "question", report.main),
+        ("cells/shapes6/eps_f/clean/L2.csv", "n", lambda: health.main("shapes6", "L2")),
+        ("measures/shapes6/transfer/L2.csv", "attack", lambda: health.main("shapes6", "L2")),
+    ],
+)
+def test_a_table_that_lacks_a_column_is_one_line(
+    project: Path,
+    finished: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    column: str,
+    run: Callable[[], None],
+) -> None:
+    shutil.copytree(finished / "reports", "reports")
+    pd.read_csv(f"reports/{name}").drop(columns=column).to_csv(f"reports/{name}", index=False)
+    monkeypatch.setattr(report, "version", lambda name: "0")
+    with pytest.raises(UserError) as caught:
+        run()
+    expected = f"reports/{name}: lacks the column {column}; run the stage that writes it again: dvc repro "
+    assert str(caught.value).startswith(expected) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("changes", "line"),
     [
         ({"evaluate.shapes6.n": 13}, r"^evaluate\.shapes6\.n: found 13; accepted: up to 12"),

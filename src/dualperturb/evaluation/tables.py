@@ -8,6 +8,33 @@ import pandas as pd
 
 from dualperturb.params import DEFENCES
 
+_OWN = ("dataset", "defence", "trained_norm", "axis")
+_ATTACKED = (*_OWN, "attack", "norm", "n", "accuracy", "accuracy_low", "accuracy_high")
+_SPENT = (*_ATTACKED, "eps_f", "eps_b", "eps_f_spent", "eps_b_spent", "salience_weight", "steps")
+
+
+def _means(*names: str) -> tuple[str, ...]:
+    return tuple(f"{name}{end}" for name in names for end in ("", "_low", "_high"))
+
+
+# What each measure's table must have for metrics, curves, figures and report: measure -> columns.
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "panels": (*_SPENT, "value", "objective", "salience_every", *_means("foreground_score")),
+    "jsma": (*_ATTACKED, "value"),
+    "smoothing": (*_SPENT, "value", *_means("foreground_score")),
+    "gradients": (
+        *(*_OWN, "n", "gradient_zero_gradients", "gradient_foreground_fraction"),
+        *_means("gradient_share", "gradient_enrichment"),
+    ),
+    "transfer": (*_SPENT, "source"),
+    "unsuspicious": (
+        *(*_SPENT, "objective", "crossed_half"),
+        *_means("foreground_score", "score_change", "ssim_distance", "ssim_distance_foreground"),
+    ),
+    "strong": (*_SPENT, "square_queries"),
+}
+RESULT_COLUMNS = tuple(dict.fromkeys(column for columns in COLUMNS.values() for column in columns))
+
 SWEPT = ("pgd", "dual")  # the attacks of the panels; others are read off at the same budgets
 Metrics = dict[str, dict[str, dict[str, dict[str, float]]]]
 

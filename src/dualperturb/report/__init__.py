@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dualperturb.report.claims import claims_table
 from dualperturb.report.data import Certificate, DatasetReport, MaskSummary, ReportData, ReportFigure
+from dualperturb.report.health import COLUMNS as HEALTH_COLUMNS
 from dualperturb.report.page import render_html, render_markdown
 from dualperturb.report.paper import paper_figures
 from dualperturb.report.summary import summary_table
 
 __all__ = [
+    "HEALTH_COLUMNS",
     "Certificate",
     "DatasetReport",
     "MaskSummary",

@@ -11,6 +11,8 @@ from dualperturb.figures.names import NORM_NAMES
 from dualperturb.report.texts import ordered, row_label
 
 PASS, WARN = "pass", "warn"
+# Of the table that the stage `health` writes.
+COLUMNS = ("dataset", "defence", "trained_norm", "norm", "check", "question", "passed", "figures", "n")
 
 
 @dataclass(frozen=True)

@@ -463,6 +463,36 @@ def test_a_saliency_model_is_a_name_or_a_name_with_options() -> None:
     assert Params.model_validate(params.model_dump()) == params
 
 
+ONNX = {"masks.shapes6.model": {"name": "onnx", "file": "u2net.onnx"}}
+UNWEIGHTED = ONNX | {"evaluate.shapes6.salience_weights": [0], "examples.salience_weights": [0]}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("salience_weight.shapes6", 1.0),
+        ("train.shapes6.at_dual.salience_weight", 0.1),
+        ("evaluate.shapes6.salience_weights", [0, 0.1]),
+        ("examples.salience_weights", [10]),
+    ],
+)
+def test_a_saliency_model_without_a_gradient_is_climbed_nowhere(key: str, value: object) -> None:
+    assert refusal(**(UNWEIGHTED | {key: value})) == (
+        "masks.shapes6.model: found onnx, which has no gradient to climb; accepted: builtin, center or "
+        f"deepgaze, or 0 alone in {key}"
+    )
+    Params.model_validate(changed(**{key: value}))  # with a gradient
+
+
+def test_a_saliency_model_without_a_gradient_serves_where_no_salience_is_climbed() -> None:
+    assert refusal(**ONNX).endswith(
+        "or 0 alone in evaluate.shapes6.salience_weights, examples.salience_weights"
+    )
+    assert not Params.model_validate(changed(**UNWEIGHTED)).masks["shapes6"].model.has_gradient
+    other = {key.replace("shapes6", "folder"): value for key, value in ONNX.items()}
+    Params.model_validate(changed(**other))  # of a data set that is not used
+
+
 def test_the_options_are_those_that_the_models_take() -> None:
     from inspect import signature
 

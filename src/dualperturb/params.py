@@ -134,6 +134,26 @@ class Params(Section):
                 self.check_test_images(dataset, known)
         return self
 
+    @model_validator(mode="after")
+    def _salience_has_a_gradient(self) -> Params:
+        """Before hours of training: every weight here is climbed in some stage of the pipeline."""
+        for dataset in self.datasets:
+            if self.masks[dataset].model.has_gradient:
+                continue
+            weights = {
+                f"salience_weight.{dataset}": (self.salience_weight[dataset],),
+                f"train.{dataset}.at_dual.salience_weight": (self.train[dataset].at_dual.salience_weight,),
+                f"evaluate.{dataset}.salience_weights": self.evaluate[dataset].salience_weights,
+                "examples.salience_weights": self.examples.salience_weights,
+            }
+            climbed = [key for key, values in weights.items() if any(values)]
+            if climbed:
+                raise ValueError(
+                    f"masks.{dataset}.model: found {self.masks[dataset].model.name}, which has no gradient "
+                    f"to climb; accepted: builtin, center or deepgaze, or 0 alone in {', '.join(climbed)}"
+                )
+        return self
+
     def _largest_test_split(self, dataset: str) -> int | None:
         """The most images that the test split can hold; None where only the files can tell."""
         if dataset == "shapes6":

@@ -52,6 +52,9 @@ def run(folder: Path, **changes: Any) -> dict[str, Any]:
     params = copy.deepcopy(SHIPPED)
     params["datasets"] = ["shapes6"]
     params["evaluate"]["shapes6"] = params["evaluate"]["folder"] | {"n": 2, "examples": [0, 1]}
+    # A model without a gradient is refused with other weights.
+    for section in (params["evaluate"]["shapes6"], params["examples"]):
+        section["salience_weights"] = [0]
     params["masks"]["shapes6"].update(changes)
     (folder / "params.yaml").write_text(json.dumps(params))
     masks.main("shapes6")

@@ -94,6 +94,33 @@ def test_the_clean_images_score_is_a_thin_line(results: pd.DataFrame) -> None:
     assert above.get_ylim()[1] > 0.8
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("log_axes", [(), ("eps", "eps_b", "salience_weight")])
+@pytest.mark.parametrize(
+    ("axis", "panel", "name", "place"),
+    [
+        ("eps", "accuracy", "accuracy_L2", 2),
+        ("eps_b", "across", "across", 1),
+        ("salience_weight", "salience", "salience", 2),
+    ],
+)
+def test_a_single_point_stands_in_the_middle_of_its_axis(
+    tmp_path: Path,
+    results: pd.DataFrame,
+    axis: str,
+    panel: str,
+    name: str,
+    place: int,
+    log_axes: tuple[str, ...],
+) -> None:
+    kept = results[(results["axis"] != axis) | (results["value"] == 0)]
+    look = Look(panels=(panel,), log_axes=log_axes)
+    figure = draw(kept, small_examples(), small_gradients(), look)[name]
+    axes = figure.axes[place]
+    assert list(axes.get_xticks()) == [0] and sum(axes.get_xlim()) == 0
+    save(figure, tmp_path / name)
+
+
 def test_a_missing_sweep_names_the_axis_and_the_data_set(results: pd.DataFrame) -> None:
     with pytest.raises(UserError, match="dual over the axis eps_b in L2 for data set shapes6"):
         accuracy_panels(results[results["axis"] != "eps_b"], "L2", Look())

@@ -40,10 +40,16 @@ def thin_lines(axes: Axes, rows: pd.DataFrame, style: Style, suffix: str) -> Non
 
 
 def value_axis(axes: Axes, name: str, values: pd.Series, style: Style) -> None:
-    """The x axis of a sweep; if asked logarithmic, but linear up to the least positive value."""
-    axes.set_xlim(float(values.min()), float(values.max()))
-    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-    if name in style.log_axes:
+    """The x axis of a sweep; if asked logarithmic, but linear up to the least positive value.
+
+    A single value stands in the middle of a linear axis, which it alone gives no extent.
+    """
+    if values.nunique() > 1:
+        axes.set_xlim(float(values.min()), float(values.max()))
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    else:
+        axes.xaxis.set_major_locator(FixedLocator([float(values.iloc[0])]))
+    if name in style.log_axes and values.nunique() > 1:
         least = float(values[values > 0].min())
         axes.set_xscale("symlog", linthresh=least, linscale=0.5)
         axes.xaxis.set_major_locator(FixedLocator(sorted(values.unique())))

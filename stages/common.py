@@ -171,14 +171,33 @@ def _read(path: Path, changed: int) -> Params:
 
 @contextmanager
 def timed(dataset: str, stage: str, norm: str | None = None) -> Iterator[None]:
-    """Write the seconds that the body took to reports/times/DATASET/STAGE.json, on rank 0."""
+    """Write the seconds that the body took to reports/times/DATASET/STAGE.json, on rank 0.
+
+    Named as in `timed_stages`, by which the report finds them.
+    """
     begun = time.perf_counter()
     yield
     seconds = round(time.perf_counter() - begun, 2)
     if launch.rank() == 0:
         name = stage if norm is None else f"{stage}_{norm}"
-        path = TIMES / dataset / (f"{stage}.json" if norm is None else f"{stage}/{norm}.json")
-        write_json(path, {"dataset": dataset, "stage": name, "seconds": seconds})
+        write_json(time_file(dataset, stage, norm), {"dataset": dataset, "stage": name, "seconds": seconds})
+
+
+def time_file(dataset: str, stage: str, norm: str | None = None) -> Path:
+    """Where `timed` writes."""
+    return TIMES / dataset / (f"{stage}.json" if norm is None else f"{stage}/{norm}.json")
+
+
+def timed_stages(settings: Params) -> Iterator[tuple[str, str | None]]:
+    """What is `timed` of each data set, by these parameters: stage, and norm where it has one."""
+    for stage in ("prepare", "masks", "jsma", "smoothing", "gradients", "gallery", "examples"):
+        yield stage, None
+    for defence in DEFENCES:
+        yield from ((f"train_{defence}", norm) for norm in settings.trained(defence))
+    yield from ((f"salience_weight_{defence}", settings.norms[0]) for defence in SWEPT)
+    for norm in settings.norms:
+        yield from ((stage, norm) for stage in ("transfer", "unsuspicious", "health"))
+        yield from ((f"{stage}_{d}", norm) for stage in ("eps", "dual", "strong") for d in SWEPT)
 
 
 def device() -> torch.device:

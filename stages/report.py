@@ -35,9 +35,10 @@ from stages.common import (
     MASK_SUMMARIES,
     REPORTS,
     RESULTS,
-    TIMES,
     params,
     run,
+    time_file,
+    timed_stages,
 )
 
 T = TypeVar("T")
@@ -56,7 +57,7 @@ def main() -> None:
         setting=setting(settings),
         versions=versions(),
         sections=tuple(section(settings, results, dataset) for dataset in settings.datasets),
-        times=times(settings.datasets),
+        times=times(settings),
     )
     for name, text in (("index.html", render_html(data)), ("report.md", render_markdown(data))):
         with replacing(REPORTS / name) as temporary:
@@ -128,9 +129,14 @@ def _summarised(summary: Any) -> MaskSummary:
     )
 
 
-def times(datasets: tuple[str, ...]) -> pd.DataFrame:
-    """Seconds of every stage that measures itself; a shipped page tells the times of the run that made it."""
-    files = [path for name in datasets for path in sorted((TIMES / name).rglob("*.json"))]
+def times(settings: Params) -> pd.DataFrame:
+    """Seconds of every stage that measures itself; a shipped page tells the times of the run that made it.
+
+    Files of stages and norms that are no more, which may lie there, too, are passed over.
+    """
+    stages = list(timed_stages(settings))
+    named = [sorted(time_file(name, *stage) for stage in stages) for name in settings.datasets]
+    files = [path for paths in named for path in paths if path.exists()]
     columns = ["dataset", "stage", "seconds"]
     rows = [_read(path, lambda taken: [taken[column] for column in columns]) for path in files]
     return pd.DataFrame(rows, columns=columns)

@@ -381,6 +381,36 @@ def test_the_examples_are_those_asked_for(finished: Path) -> None:
         assert len(arrays["class_names"]) == 6
 
 
+def test_the_timed_stages_are_those_of_the_pipeline(project: Path, finished: Path) -> None:
+    settings = load_params(project / "params.yaml")
+    files = {common.time_file("shapes6", *one) for one in common.timed_stages(settings)}
+    named = {
+        path
+        for stage in PIPELINE["stages"]
+        for defence in common.SWEPT
+        for path in outs(stage, dataset="shapes6", defence=defence)
+        if path.startswith("reports/times/")
+    }
+    by_norm = {str(file.parent) for file in files if file.stem in NORMS}
+    assert {str(file) for file in files if file.stem not in NORMS} | by_norm == named
+    written = {path.relative_to(finished) for path in (finished / common.TIMES).rglob("*.json")}
+    assert written < files and len(files - written) == 1 + 6  # prepare and the trainings did not run
+
+
+def test_the_report_has_the_times_of_present_stages_and_norms_alone(project: Path) -> None:
+    write_params(project, norms=["L2"])
+    for dataset in ("shapes6", "folder"):
+        for name in ("masks", "renamed", "health/L2", "health/Linf", "renamed/L2"):
+            path = project / f"reports/times/{dataset}/{name}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"dataset": dataset, "stage": name, "seconds": 1.5}))
+    shown = report.times(load_params(project / "params.yaml"))
+    assert shown[["dataset", "stage"]].to_numpy().tolist() == [
+        ["shapes6", "health/L2"],
+        ["shapes6", "masks"],
+    ]
+
+
 @pytest.mark.parametrize("name", ["masks/shapes6.json", "times/shapes6/masks.json"])
 @pytest.mark.parametrize("content", ["", "[]", "{}", "null"])
 def test_what_the_report_cannot_read_is_one_line(

@@ -108,6 +108,18 @@ def test_a_file_that_is_no_checkpoint_is_refused_on_one_line(tmp_path: Path, kin
     assert not sprung.exists()
 
 
+@pytest.mark.parametrize("part", ["model", "optimiser", "schedule"])
+@pytest.mark.parametrize("content", [7, ["a"], None])
+def test_a_checkpoint_with_another_thing_in_a_place_is_refused_on_one_line(
+    tmp_path: Path, part: str, content: object
+) -> None:
+    path = tmp_path / "run.pt"
+    save_checkpoint(path, *run(steps=1), [])
+    torch.save(torch.load(path, weights_only=True) | {part: content}, path)
+    with pytest.raises(UserError, match=r"^[^\n]*run\.pt: not a checkpoint of this training \(\w+\); rem"):
+        load_checkpoint(path, *run())
+
+
 def test_the_checkpoint_of_another_classifier_is_refused_on_one_line(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "run.pt", *run(width=4, steps=1), [])
     with pytest.raises(UserError, match=r"^[^\n]*not a checkpoint of this training[^\n]*$"):

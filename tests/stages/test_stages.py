@@ -293,10 +293,9 @@ def test_health_takes_all_training_images_where_there_are_fewer(
         (None, r"at_pgd/L2\.csv: cannot be read as a table .*make it with: dvc repro$"),
         (
             "epoch,accuracy\n1,0.5\n",
-            r"at_pgd/L2\.csv: found 1 rows of epoch, accuracy; expected accuracy for each of 10 epochs; "
-            r"train again \(dvc repro\)$",
+            r"at_pgd/L2\.csv: found 1 epochs, expected the 10 of params\.yaml; train",
         ),
-        ("epoch,loss\n" + "1,0.5\n" * 10, r"found 10 rows of epoch, loss; expected accuracy for each of 10"),
+        ("epoch,loss\n" + "1,0.5\n" * 10, r"at_pgd/L2\.csv: lacks the column accuracy; "),
     ],
     ids=["absent", "short", "no accuracy"],
 )

@@ -15,6 +15,7 @@ from dualperturb import batches
 from dualperturb.batches import Batches, Drawn, ahead, resident, way, when_asked
 from dualperturb.core.images import ImageSet
 from dualperturb.train_params import Augment
+from tests.simulated_cuda import simulated_cuda
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 WAYS = (when_asked, resident, ahead)
@@ -123,6 +124,20 @@ def test_every_way_gives_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> No
         for other in others:
             assert (first.seeds, first.share) == (other.seeds, other.share)
             assert all(torch.equal(one, two) for one, two in zip(first[:3], other[:3], strict=True))
+
+
+@pytest.mark.parametrize("free", [2**33, 0], ids=["held there", "sent batch by batch"])
+def test_a_card_gets_the_batches_of_a_cpu(free: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, labels, foreground = arrays()
+    given = (ImageSet(images, labels, ("only",)), foreground, Augment(pad=2, flip=True), 8, 5)
+    expected = list(Batches(*given, CPU).epoch(1))
+    with simulated_cuda():
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, free))
+        found = list(Batches(*given, GPU).epoch(1))
+        assert all(values.is_cuda for batch in found for values in batch[:3])
+        for one, other in zip(found, expected, strict=True):
+            assert all(torch.equal(a.cpu(), b) for a, b in zip(one[:3], other[:3], strict=True))
+            assert one[3:] == other[3:]
 
 
 def test_pixels_labels_and_masks_of_a_batch_belong_together(monkeypatch: pytest.MonkeyPatch) -> None:

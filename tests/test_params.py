@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from dualperturb.accepted import first_line
+from dualperturb.data_params import Data, ImageData
 from dualperturb.errors import UserError
 from dualperturb.mask_params import SaliencyName
 from dualperturb.params import AXES, DATASETS, DEFENCES, LogAxis, Panel, Params, load_params
@@ -321,6 +322,11 @@ def test_one_axis_at_least_has_two_budgets_to_compare() -> None:
     assert refusal(**alone).startswith(f"{grid}.eps: found [0.0]; accepted: two budgets here, in eps_f or in")
     compared = Params.model_validate(changed(**(alone | {f"{grid}.eps_b": [0, 20]})))
     assert compared.evaluate["shapes6"].grid.L2.eps_b == (0, 20)
+
+
+def test_every_data_set_says_what_its_test_split_can_hold() -> None:
+    kinds = {name: field.annotation for name, field in Data.model_fields.items()}
+    assert {name for name, kind in kinds.items() if not (kind and issubclass(kind, ImageData))} == set()
 
 
 def test_the_size_of_segment6s_test_split_is_checked_where_it_is_limited() -> None:

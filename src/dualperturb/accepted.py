@@ -42,6 +42,17 @@ def accepts(text: str) -> WrapValidator:
     return WrapValidator(check)
 
 
+def one_of(names: tuple[str, ...]) -> BeforeValidator:
+    """Refuse whatever is none of `names`, in the words of a Literal: "L2 or Linf"."""
+
+    def check(value: object) -> object:
+        if value not in names:
+            raise _refusal(" or ".join([*filter(None, [", ".join(names[:-1])]), names[-1]]))
+        return value
+
+    return BeforeValidator(check)
+
+
 def is_list(raw: object) -> object:
     if not isinstance(raw, list | tuple) or not raw:
         raise _refusal("a list of at least one value")

@@ -8,14 +8,27 @@ from pydantic import BeforeValidator, model_validator
 
 from dualperturb.accepted import Count, CountOrAll, Fraction, Section, are_names, wrong_key
 
+_SEGMENT6_CLASSES = 6
 
-class Shapes6Data(Section):
+
+class ImageData(Section):
+    """One data set's section."""
+
+    def most_test_images(self) -> int | None:
+        """The most images that the test split can hold; None where only the files can tell."""
+        return None
+
+
+class Shapes6Data(ImageData):
     train: Count
     test: Count
     background_match: Fraction
 
+    def most_test_images(self) -> int:
+        return self.test
 
-class PhotoData(Section):
+
+class PhotoData(ImageData):
     """`classes`: folder name to shown name, in the order of the labels."""
 
     classes: Annotated[Literal["all"] | dict[str, str], BeforeValidator(are_names)]
@@ -31,18 +44,31 @@ class PhotoData(Section):
             raise wrong_key("side", f"found {self.side}; accepted: up to resize, which is {self.resize}")
         return self
 
+    def most_test_images(self) -> int | None:
+        if self.test_per_class == "all" or self.classes == "all":
+            return None
+        return self.test_per_class * len(self.classes)
 
-class Segment6Data(Section):
+
+class Segment6Data(ImageData):
     train_per_class: CountOrAll
     test_per_class: CountOrAll
 
+    def most_test_images(self) -> int | None:
+        return None if self.test_per_class == "all" else self.test_per_class * _SEGMENT6_CLASSES
 
-class Stl10Data(Section):
+
+class Stl10Data(ImageData):
     train: CountOrAll
     test: CountOrAll
 
+    def most_test_images(self) -> int | None:
+        return None if self.test == "all" else self.test
+
 
 class Data(Section):
+    """A section a data set: its keys are the names of all data sets."""
+
     shapes6: Shapes6Data
     segment6: Segment6Data
     stl10: Stl10Data

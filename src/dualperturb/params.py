@@ -29,23 +29,22 @@ from dualperturb.accepted import (
     check_keys,
     first_line,
     is_list,
+    one_of,
 )
 from dualperturb.core.budgets import applied_radius
-from dualperturb.data_params import Data, PhotoData
+from dualperturb.data_params import Data
 from dualperturb.errors import UserError
 from dualperturb.evaluate_params import Evaluate, Grid
 from dualperturb.mask_params import Masks
 from dualperturb.train_params import Train
 
 Norm = Literal["L2", "Linf"]
-Dataset = Literal["shapes6", "segment6", "stl10", "imagenet10", "folder"]
 Defence = Literal["clean", "at_pgd", "at_dual", "smoothing"]
 
-DATASETS: tuple[str, ...] = get_args(Dataset)
+DATASETS = tuple(Data.model_fields)
 NORMS: tuple[str, ...] = get_args(Norm)
 DEFENCES: tuple[str, ...] = get_args(Defence)
 TRAINED_BY_NORM = ("at_pgd", "at_dual")  # one classifier a norm; the other defences know no norm
-_SEGMENT6_CLASSES = 6
 AXES = ("eps", "eps_f", "eps_b", "salience_weight")  # what an attack is swept over
 
 
@@ -106,7 +105,7 @@ class Runtime(Section):
 
 
 class Params(Section):
-    datasets: Annotated[tuple[Dataset, ...], BeforeValidator(is_list)]
+    datasets: Annotated[tuple[Annotated[str, one_of(DATASETS)], ...], BeforeValidator(is_list)]
     seed: Seed
     runtime: Runtime
     norms: Annotated[tuple[Norm, ...], BeforeValidator(is_list), AfterValidator(are_distinct)]
@@ -129,7 +128,7 @@ class Params(Section):
             for section in ("salience_weight", "eps_scale", "masks", "train", "evaluate"):
                 if dataset not in getattr(self, section):
                     raise ValueError(f"{section}.{dataset}: missing key; datasets names {dataset}")
-            known = self._largest_test_split(dataset)
+            known = getattr(self.data, dataset).most_test_images()
             if known is not None:
                 self.check_test_images(dataset, known)
         return self
@@ -153,20 +152,6 @@ class Params(Section):
                     f"to climb; accepted: builtin, center or deepgaze, or 0 alone in {', '.join(climbed)}"
                 )
         return self
-
-    def _largest_test_split(self, dataset: str) -> int | None:
-        """The most images that the test split can hold; None where only the files can tell."""
-        if dataset == "shapes6":
-            return self.data.shapes6.test
-        if dataset == "segment6":
-            per_class = self.data.segment6.test_per_class
-            return None if per_class == "all" else per_class * _SEGMENT6_CLASSES
-        if dataset == "stl10":
-            return None if self.data.stl10.test == "all" else self.data.stl10.test
-        spec: PhotoData = getattr(self.data, dataset)
-        if spec.test_per_class == "all" or spec.classes == "all":
-            return None
-        return spec.test_per_class * len(spec.classes)
 
     def check_test_images(self, dataset: str, count: int) -> None:
         """Raise UserError unless a test split of `count` images holds all that the evaluation asks for."""

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from dualperturb.mask_params import SaliencyParams
     from dualperturb.saliency import SaliencyModel
 
-SWEPT = ("clean", "at_pgd", "at_dual")  # the defences of Fig. 3 to 5; smoothing has a stage of its own
+# The defences of Fig. 3 to 5, as `swept` in dvc.yaml; smoothing has a stage of its own.
+SWEPT = tuple(defence for defence in DEFENCES if defence != "smoothing")
 # What `robustness` sweeps over -> the panels that come of it.
 SWEEPS = {"eps": ("eps",), "dual": ("eps_f", "eps_b"), "salience_weight": ("salience_weight",)}
 PARAMS = Path("params.yaml")

@@ -36,16 +36,18 @@ from dualperturb.data_params import Data
 from dualperturb.errors import UserError
 from dualperturb.evaluate_params import Evaluate, Grid
 from dualperturb.mask_params import Masks
-from dualperturb.train_params import Train
+from dualperturb.train_params import AdversarialTraining, Train, Training, trainings
 
 Norm = Literal["L2", "Linf"]
-Defence = Literal["clean", "at_pgd", "at_dual", "smoothing"]
 
 DATASETS = tuple(Data.model_fields)
 NORMS: tuple[str, ...] = get_args(Norm)
-DEFENCES: tuple[str, ...] = get_args(Defence)
-TRAINED_BY_NORM = ("at_pgd", "at_dual")  # one classifier a norm; the other defences know no norm
+DEFENCES = trainings(Training)
+TRAINED_BY_NORM = trainings(AdversarialTraining)  # one classifier a norm; the other defences know no norm
 AXES = ("eps", "eps_f", "eps_b", "salience_weight")  # what an attack is swept over
+
+
+Defence = Annotated[str, one_of(DEFENCES)]
 
 
 def _by_dataset(raw: object) -> object:

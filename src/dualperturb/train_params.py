@@ -38,12 +38,17 @@ class Augment(Section):
     flip: Switch
 
 
-class CleanTraining(Section):
+class Training(Section):
     epochs: Count
 
 
-class AdversarialTraining(Section):
-    epochs: Count
+class CleanTraining(Training):
+    pass
+
+
+class AdversarialTraining(Training):
+    """One classifier a norm; the other defences know no norm."""
+
     steps: Count
     step_size: Share
     warmup_epochs: NonNegative
@@ -66,10 +71,9 @@ class DualTraining(AdversarialTraining):
     salience_weight: NonNegative
 
 
-class SmoothingTraining(Section):
+class SmoothingTraining(Training):
     """sigma: standard deviation of the Gaussian noise, pixels in [0, 1] (Cohen et al. 2019)."""
 
-    epochs: Count
     sigma: Positive
 
 
@@ -81,3 +85,9 @@ class Train(Section):
     at_pgd: PgdTraining
     at_dual: DualTraining
     smoothing: SmoothingTraining
+
+
+def trainings(kind: type[Training]) -> tuple[str, ...]:
+    """The keys of `Train` whose section is of this kind, which are the names of defences."""
+    kinds = {name: field.annotation for name, field in Train.model_fields.items()}
+    return tuple(name for name, own in kinds.items() if isinstance(own, type) and issubclass(own, kind))

@@ -11,6 +11,8 @@ from matplotlib.colors import to_rgba
 
 from dualperturb.errors import UserError
 from dualperturb.figures import accuracy_panels, draw, dual_examples, noise_examples, salience_panels, save
+from dualperturb.figures.names import LABELS
+from dualperturb.figures.style import line_cues
 from tests.small_tables import ACCURACY, Look, small_examples, small_gradients, small_results
 
 
@@ -50,6 +52,12 @@ def test_each_defence_has_a_colour_a_marker_and_dashes_of_its_own(results: pd.Da
         to_rgba(Look().palette[defence]) for defence in ACCURACY
     ]
     assert len({line.get_marker() for line in lines}) == 3
+
+
+def test_every_defence_is_drawn_unlike_the_others_and_one_without_a_name_too() -> None:
+    look = Look(palette=dict.fromkeys((*LABELS, "unnamed"), "#E69F00"))
+    cues = [line_cues(defence, look) for defence in look.palette]
+    assert len({(one["marker"], one["linestyle"]) for one in cues}) == len(LABELS) + 1
 
 
 def test_linf_budgets_are_labelled_in_255ths(results: pd.DataFrame) -> None:

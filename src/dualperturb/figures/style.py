@@ -12,7 +12,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from dualperturb.errors import UserError
-from dualperturb.figures.names import LABELS
 from dualperturb.files import replacing
 
 # Sizes in points at the printed size. The default style comes first, so that a reader's own matplotlibrc
@@ -38,8 +37,8 @@ _RC: dict[str, Any] = {
 }
 
 # A second cue beside colour, for colour-blind readers and grey prints.
-_MARKERS = dict(zip(LABELS, ("o", "s", "^", "D"), strict=True))
-_DASHES = dict(zip(LABELS, ("-", "--", "-", ":"), strict=True))
+_CUES = {"clean": ("o", "-"), "at_pgd": ("s", "--"), "at_dual": ("^", "-"), "smoothing": ("D", ":")}
+_OTHER_CUES = ("v", "-.")
 
 
 class Style(Protocol):
@@ -84,11 +83,8 @@ def line_cues(defence: str, style: Style) -> dict[str, Any]:
     """Colour, marker and dashes of a defence's line; raises `UserError` where the palette lacks it."""
     if defence not in style.palette:
         raise UserError(f"plots.palette: no colour for defence {defence}, found {', '.join(style.palette)}")
-    return {
-        "color": style.palette[defence],
-        "marker": _MARKERS.get(defence, "v"),
-        "linestyle": _DASHES.get(defence, "-."),
-    }
+    marker, dashes = _CUES.get(defence, _OTHER_CUES)
+    return {"color": style.palette[defence], "marker": marker, "linestyle": dashes}
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:

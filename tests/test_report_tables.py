@@ -147,6 +147,13 @@ def test_strong_attacks_stand_side_by_side_with_their_own_n(results: pd.DataFram
     assert strong_table(results[results["axis"] != "strong"], "Linf", 4.0).empty
 
 
+def test_a_strong_attack_without_a_heading_is_shown_by_its_name(results: pd.DataFrame) -> None:
+    own = results[(results["axis"] == "strong") & (results["attack"] == "dual")]
+    table = strong_table(pd.concat([own.assign(attack="momentum"), results]), "L2", 2.0)
+    assert list(table.columns[-2:]) == ["Dual-AutoAttack", "momentum"]
+    assert list(table["momentum"]) == list(table["dual, 100 steps"])
+
+
 def test_unsuspicious_tells_change_crossings_and_distances(results: pd.DataFrame) -> None:
     table = unsuspicious_table(results)
     assert len(table) == 6

@@ -24,11 +24,13 @@ _STRONG = {
 def strong_table(results: pd.DataFrame, norm: str, eps_f: float) -> pd.DataFrame:
     """A row a classifier trained with `norm` or none: accuracy under each strong attack, with its n.
 
-    C&W at `eps_f` in L2. Empty where nothing was measured in the norm.
+    C&W at `eps_f` in L2. Attacks without a heading here come last, by their name in the results. Empty where
+    nothing was measured in the norm.
     """
     rows = same_norm(results[results["norm"] == norm])
     rows = rows[(rows["axis"] == "strong") | ((rows["attack"] == "cw") & (rows["value"] == eps_f))]
-    named = [name for name in _STRONG if name in set(rows["attack"])]
+    found = [str(name) for name in rows["attack"].unique()]
+    named = [name for name in _STRONG if name in found] + [name for name in found if name not in _STRONG]
     table = []
     for _, own in ordered(rows).groupby(["defence", "trained_norm"], sort=False):
         cells = {"classifier": row_label(own.iloc[0], False)}
@@ -76,7 +78,9 @@ def _heading(attack: str, rows: pd.DataFrame) -> str:
         smaller = queries < STANDARD_QUERIES
         return f"AutoAttack, {queries} queries in Square" if smaller else _STRONG[attack]
     steps = rows.loc[rows["attack"] == attack, "steps"]
-    return _STRONG[attack].replace("*", "/".join(f"{int(step)}" for step in steps.dropna().unique()))
+    return _STRONG.get(attack, attack).replace(
+        "*", "/".join(f"{int(step)}" for step in steps.dropna().unique())
+    )
 
 
 def _cell(rows: pd.DataFrame) -> str:

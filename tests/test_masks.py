@@ -90,6 +90,16 @@ def test_a_constant_density_gives_empty_masks_which_are_counted(tmp_path: Path, 
     assert summary["foreground_fraction_max"] == summary["clean_foreground_score_mean"] == 0
 
 
+@pytest.mark.parametrize("kind", ["density", "scores", "nan"])
+def test_a_map_that_is_no_log_density_is_refused(tmp_path: Path, kind: str) -> None:
+    def model(images: Tensor) -> Tensor:
+        log_density = constant(images)
+        return {"density": log_density.exp(), "scores": log_density + 1, "nan": log_density * np.nan}[kind]
+
+    with pytest.raises(UserError, match=r"^saliency model: found a map that sums to .* in image 0; accepted"):
+        write(tmp_path, image_set(), model)
+
+
 def test_masks_of_ones_own_are_used_as_they_are(tmp_path: Path) -> None:
     own = np.random.default_rng(1).random((COUNT, 1, SIDE, SIDE)) < 0.3
     own[2], own[4], own[5] = True, False, True

@@ -17,8 +17,11 @@ from torch import Tensor
 
 from dualperturb.core.images import ImageSet
 from dualperturb.core.memory import BatchSize, Portions, first_size
+from dualperturb.errors import UserError
 from dualperturb.mask_summary import summarise
 from dualperturb.saliency import SaliencyModel, foreground_mask, foreground_score
+
+MASS_TOLERANCE = 0.05
 
 
 class OwnMasks(Protocol):
@@ -46,6 +49,7 @@ def write_masks(
     or density is thresholded, as `threshold` says ("log" or "density").
     batch_size: images at a time, fewer once memory has run out.
     progress: called with the images done and the images in all.
+    Raises UserError where the model's map is no log density, of which every foreground score would be wrong.
     """
     folder.mkdir(parents=True, exist_ok=True)
     waiting: list[_Found] = []
@@ -140,10 +144,22 @@ class _Files:
     def write(self, found: _Found) -> None:
         if found.copied is not None:
             found.copied.synchronize()
+        _check_density(found)
         self._masks.write(found.part, found.foreground.numpy())
         self._densities.write(found.part, found.log_density.numpy())
         self.fractions[found.part] = found.pixels.numpy() / found.foreground[0].numel()
         self.scores[found.part] = found.scores.numpy()
+
+
+def _check_density(found: _Found) -> None:
+    """The first image of a part stands for all: what a model of the user's own gives it gives everywhere."""
+    mass = float(found.log_density[0].float().exp().sum())
+    # Written so that NaN fails, too; float16 rounds the sum by far less.
+    if not abs(mass - 1) <= MASS_TOLERANCE:
+        raise UserError(
+            f"saliency model: found a map that sums to {mass:.3g} after exp in image {found.part.start}; "
+            "accepted: a log density, which sums to 1, as log_softmax over an image's pixels gives it"
+        )
 
 
 class _Rows:

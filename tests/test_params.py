@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from dualperturb.accepted import first_line
 from dualperturb.data_params import Data, ImageData
 from dualperturb.errors import UserError
-from dualperturb.mask_params import SaliencyName
+from dualperturb.mask_params import OPTIONS, REQUIRED
 from dualperturb.params import AXES, DATASETS, DEFENCES, LogAxis, Panel, Params, load_params
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -175,6 +175,7 @@ ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
         ),
         ("plots.palette.clean", "blue", "plots.palette.clean: found 'blue'; accepted: a colour such as"),
         ("masks.shapes6.model", "itti", "masks.shapes6.model: found 'itti'; accepted: builtin, center, "),
+        ("masks.shapes6.model", ["itti"], "masks.shapes6.model: found ['itti']; accepted: builtin, center, "),
         ("masks.shapes6.model", 3, "masks.shapes6.model: found 3; accepted: builtin, center, "),
         ("masks.shapes6.model", {"name": "itti"}, "masks.shapes6.model: found 'itti'; accepted: builtin"),
         ("masks.shapes6.model", {"side": 9}, "masks.shapes6.model.side: unknown key; accepted: name"),
@@ -457,7 +458,7 @@ def test_adversarial_training_has_a_classifier_for_each_norm() -> None:
 def test_the_names_of_the_saliency_models_are_those_that_can_be_built() -> None:
     from dualperturb import saliency
 
-    assert set(get_args(SaliencyName)) == set(saliency._MODELS)
+    assert set(OPTIONS) == set(saliency._MODELS)
 
 
 def test_a_saliency_model_is_a_name_or_a_name_with_options() -> None:
@@ -503,11 +504,14 @@ def test_the_options_are_those_that_the_models_take() -> None:
     from inspect import signature
 
     from dualperturb import saliency
-    from dualperturb.mask_params import OPTIONS
 
     for name, (module, kind) in saliency._MODELS.items():
         model = getattr(import_module(module), kind)
-        assert set(OPTIONS.get(name, ())) == set(signature(model).parameters) - {"args", "kwargs"}
+        taken = {
+            key: one for key, one in signature(model).parameters.items() if key not in ("args", "kwargs")
+        }
+        assert set(OPTIONS[name]) == set(taken)
+        assert set(REQUIRED.get(name, ())) == {key for key, one in taken.items() if one.default is one.empty}
 
 
 def test_the_axes_that_have_a_grid_are_its_keys() -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_serializer, model_validator
 
 from dualperturb.accepted import Count, CountOrAuto, Section, Text, check_keys, is_inside, wrong_key
 
-# Named here, too, so that a wrong name is found without importing torch.
-SaliencyName = Literal["builtin", "center", "deepgaze", "onnx"]
-NAMES: tuple[str, ...] = get_args(SaliencyName)
-# What each model takes; the others take nothing.
+# The options of each model. Named here, too, so that a mistake is found without importing torch.
 OPTIONS: dict[str, tuple[str, ...]] = {
+    "builtin": (),
+    "center": (),
     "deepgaze": ("variant", "weights", "centre_bias", "side"),
     "onnx": ("file", "side"),
 }
+REQUIRED = {"onnx": ("file",)}
+NAMES = tuple(OPTIONS)  # a name in YAML may be a list, which a mapping cannot be asked for
 
 
 # The categories of torchvision's segmentation weights, after the background.
@@ -43,7 +44,7 @@ class SaliencyParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: SaliencyName
+    name: Text
     variant: Literal["IIE", "I"] = "IIE"
     weights: Text = "download"
     centre_bias: Text = "uniform"
@@ -60,8 +61,9 @@ class SaliencyParams(BaseModel):
         if "name" in given and name not in NAMES:
             raise ValueError(f"found {name!r}; accepted: {', '.join(NAMES)}")
         check_keys(given, ("name", *OPTIONS.get(str(name), ())), ("name",))
-        if name == "onnx" and "file" not in given:
-            raise wrong_key("file", "missing key; model is onnx")
+        for key in REQUIRED.get(str(name), ()):
+            if key not in given:
+                raise wrong_key(key, f"missing key; model is {name}")
         return given
 
     @property

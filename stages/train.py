@@ -8,10 +8,11 @@ number of ranks is none, either.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dualperturb.errors import UserError
 from dualperturb.params import Params
 from stages.common import (
     CHECKPOINTS,
@@ -26,6 +27,9 @@ from stages.common import (
     saliency,
     timed,
 )
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def main(defence: str, dataset: str, norm: Annotated[str | None, typer.Argument()] = None) -> None:
@@ -48,6 +52,7 @@ def main(defence: str, dataset: str, norm: Annotated[str | None, typer.Argument(
         classifier = chosen.train[dataset].classifier
         spec = ClassifierSpec(classifier.architecture, data.class_names)
         model = build_classifier(spec, classifier.weights, chosen.seed).to(device())
+        check_takes(model, data.side, f"train.{dataset}.classifier.architecture: {classifier.architecture}")
         adversary = training_adversary(chosen, dataset, defence, norm, data.side, saliency)
         checkpoint = checkpoint_path(chosen, defence, dataset, norm, data.side)
         console = None if launch.rank() == 0 else Console(quiet=True)
@@ -64,6 +69,18 @@ def main(defence: str, dataset: str, norm: Annotated[str | None, typer.Argument(
         save_classifier(classifier_folder(dataset, defence, norm), model, spec)
         write_csv(history_path(dataset, defence, norm), pd.DataFrame(history))
         checkpoint.unlink()
+
+
+def check_takes(model: nn.Module, side: int, who: str) -> None:
+    """Raise UserError where the classifier takes no images of this side, as a vision transformer may."""
+    import torch
+
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, 3, side, side, device=next(model.parameters()).device))
+    except (AssertionError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(f"{who} does not take images of {side}x{side} pixels ({reason})") from None
 
 
 def too_large(dataset: str, batch_size: int) -> str:

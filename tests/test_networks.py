@@ -39,6 +39,17 @@ def test_running_statistics_follow_the_weights(name: str) -> None:
     assert {module.momentum for module in modules if isinstance(module, nn.BatchNorm2d)} == {0.1}
 
 
+def test_a_network_of_ones_own_needs_its_line_in_the_table_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(networks.OWN, "mine", networks.OwnNetwork(SmallResNet))
+    network = build_network("mine", 3)
+    with pytest.raises(
+        UserError, match=r"^weights: mine has no imagenet weights; accepted are none and a file$"
+    ):
+        load_pretrained(network, "mine", "imagenet")
+    with pytest.raises(UserError, match=r"accepted are small_resnet, efficientnet_lite0, mine and"):
+        build_network("yours", 3)
+
+
 def test_torchvision_networks_come_by_name_with_a_last_layer_for_the_classes() -> None:
     network = build_network("resnet18", 6)
     assert type(network).__name__ == "ResNet" and network.fc.out_features == 6

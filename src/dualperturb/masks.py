@@ -17,11 +17,9 @@ from torch import Tensor
 
 from dualperturb.core.images import ImageSet
 from dualperturb.core.memory import BatchSize, Portions, first_size
-from dualperturb.errors import UserError
+from dualperturb.core.score import check_log_density
 from dualperturb.mask_summary import summarise
 from dualperturb.saliency import SaliencyModel, foreground_mask, foreground_score
-
-MASS_TOLERANCE = 0.05
 
 
 class OwnMasks(Protocol):
@@ -144,22 +142,11 @@ class _Files:
     def write(self, found: _Found) -> None:
         if found.copied is not None:
             found.copied.synchronize()
-        _check_density(found)
+        check_log_density(found.log_density)
         self._masks.write(found.part, found.foreground.numpy())
         self._densities.write(found.part, found.log_density.numpy())
         self.fractions[found.part] = found.pixels.numpy() / found.foreground[0].numel()
         self.scores[found.part] = found.scores.numpy()
-
-
-def _check_density(found: _Found) -> None:
-    """The first image of a part stands for all: what a model of the user's own gives it gives everywhere."""
-    mass = float(found.log_density[0].float().exp().sum())
-    # Written so that NaN fails, too; float16 rounds the sum by far less.
-    if not abs(mass - 1) <= MASS_TOLERANCE:
-        raise UserError(
-            f"saliency model: found a map that sums to {mass:.3g} after exp in image {found.part.start}; "
-            "accepted: a log density, which sums to 1, as log_softmax over an image's pixels gives it"
-        )
 
 
 class _Rows:

@@ -106,3 +106,34 @@ def test_batchnorm_in_train_mode_is_refused(parts: Parts, attack: Attack) -> Non
     assert torch.equal(model[1].running_mean, before)
     model[1] = nn.BatchNorm2d(8, track_running_stats=False)  # which has no statistics but the batch's
     attack(model, images, labels)
+
+
+def salient(saliency: Callable[[Tensor], object], parts: Parts) -> None:
+    model, images, labels, foreground = parts(2)
+    ball = Dual(L2(0.5), L2(1.0), foreground)
+    pgd(model, images, labels, ball, **STEPS, saliency=saliency, salience_weight=1.0)
+
+
+@pytest.mark.parametrize(
+    ("saliency", "mass"),
+    [
+        (lambda pixels: pixels.mean(dim=1).flatten(1).softmax(dim=1).view(-1, 8, 8), "65"),
+        (lambda pixels: pixels.mean(dim=1) * torch.nan, "nan"),
+    ],
+    ids=["a density", "nan"],
+)
+def test_a_map_that_is_no_log_density_is_no_saliency(
+    parts: Parts, saliency: Callable[[Tensor], Tensor], mass: str
+) -> None:
+    with pytest.raises(
+        UserError, match=rf"^saliency model: found a map that sums to {mass} after exp; accep"
+    ):
+        salient(saliency, parts)
+
+
+def test_a_saliency_model_in_train_mode_is_refused(parts: Parts) -> None:
+    saliency = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(2))
+    before = saliency[0].running_mean.clone()
+    with pytest.raises(UserError, match=r"^saliency: found BatchNorm '0' in train mode; call saliency\.eval"):
+        salient(saliency, parts)
+    assert torch.equal(saliency[0].running_mean, before)

@@ -224,6 +224,17 @@ def test_an_update_that_does_not_fit_is_one_line_that_names_the_batch(
     assert not (project / "models").exists()
 
 
+def test_an_architecture_for_images_of_another_size_is_one_line(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    write_params(project, classifier={"architecture": "vit_b_32"})
+    line = r"^train\.shapes6\.classifier\.architecture: vit_b_32 does not take images of 32x32 pixels \(W"
+    with pytest.raises(UserError, match=line):
+        stage.main("clean", "shapes6")
+    assert not (project / "models").exists() and not (project / "checkpoints").exists()
+
+
 def test_a_checkpoint_of_other_settings_is_not_used(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -42,14 +42,14 @@ def check_classes(name: str, classes: Tensor, images: Tensor) -> None:
         raise UserError(f"{name}: expected classes from 0, got {int(classes.min())}")
 
 
-def check_mode(model: object) -> None:
+def check_mode(model: object, name: str = "model") -> None:
     """No BatchNorm in train mode: it would let the images of a batch tell on each other's logits, and keep a
     trace of every pass in its statistics."""
     if not isinstance(model, nn.Module):
         return
-    for name, module in model.named_modules():
+    for place, module in model.named_modules():
         if isinstance(module, _BatchNorm) and module.training and module.running_mean is not None:
-            raise UserError(f"model: found BatchNorm {name!r} in train mode; call model.eval() first")
+            raise UserError(f"{name}: found BatchNorm {place!r} in train mode; call {name}.eval() first")
 
 
 def check_counts(counts: Mapping[str, int]) -> None:

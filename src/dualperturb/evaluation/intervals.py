@@ -13,7 +13,7 @@ NORMAL_QUANTILE = 1.959963984540054  # of the standard normal distribution, at 0
 
 
 def wilson(successes: int, count: int) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (Wilson 1927), as fractions."""
+    """Wilson's 95 % interval of a proportion (Wilson 1927): its ends, in [0, 1]; count: at least 1."""
     share, square = successes / count, NORMAL_QUANTILE**2
     middle = successes + square / 2
     reach = NORMAL_QUANTILE * math.sqrt(count * share * (1 - share) + square / 4)

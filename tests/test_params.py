@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from dualperturb.accepted import first_line
 from dualperturb.data_params import Data, ImageData
 from dualperturb.errors import UserError
+from dualperturb.evaluation.perceptual import SMALLEST_SSIM
 from dualperturb.mask_params import OPTIONS, REQUIRED
 from dualperturb.params import AXES, DATASETS, DEFENCES, LogAxis, Panel, Params, load_params
 
@@ -137,7 +138,7 @@ ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
         (
             "train.stl10.optimiser.batch_size",
             "auto",
-            f"train.stl10.optimiser.batch_size: found 'auto'; accepted: {WHOLE}",
+            "train.stl10.optimiser.batch_size: found 'auto'; accepted: a whole number of at least 2",
         ),
         ("eps_scale.folder", 0, "eps_scale.folder: found 0; accepted: auto, or a finite number above 0"),
         (
@@ -296,6 +297,44 @@ def test_what_the_evaluation_would_stumble_over_at_its_end_is_found_at_its_begin
     assert refusal(**{"evaluate.shapes6.salience_weights": [0, 1, 1.0]}) == (
         "evaluate.shapes6.salience_weights: holds 1.0 twice"
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "accepted"),
+    [
+        ("train.shapes6.optimiser.batch_size", "a whole number of at least 2"),
+        ("data.shapes6.train", "a whole number of at least 2"),
+        ("data.stl10.train", "all, or a whole number of at least 2"),
+    ],
+)
+def test_training_has_two_images_at_once_for_batchnorm(key: str, accepted: str) -> None:
+    assert refusal(**{key: 1}) == f"{key}: found 1; accepted: {accepted}"
+    Params.model_validate(changed(**{key: 2}))
+
+
+def test_photographs_are_not_too_small_for_the_ssim_distance() -> None:
+    small = {"data.folder.side": 10, "data.folder.resize": 10}
+    assert refusal(**small).startswith("data.folder.side: found 10; accepted: at least 11")
+    Params.model_validate(changed(**{"data.folder.side": 11, "data.folder.resize": 11}))
+    assert SMALLEST_SSIM == 11
+
+
+def test_an_attack_may_change_something_in_every_norm_that_is_used() -> None:
+    nothing = {"eps_f": 0, "eps_b": {"L2": 20.0, "Linf": 0}}
+    line = "eps_b: found 0 in Linf, as in eps_f; accepted: one of the two above 0"
+    assert refusal(**nothing) == line
+    Params.model_validate(changed(norms=["L2"], **nothing))
+
+
+@pytest.mark.parametrize("dataset", ["shapes6", "stl10"])
+def test_masks_are_matched_by_name_where_images_have_names(dataset: str) -> None:
+    key = f"masks.{dataset}"
+    files = {"folder": "masks", "match": "name", "missing": "refuse", "other_size": "refuse"}
+    named = {"datasets": [dataset], f"{key}.source": "files", f"{key}.files": files}
+    assert refusal(**named) == (
+        f"{key}.files.match: found name, but {dataset} has no file names; accepted: index"
+    )
+    Params.model_validate(changed(**{**named, f"{key}.files": {**files, "match": "index"}}))
 
 
 @pytest.mark.parametrize("alpha", [0, 1])

@@ -113,11 +113,14 @@ def is_inside(path: str) -> str:
 Text = Annotated[str, accepts("text")]
 Switch = Annotated[bool, Field(strict=True), accepts("true or false")]
 Count = Annotated[int, Field(strict=True, ge=1), accepts("a whole number of at least 1")]
+# Of training: BatchNorm knows no deviation of a single image.
+Several = Annotated[int, Field(strict=True, ge=2), accepts("a whole number of at least 2")]
 Index = Annotated[int, Field(strict=True, ge=0), accepts("a whole number of at least 0")]
 Seed = Annotated[
     int, Field(strict=True, ge=0, le=LARGEST_SEED), accepts(f"a whole number from 0 to {LARGEST_SEED}")
 ]
 CountOrAll = Annotated[Literal["all"] | Count, accepts("all, or a whole number of at least 1")]
+SeveralOrAll = Annotated[Literal["all"] | Several, accepts("all, or a whole number of at least 2")]
 CountOrAuto = Annotated[Literal["auto"] | Count, accepts("auto, or a whole number of at least 1")]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 NonNegative = Annotated[Finite, Field(ge=0), accepts("a finite number of at least 0")]

@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, model_validator
 
-from dualperturb.accepted import Count, CountOrAll, Fraction, Section, are_names, wrong_key
+from dualperturb.accepted import (
+    Count,
+    CountOrAll,
+    Fraction,
+    Section,
+    Several,
+    SeveralOrAll,
+    are_names,
+    wrong_key,
+)
+
+_SMALLEST_SIDE = 11  # pixels: SSIM's window, as in `evaluation.perceptual`
 
 _SEGMENT6_CLASSES = 6
 
@@ -20,7 +31,7 @@ class ImageData(Section):
 
 
 class Shapes6Data(ImageData):
-    train: Count
+    train: Several
     test: Count
     background_match: Fraction
 
@@ -37,6 +48,14 @@ class PhotoData(ImageData):
     train_per_class: CountOrAll
     test_per_class: CountOrAll
     unreadable: Literal["refuse", "skip"]
+
+    @model_validator(mode="after")
+    def _is_seen_by_ssim(self) -> PhotoData:
+        if self.side < _SMALLEST_SIDE:
+            raise wrong_key(
+                "side", f"found {self.side}; accepted: at least {_SMALLEST_SIDE}, which SSIM's window takes"
+            )
+        return self
 
     @model_validator(mode="after")
     def _crop_fits(self) -> PhotoData:
@@ -59,7 +78,7 @@ class Segment6Data(ImageData):
 
 
 class Stl10Data(ImageData):
-    train: CountOrAll
+    train: SeveralOrAll
     test: CountOrAll
 
     def most_test_images(self) -> int | None:

@@ -44,6 +44,7 @@ DATASETS = tuple(Data.model_fields)
 NORMS: tuple[str, ...] = get_args(Norm)
 DEFENCES = trainings(Training)
 TRAINED_BY_NORM = trainings(AdversarialTraining)  # one classifier a norm; the other defences know no norm
+_NAMELESS = frozenset(("shapes6", "stl10"))  # drawn, or all images in one file
 AXES = ("eps", "eps_f", "eps_b", "salience_weight")  # what an attack is swept over
 
 
@@ -133,6 +134,25 @@ class Params(Section):
             known = getattr(self.data, dataset).most_test_images()
             if known is not None:
                 self.check_test_images(dataset, known)
+        return self
+
+    @model_validator(mode="after")
+    def _something_may_change(self) -> Params:
+        """Else the health checks would end the run after hours: no attack has a budget to check."""
+        for norm in self.norms:
+            if self.budgets(norm) == (0, 0):
+                raise ValueError(f"eps_b: found 0 in {norm}, as in eps_f; accepted: one of the two above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _masks_have_names(self) -> Params:
+        for dataset in _NAMELESS.intersection(self.datasets):
+            masks = self.masks[dataset]
+            if masks.source == "files" and masks.files is not None and masks.files.match == "name":
+                raise ValueError(
+                    f"masks.{dataset}.files.match: found name, but {dataset} has no file names; "
+                    "accepted: index"
+                )
         return self
 
     @model_validator(mode="after")

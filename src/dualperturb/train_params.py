@@ -14,6 +14,7 @@ from dualperturb.accepted import (
     Positive,
     Radii,
     Section,
+    Several,
     Share,
     Switch,
     Text,
@@ -26,7 +27,7 @@ class ClassifierParams(Section):
 
 
 class Optimiser(Section):
-    batch_size: Count
+    batch_size: Several
     learning_rate: Positive
     momentum: Momentum
     weight_decay: NonNegative

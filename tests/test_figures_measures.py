@@ -21,7 +21,9 @@ from dualperturb.figures import (
     salience_panels,
     smoothing_panel,
 )
+from dualperturb.figures.curves import lines, value_axis
 from dualperturb.figures.names import classifier_labels
+from dualperturb.figures.sweeps import sweep
 from tests.small_tables import Look, small_examples, small_gradients, small_results
 
 
@@ -94,6 +96,31 @@ def test_the_named_axes_are_logarithmic_from_zero_on(results: pd.DataFrame) -> N
     below = salience_panels(results, Look(log_axes=("salience_weight",))).axes[2]
     assert below.get_xscale() == "symlog"
     assert list(below.get_lines()[0].get_xdata()) == [0, 0.1, 10]
+
+
+def test_labels_of_a_logarithmic_axis_do_not_run_into_each_other() -> None:
+    shares = pd.Series([0.0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+    axes = Figure().subplots()
+    value_axis(axes, "share", shares, Look(log_axes=("share",)))
+    ticks = list(axes.get_xticks())
+    assert ticks[0] == 0 and ticks[-1] == 10 and 3 <= len(ticks) <= 6
+    places = axes.transData.transform([(tick, 0) for tick in ticks])[:, 0] / axes.bbox.width
+    assert np.diff(places).min() > 0.12
+
+
+@pytest.mark.parametrize("values", [1, 2])
+def test_an_interval_is_seen_where_there_is_one_value_too(results: pd.DataFrame, values: int) -> None:
+    axes = Figure().subplots()
+    rows = sweep(results, "pgd", "eps", "L2")
+    rows = rows[rows["value"].isin(sorted(rows["value"].unique())[:values])]
+    lines(axes, rows, "accuracy", rows["value"], Look(), percent=True)
+    seen = [path.get_extents() for drawn in axes.collections for path in drawn.get_paths()]
+    least, most = 100 * rows["accuracy_low"].min(), 100 * rows["accuracy_high"].max()
+    assert min(box.y0 for box in seen) == pytest.approx(least) and all(box.height > 0 for box in seen)
+    assert max(box.y1 for box in seen) == pytest.approx(most)
+    assert {type(drawn).__name__ for drawn in axes.collections} == {
+        "LineCollection" if values == 1 else "FillBetweenPolyCollection"
+    }
 
 
 def test_classifiers_are_named_with_their_norm_where_there_are_two() -> None:

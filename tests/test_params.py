@@ -108,6 +108,12 @@ ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
             "evaluate.shapes6.step_size: found 0; accepted: a number above 0 and up to 2",
         ),
         ("plots.dpi", 10, "plots.dpi: found 10; accepted: a whole number from 50 to 600"),
+        (
+            "plots.width_inches",
+            5.9,
+            "plots.width_inches: found 5.9; accepted: a number of inches from 6 to 24",
+        ),
+        ("plots.width_inches", 25, "plots.width_inches: found 25; accepted: a number of inches from 6 to 24"),
         # unions
         (
             "data.imagenet10.train_per_class",

@@ -20,11 +20,11 @@ from dualperturb.accepted import (
     CountOrAuto,
     Dpi,
     NonNegative,
-    Positive,
     Scale,
     Section,
     Seed,
     Values,
+    Width,
     are_distinct,
     check_keys,
     first_line,
@@ -86,7 +86,7 @@ class Plots(Section):
     """
 
     palette: Annotated[dict[Defence, Colour], BeforeValidator(_by_defence)]
-    width_inches: Positive
+    width_inches: Width
     dpi: Dpi
     panels: Annotated[tuple[Panel, ...], BeforeValidator(is_list), AfterValidator(are_distinct)]
     log_axes: Annotated[tuple[LogAxis, ...], BeforeValidator(_log_axes), AfterValidator(are_distinct)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,6 +14,7 @@ from dualperturb.figures.names import label
 from dualperturb.figures.style import Style, line_cues
 from dualperturb.figures.sweeps import defences
 
+_LABEL = 0.15  # of an axis, what the label of a tick may take
 UNITS = {"L2": r"$L_2$, at 224$\times$224", "Linf": r"$L_\infty$, in 1/255"}
 
 
@@ -26,7 +28,10 @@ def lines(
         x = places[own.index]
         cues = line_cues(defence, style)
         low, high = own[f"{measure}_low"] * factor, own[f"{measure}_high"] * factor
-        axes.fill_between(x, low, high, color=cues["color"], alpha=0.18, linewidth=0)
+        if len(own) > 1:
+            axes.fill_between(x, low, high, color=cues["color"], alpha=0.18, linewidth=0)
+        else:  # a band over one value has no width
+            axes.vlines(x, low, high, color=cues["color"], alpha=0.5)
         # Markers at 0 % and 100 % would lose their half to the frame.
         axes.plot(x, own[measure] * factor, label=label(defence), clip_on=False, zorder=3, **cues)
 
@@ -52,9 +57,20 @@ def value_axis(axes: Axes, name: str, values: pd.Series, style: Style) -> None:
     if name in style.log_axes and values.nunique() > 1:
         least = float(values[values > 0].min())
         axes.set_xscale("symlog", linthresh=least, linscale=0.5)
-        axes.xaxis.set_major_locator(FixedLocator(sorted(values.unique())))
+        axes.xaxis.set_major_locator(FixedLocator(_apart(axes, sorted(values.unique()))))
         axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.4g}"))
+
+
+def _apart(axes: Axes, values: list[float]) -> list[float]:
+    """Of the sorted values those whose labels do not run into each other, with the first and the last."""
+    places = axes.xaxis.get_transform().transform(np.array(values))
+    shares = (places - places[0]) / (places[-1] - places[0])
+    kept = [0]
+    for place in range(1, len(values) - 1):
+        if min(shares[place] - shares[kept[-1]], 1 - shares[place]) >= _LABEL:
+            kept.append(place)
+    return [values[place] for place in (*kept, -1)]
 
 
 def whole_percent(axes: Axes) -> None:

@@ -318,11 +318,13 @@ def test_training_has_two_images_at_once_for_batchnorm(key: str, accepted: str) 
     Params.model_validate(changed(**{key: 2}))
 
 
-def test_photographs_are_not_too_small_for_the_ssim_distance() -> None:
-    small = {"data.folder.side": 10, "data.folder.resize": 10}
-    assert refusal(**small).startswith("data.folder.side: found 10; accepted: at least 11")
-    Params.model_validate(changed(**{"data.folder.side": 11, "data.folder.resize": 11}))
-    assert SMALLEST_SSIM == 11
+def test_photographs_are_not_too_small_for_the_attacks_and_distances_of_other_libraries() -> None:
+    small = {"data.folder.side": 24, "data.folder.resize": 24}
+    line = "data.folder.side: found 24; accepted: at least 25"
+    assert refusal(datasets=["folder"], **small) == line
+    Params.model_validate(changed(**small))  # not used
+    Params.model_validate(changed(datasets=["folder"], **{"data.folder.side": 25, "data.folder.resize": 25}))
+    assert SMALLEST_SSIM <= 25 and not any(side // (side // 5) > 5 for side in range(25, 1000))
 
 
 def test_an_attack_may_change_something_in_every_norm_that_is_used() -> None:

@@ -17,8 +17,6 @@ from dualperturb.accepted import (
     wrong_key,
 )
 
-_SMALLEST_SIDE = 11  # pixels: SSIM's window, as in `evaluation.perceptual`
-
 _SEGMENT6_CLASSES = 6
 
 
@@ -48,14 +46,6 @@ class PhotoData(ImageData):
     train_per_class: CountOrAll
     test_per_class: CountOrAll
     unreadable: Literal["refuse", "skip"]
-
-    @model_validator(mode="after")
-    def _is_seen_by_ssim(self) -> PhotoData:
-        if self.side < _SMALLEST_SIDE:
-            raise wrong_key(
-                "side", f"found {self.side}; accepted: at least {_SMALLEST_SIDE}, which SSIM's window takes"
-            )
-        return self
 
     @model_validator(mode="after")
     def _crop_fits(self) -> PhotoData:

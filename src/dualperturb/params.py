@@ -44,6 +44,9 @@ DATASETS = tuple(Data.model_fields)
 NORMS: tuple[str, ...] = get_args(Norm)
 DEFENCES = trainings(Training)
 TRAINED_BY_NORM = trainings(AdversarialTraining)  # one classifier a norm; the other defences know no norm
+# Pixels of photographs: SSIM has a window of 11, and the L2 start of AutoAttack's Square runs over the edge
+# at some sides up to 24 (where side // (side // 5) is 6).
+_SMALLEST_SIDE = 25
 _NAMELESS = frozenset(("shapes6", "stl10"))  # drawn, or all images in one file
 AXES = ("eps", "eps_f", "eps_b", "salience_weight")  # what an attack is swept over
 
@@ -134,6 +137,14 @@ class Params(Section):
             known = getattr(self.data, dataset).most_test_images()
             if known is not None:
                 self.check_test_images(dataset, known)
+        return self
+
+    @model_validator(mode="after")
+    def _photographs_large_enough(self) -> Params:
+        for dataset in self.datasets:
+            side = getattr(getattr(self.data, dataset), "side", _SMALLEST_SIDE)
+            if side < _SMALLEST_SIDE:
+                raise ValueError(f"data.{dataset}.side: found {side}; accepted: at least {_SMALLEST_SIDE}")
         return self
 
     @model_validator(mode="after")

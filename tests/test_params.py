@@ -305,6 +305,11 @@ def test_what_the_evaluation_would_stumble_over_at_its_end_is_found_at_its_begin
     )
 
 
+def test_two_classes_are_not_shown_by_one_name() -> None:
+    line = refusal(**{"data.folder.classes": {"n1": "cat", "n2": "cat"}})
+    assert line == "data.folder.classes: holds 'cat' twice"
+
+
 @pytest.mark.parametrize(
     ("key", "accepted"),
     [

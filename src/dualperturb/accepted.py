@@ -100,6 +100,8 @@ def are_names(raw: object) -> object:
             raise ValueError(
                 f"found {_shown(folder)}: {_shown(name)}; accepted: two texts, a number in quotes"
             )
+    if isinstance(raw, dict):
+        are_distinct(tuple(raw.values()))
     return raw
 
 

@@ -114,6 +114,29 @@ def test_salience_caption_tells_the_change_of_each_defence(results: pd.DataFrame
     assert "below 0.5 (weight 0, paper objective): Clean 7 of 50; AT-PGD 7 of 50;" in text
 
 
+def test_of_a_single_salience_weight_no_change_is_told(results: pd.DataFrame) -> None:
+    text = salience_caption(results[(results["axis"] != "salience_weight") | (results["value"] == 0)])
+    assert "Change of" not in text and "without attack, 0.600. Images whose foreground score falls" in text
+
+
+def test_a_single_image_is_no_images(results: pd.DataFrame) -> None:
+    alone = results.assign(n=1)
+    examples = small_examples()
+    examples["labels"] = examples["labels"][:1]
+    for name in ("original", "foreground_noise", "background_noise"):
+        examples[f"{name}_predicted"] = examples[f"{name}_predicted"][:1]
+    examples["dual_predicted"] = examples["dual_predicted"][:, :1]
+    texts = {
+        "1 image a point;": accuracy_caption(alone, "L2"),
+        "mean of 1 test image with": gradient_caption(alone),
+        "the same 1 image in every cell": transfer_caption(alone, "L2"),
+        "share of 1 image classified": smoothing_caption(alone, Certificate(0.25, 0.001, 1000)),
+        "1 test image; the log density": dual_examples_caption(examples),
+        "1 test image, with": noise_examples_caption(examples),
+    }
+    assert [part for part, text in texts.items() if part not in text or "1 images" in text] == []
+
+
 def test_a_salience_gradient_used_for_several_steps_is_told(results: pd.DataFrame) -> None:
     results.loc[results["salience_weight"] > 0, "salience_every"] = 4
     assert "The gradient of the foreground score is renewed in every 4 steps." in salience_caption(results)

@@ -51,16 +51,21 @@ def salience_caption(results: pd.DataFrame) -> str:
     by_objective = salience_sweeps(results)
     rows = pd.concat(by_objective.values())
     norm, first, last = only(rows, "norm"), rows["value"].min(), rows["value"].max()
-    changes = [f"by the {name} objective {_changes(own)}" for name, own in by_objective.items()]
-    return (
+    text = (
         f"Mean foreground score (above) and adversarial accuracy (below) of {names_text(rows)} under dual "
         f"in the {NORM_NAMES[norm]} norm with "
         f"eps_f = {constant(rows, 'eps_f'):g}, eps_b = {constant(rows, 'eps_b'):g} over the salience weight, "
         f"by the paper's objective (a) and the balanced one (b). {images_text(rows)}; bands are 95 % "
         f"intervals. The thin line is the mean score of the same images without attack, "
-        f"{clean_score(results, norm):.3f}.{salience_note(rows)} Change of foreground score and accuracy "
-        f"from weight {first:g} to {last:g}: {'; '.join(changes)}.{_crossed(results, norm)}"
+        f"{clean_score(results, norm):.3f}.{salience_note(rows)}"
     )
+    if first < last:
+        changes = [f"by the {name} objective {_changes(own)}" for name, own in by_objective.items()]
+        text += (
+            " Change of foreground score and accuracy "
+            f"from weight {first:g} to {last:g}: {'; '.join(changes)}."
+        )
+    return text + _crossed(results, norm)
 
 
 def salience_note(rows: pd.DataFrame) -> str:

@@ -8,7 +8,15 @@ from dualperturb.figures.names import ATTACKS, NORM_NAMES, classifier_labels
 from dualperturb.figures.smoothing import certificates, smoothing_attacks
 from dualperturb.figures.transfer import transfer_table
 from dualperturb.report.data import Certificate
-from dualperturb.report.texts import budgets_text, interval_text, mean_text, ordered, row_label, several_norms
+from dualperturb.report.texts import (
+    budgets_text,
+    images,
+    interval_text,
+    mean_text,
+    ordered,
+    row_label,
+    several_norms,
+)
 
 
 def gradient_table(results: pd.DataFrame) -> pd.DataFrame:
@@ -35,7 +43,7 @@ def gradient_caption(results: pd.DataFrame) -> str:
     return (
         "Gradients of the loss with respect to the pixels, each clipped to its mean and 3 standard "
         f"deviations to either side. Share of their energy inside the foreground, mean of {_counts(table)} "
-        f"test images with 95 % intervals: {'; '.join(shares)}."
+        f"test image{'' if set(table['n']) == {1} else 's'} with 95 % intervals: {'; '.join(shares)}."
     )
 
 
@@ -60,7 +68,7 @@ def transfer_caption(results: pd.DataFrame, norm: str) -> str:
         parts.append(f"{ATTACKS[str(attack)]} ({_budgets(rows.iloc[0])}): {_strongest(rows, labels)}")
     return (
         f"Accuracy in % of each classifier on {NORM_NAMES[norm]} examples made on each other, the same "
-        f"{int(table['n'].iloc[0])} images in every cell; framed, the white-box attacks. Lowest accuracy on "
+        f"{images(int(table['n'].iloc[0]))} in every cell; framed, the white-box attacks. Lowest accuracy on "
         f"transferred examples: {'; '.join(parts)}."
     )
 
@@ -87,7 +95,7 @@ def smoothing_caption(results: pd.DataFrame, certificate: Certificate) -> str:
     ]
     text = (
         f"Randomized smoothing with noise of sigma = {certificate.sigma:g}: share of "
-        f"{int(rows['n'].iloc[0])} images classified rightly and certified over the L2 radius in "
+        f"{images(int(rows['n'].iloc[0]))} classified rightly and certified over the L2 radius in "
         f"pixels in [0, 1] (alpha = {certificate.alpha:g}, {certificate.samples} noisy copies an image). "
         f"No radius can exceed sigma * Phi^-1(alpha^(1/n)) = {certificate.largest_radius:.3f}, "
         "whatever the classifier."

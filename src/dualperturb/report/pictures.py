@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dualperturb.figures.names import label
-from dualperturb.report.texts import budgets_text
+from dualperturb.report.texts import budgets_text, images
 
 _OUTCOMES = "Wrong predictions and mean FS of these images"
 _NOISY = ("original", "foreground_noise", "background_noise")
@@ -17,15 +17,15 @@ _NOISY = ("original", "foreground_noise", "background_noise")
 
 def dual_examples_caption(examples: Mapping[str, Any]) -> str:
     """Fig. 1: what the columns are, and at each weight how many predictions are wrong and the mean score."""
-    labels, count = examples["labels"], len(examples["labels"])
+    labels = examples["labels"]
     outcomes = [f"originals: {_outcome(labels, examples['original_predicted'], examples['original_score'])}"]
     for w, weight in enumerate(examples["salience_weights"]):
         outcome = _outcome(labels, examples["dual_predicted"][w], examples["dual_score"][w])
         outcomes.append(f"weight {weight:g}: {outcome}")
     budgets = budgets_text(str(examples["norm"]), *(float(value) for value in examples["budgets"]))
     return (
-        f"{count} test images; the log density as light (brighter is denser) with the foreground outlined; "
-        f"dual examples made on {label(str(examples['defence']))} with {budgets} "
+        f"{images(len(labels), 'test ')}; the log density as light (brighter is denser) with the foreground "
+        f"outlined; dual examples made on {label(str(examples['defence']))} with {budgets} "
         f"at each salience weight. Below a picture the prediction, with a cross where it is not the label, "
         f"and the foreground score FS. {_OUTCOMES}: {'; '.join(outcomes)}."
     )
@@ -38,7 +38,7 @@ def noise_examples_caption(examples: Mapping[str, Any]) -> str:
         outcome = _outcome(examples["labels"], examples[f"{kind}_predicted"], examples[f"{kind}_score"])
         outcomes.append(f"{kind.replace('_', ' ')}: {outcome}")
     return (
-        f"{len(examples['labels'])} test images, with adversarial noise of the same budget, "
+        f"{images(len(examples['labels']), 'test ')}, with adversarial noise of the same budget, "
         f"{budgets_text(str(examples['norm']), float(examples['budgets'][1]))}, made on "
         f"{label(str(examples['defence']))} in the foreground alone or in the background alone. "
         f"{_OUTCOMES}: {'; '.join(outcomes)}."

@@ -53,7 +53,12 @@ def names_text(rows: pd.DataFrame) -> str:
 def images_text(rows: pd.DataFrame) -> str:
     """The number of images behind each of `rows`."""
     low, high = int(rows["n"].min()), int(rows["n"].max())
-    return f"{low} images a point" if low == high else f"{low} to {high} images a point"
+    return f"{images(low)} a point" if low == high else f"{low} to {high} images a point"
+
+
+def images(count: int, kind: str = "") -> str:
+    """So many images, of a kind such as "test " where it is told."""
+    return f"{count} {kind}image{'' if count == 1 else 's'}"
 
 
 def counts_text(rows: pd.DataFrame) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +167,20 @@ def test_dual_examples_show_pictures_predictions_and_scores(examples: dict[str, 
     assert first.get_xlabel() == "✗ $dog$\nFS 0.25"
     assert figure.axes[0].get_xlabel() == "cat\nFS 0.50"
     assert all(len(axes.get_xlabel()) < 40 for axes in figure.axes)
+
+
+@pytest.mark.parametrize(("weights", "width"), [(2, 7.0), (8, 7.0), (4, 6.0)])
+def test_headings_of_many_columns_do_not_overlap(
+    examples: dict[str, np.ndarray], weights: int, width: float
+) -> None:
+    for name in ("dual", "dual_predicted", "dual_score"):
+        examples[name] = np.repeat(examples[name][:1], weights, axis=0)
+    examples["salience_weights"] = np.geomspace(0.001, 100, weights)
+    figure = dual_examples(examples, Look(width_inches=width))
+    figure.canvas.draw()
+    boxes = [axes.title.get_window_extent() for axes in figure.axes[: 2 + weights]]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    assert boxes[-1].x1 < figure.bbox.x1
 
 
 def test_the_foreground_is_outlined_where_it_has_an_edge(examples: dict[str, np.ndarray]) -> None:

@@ -17,6 +17,7 @@ Array = npt.NDArray[Any]
 
 _WRONG = "#b3261e"
 _LONGEST_NAME = 13
+_NARROWEST = 1.1  # inches of a column, which headings such as "AT-PGD (L-infinity)" take
 
 
 def dual_examples(examples: Mapping[str, Any], style: Style) -> Figure:
@@ -58,10 +59,13 @@ def short(name: str) -> str:
 
 
 def _grid(images: Array, headings: list[str], style: Style) -> tuple[Figure, Array]:
-    """A figure with a row an image (K, 3, H, W) and a column a heading; full width from 6 columns on."""
+    """A figure with a row an image (K, 3, H, W) and a column a heading; full width from 6 columns on.
+
+    Wider where the columns would be too narrow for their texts.
+    """
     count, _, height, width = images.shape
     columns = len(headings)
-    cell = min(style.width_inches / columns, style.width_inches / 6)
+    cell = max(style.width_inches / max(columns, 6), _NARROWEST)
     text = 0.33  # inches under a picture, and above the first
     figure = new_figure(cell * columns, count * (cell * height / width + text) + text, style)
     figure.set_layout_engine("constrained", h_pad=0.03, w_pad=0.03, hspace=0, wspace=0)

@@ -97,7 +97,8 @@ def smoothing_caption(results: pd.DataFrame, certificate: Certificate) -> str:
         f"Randomized smoothing with noise of sigma = {certificate.sigma:g}: share of "
         f"{images(int(rows['n'].iloc[0]))} classified rightly and certified over the L2 radius in "
         f"pixels in [0, 1] (alpha = {certificate.alpha:g}, {certificate.samples} noisy copies an image). "
-        f"No radius can exceed sigma * Phi^-1(alpha^(1/n)) = {certificate.largest_radius:.3f}, "
+        f"No radius can exceed sigma * Phi^-1(alpha^(1/{certificate.samples})) = "
+        f"{certificate.largest_radius:.3f}, "
         "whatever the classifier."
     )
     if attacked:

@@ -136,9 +136,8 @@ Scale = Annotated[Literal["auto"] | Positive, accepts("auto, or a finite number 
 Values = Annotated[tuple[NonNegative, ...], BeforeValidator(is_list), AfterValidator(are_distinct)]
 Indices = Annotated[tuple[Index, ...], BeforeValidator(is_list)]
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$"), accepts('a colour such as "#0072B2", in quotes')]
-Width = Annotated[
-    Finite, Field(ge=6, le=24), accepts("a number of inches from 6 to 24")
-]  # below, labels overlap
+# Below 6 inches labels overlap.
+Width = Annotated[Finite, Field(ge=6, le=24), accepts("a number of inches from 6 to 24")]
 Dpi = Annotated[int, Field(strict=True, ge=50, le=600), accepts("a whole number from 50 to 600")]
 
 

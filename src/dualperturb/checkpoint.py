@@ -45,9 +45,8 @@ def load_checkpoint(
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         schedule.load_state_dict(state["schedule"])
-    except (
-        Exception
-    ) as error:  # a damaged file that can be read holds anything: AttributeError, TypeError ...
+    # A damaged file that can be read holds anything: AttributeError, TypeError and others.
+    except Exception as error:
         raise _unusable(path, error) from error
     history: list[dict[str, Any]] = state["history"]
     return history

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -329,6 +330,8 @@ def test_a_gradient_that_is_not_finite_makes_a_step_that_is(norm: type[L2 | Linf
         step = ball.ascend(gradient, 1.0)
         assert step.isfinite().all() and torch.equal(step[1], ball.ascend(torch.ones(2, 3, 4, 4), 1.0)[1])
         assert all((spent > 0.9).all() for spent in ball.norms(step).values())
+        # The sign of what is infinite, and no direction of what is no number.
+        assert step[0, 0, 0, 0].sign() == (0.0 if broken != broken else math.copysign(1.0, broken))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 4, 4), (3, 1, 4, 4), (2, 1, 4, 5)])

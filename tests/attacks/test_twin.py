@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dualperturb import L2, pgd
 from dualperturb.core.adversaries import PgdAdversary, ThreatModel
 from dualperturb.core.classifiers import ClassifierSpec, build_classifier
+from dualperturb.core.objectives import Objective
 from dualperturb.core.precision import compiles
 from dualperturb.core.twin import Twin, twin_of
 from dualperturb.errors import UserError
@@ -150,6 +151,15 @@ def test_success_is_the_models_own_word(model: nn.Module, images: Tensor) -> Non
     exact = pgd(model, images, labels, L2(0.5), steps=5, step_size=0.3)
     assert not torch.equal(found.images, exact.images), "bfloat16 must have been used"
     assert found.images.dtype == torch.float32
+
+
+def test_an_image_that_fools_the_copy_alone_still_stands(model: nn.Module, images: Tensor) -> None:
+    labels = model(images).argmax(dim=1)
+    labels[1::2] += 1  # every second image is one that the model gets wrong
+    logits = torch.eye(9)[[8] * len(images)]  # and the copy gets all of them wrong
+    objective = Objective(model, labels, climbed=lambda _: logits)
+    among = torch.arange(len(images)) < 4
+    assert objective.fooled(images, logits, among).tolist() == [1, 3]
 
 
 def test_an_unknown_precision_is_refused(model: nn.Module, images: Tensor) -> None:

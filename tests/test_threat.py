@@ -273,6 +273,14 @@ def test_bfloat16_norms_are_summed_in_float32() -> None:
     assert l2_norm(ones).item() == 64.0 and linf_norm(ones).dtype == torch.float32
 
 
+@pytest.mark.parametrize("norm", [L2, Linf])
+def test_a_radius_may_come_in_a_tensor_of_one_value(norm: type[L2 | Linf]) -> None:
+    delta = torch.ones(2, 3, 4, 4)
+    assert torch.equal(norm(torch.tensor(0.5)).project(delta), norm(0.5).project(delta))
+    with pytest.raises(UserError, match="^radius"):
+        norm(torch.tensor([0.5, 0.5]))
+
+
 @pytest.mark.parametrize("radius", [-1.0, -1e-9, float("nan"), float("inf"), 1.1e6, "1", None])
 @pytest.mark.parametrize("norm", [L2, Linf])
 def test_an_impossible_radius_is_refused(norm: type[L2 | Linf], radius: float) -> None:

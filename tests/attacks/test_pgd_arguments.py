@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dualperturb import L2, Dual, Linf, UserError, pgd
+from dualperturb import L2, Dual, Linf, UserError, nested_pgd, pgd
 
 Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]
 
@@ -124,4 +124,21 @@ def test_a_mistake_is_one_line_that_names_the_argument(
     arguments = {"images": GOOD, "labels": LABELS, "ball": ball, "steps": 1, "step_size": 0.5} | wrong
     with pytest.raises(UserError) as caught:
         pgd(model, **arguments)
+    assert str(caught.value).startswith(f"{names}: ") and "\n" not in str(caught.value)
+
+
+OF_SWEEPS = {
+    name: (names, wrong)
+    for name, (names, wrong) in MISTAKES.items()
+    if not {"salience_weight", "salience_every"} & set(wrong)
+}
+
+
+@pytest.mark.parametrize(("names", "wrong"), OF_SWEEPS.values(), ids=OF_SWEEPS.keys())
+def test_a_sweep_tells_of_the_same_mistakes(parts: Parts, names: str, wrong: dict[str, object]) -> None:
+    model, _, _, foreground = parts(2)
+    given = {"images": GOOD, "labels": LABELS, "steps": 1, "step_size": 0.5} | wrong
+    ball = given.pop("ball", Dual(L2(1.0), L2(1.0), foreground))
+    with pytest.raises(UserError) as caught:
+        nested_pgd(model, balls=[ball], **given)
     assert str(caught.value).startswith(f"{names}: ") and "\n" not in str(caught.value)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dualperturb import L2, Linf, pgd
+from dualperturb import L2, Dual, Linf, nested_pgd, pgd
+from dualperturb.core.seeds import image_seeds
 
 Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]
 
@@ -117,3 +118,43 @@ def test_what_a_restart_fooled_the_later_ones_leave_alone() -> None:
     images, labels = torch.full((2, 1, 1, 1), 0.5), torch.zeros(2, dtype=torch.int64)
     pgd(watched, images, labels, ball, steps=1, step_size=0.1, restarts=3)
     assert seen == [2, 2, 1, 1, 1, 1]
+
+
+def test_in_a_sweep_only_what_still_stands_starts_again() -> None:
+    """Three images: the first falls at once, the second never, the third in the second restart."""
+    ball = Scripted(0.5, script=[[0.4, 0.0, 0.0], [9.0, 0.1, 0.45], [9.0, 0.05, 9.0]])
+    images, labels = torch.full((3, 1, 1, 1), 0.5), torch.zeros(3, dtype=torch.int64)
+    (result,) = nested_pgd(tower, images, labels, [ball], steps=1, step_size=0.1, restarts=3)
+    assert result.images.flatten().tolist() == pytest.approx([0.9, 0.55, 0.95])
+    assert result.success.tolist() == [True, False, True]
+
+
+def test_a_smaller_ball_begins_where_the_larger_one_ended() -> None:
+    """It has no start of its own to give. Each ball keeps the example that was found in it."""
+    larger, smaller = Scripted(0.5, script=[[0.45, 0.4]]), Scripted(0.35, script=[])
+    images, labels = torch.tensor([0.5, 0.4]).view(2, 1, 1, 1), torch.zeros(2, dtype=torch.int64)
+    inner, outer = nested_pgd(tower, images, labels, [smaller, larger], steps=1, step_size=0.1)
+    assert outer.success.tolist() == [True, False] and outer.images[0].item() == pytest.approx(0.95)
+    assert inner.success.tolist() == [True, False] and inner.images[0].item() == pytest.approx(0.85)
+
+
+def test_a_sweeps_starts_are_those_of_the_images_names() -> None:
+    images, labels = torch.full((2, 1, 1, 1), 0.5), torch.zeros(2, dtype=torch.int64)
+    ball, names = Recording(0.1), [7, 3]
+    nested_pgd(tower, images, labels, [ball], steps=1, step_size=0.1, restarts=2, seed=5, indices=names)
+    assert len(ball.starts) == 2
+    for restart, start in enumerate(ball.starts):
+        assert torch.equal(start, L2(0.1).start(images, image_seeds(5, names, restart)))
+
+
+def test_balls_of_unlike_norms_are_left_to_the_caller() -> None:
+    images, labels = torch.full((1, 1, 1, 1), 0.5), torch.zeros(1, dtype=torch.int64)
+    mask = torch.ones(1, 1, 1, 1, dtype=torch.bool)
+    settings = {"steps": 1, "step_size": 0.1}
+    for small, large in (
+        (L2(0.4), Linf(0.4)),
+        (Dual(L2(0.1), L2(0.1), mask), L2(0.4)),
+        (L2(0.2), Recording(0.1)),
+    ):
+        found = nested_pgd(tower, images, labels, [small, large], **settings)
+        assert [len(result.success) for result in found] == [1, 1]

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from dualperturb import L2, Dual
 from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.pgd import AttackResult
 from dualperturb.evaluation import scoring
@@ -46,6 +47,26 @@ def test_without_a_budget_no_attack_runs_and_the_accuracy_is_the_clean_one(
         table = attack_images(make_subject(), threat, 0.0, SETTINGS)
         assert table["correct"].tolist() == [index % 5 != 0 for index in range(20)]
         assert (table[["foreground_norm", "background_norm"]] == 0).all(axis=None)
+
+
+def test_every_setting_reaches_the_attack(make_subject: MakeSubject, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def attack(_: object, images: Tensor, labels: Tensor, ball: Dual, **given: Any) -> AttackResult:
+        asked.update(given, radii=(ball.inside, ball.outside))
+        return AttackResult(images, torch.zeros_like(labels, dtype=torch.bool), {})
+
+    monkeypatch.setattr(scoring, "pgd", attack)
+    settings = AttackSettings(3, 0.7, 2, 20, 9, objective="balanced", salience_every=4, precision="bf16")
+    subject = make_subject([7, 3])
+    attack_images(subject, DUAL, 0.25, settings)
+    wanted = {name: value for name, value in vars(settings).items() if name != "batch_size"} | {
+        "indices": [7, 3],
+        "saliency": subject.saliency,
+        "salience_weight": 0.25,
+        "radii": (L2(0.3), L2(1.0)),
+    }
+    assert asked == wanted
 
 
 @pytest.mark.parametrize("threat", [ThreatModel("L2", 0.3, 0.0), ThreatModel("L2", 0.0, 0.3)])

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from dualperturb.core.score import check_log_density
 from dualperturb.errors import UserError
 from dualperturb.saliency import foreground_mask, foreground_score
 
@@ -103,3 +104,17 @@ def test_what_is_no_log_density_is_refused(given: torch.Tensor) -> None:
         foreground_mask(given)
     with pytest.raises(UserError, match="^foreground_score: " + told):
         foreground_score(given, torch.ones(1, 1, 2, 2, dtype=torch.bool))
+    with pytest.raises(UserError, match="^saliency model: " + told):
+        check_log_density(given)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_a_map_is_a_log_density_within_five_in_a_hundred(dtype: torch.dtype) -> None:
+    """The mass is summed over many pixels, as float16 could not."""
+    uniform = torch.full((2, 128, 128), -math.log(128 * 128), dtype=dtype)
+    for mass in (0.96, 1.0, 1.04):
+        check_log_density(uniform + math.log(mass))
+    for mass in (0.93, 1.07):
+        with pytest.raises(UserError, match=rf"^saliency model: found a map that sums to {mass}"):
+            check_log_density((uniform.double() + math.log(mass)).to(torch.float64))
+    check_log_density(uniform[:0])

@@ -209,6 +209,16 @@ def test_a_dual_attack_spends_both_budgets_and_keeps_the_columns(norm_name: str)
     assert np.allclose(table["background_norm"], 0.2, rtol=1e-3)
 
 
+def test_the_noise_is_that_of_float32_whatever_the_precision() -> None:
+    """A copy of the smoothed classifier in bfloat16 would climb other noise."""
+    subject, _ = linear_subject(3)
+    exact, asked = (
+        attack_smoothed(subject, ThreatModel("L2", 0.2), 0.0, settings, sampling=SAMPLING, draws=2)
+        for settings in (ATTACK, replace(ATTACK, precision="bf16"))
+    )
+    pd.testing.assert_frame_equal(exact, asked, check_exact=True)
+
+
 def test_votes_are_taken_on_noise_that_the_attack_has_not_seen() -> None:
     subject, _ = linear_subject(1, spread=0.5)
     predict_images(subject, SAMPLING)

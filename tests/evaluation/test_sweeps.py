@@ -156,6 +156,22 @@ def test_points_along_a_budget_are_attacked_together_and_accuracy_never_rises(
         ).all()
 
 
+def test_every_setting_reaches_what_attacks_together(
+    make_subject: MakeSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def watched(model: object, images: object, labels: object, balls: list[L2], **given: Any) -> Any:
+        asked.update(given)
+        return nested_pgd(model, images, labels, balls, **given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("dualperturb.evaluation.nested.nested_pgd", watched)
+    settings = AttackSettings(2, 0.7, 3, 20, 9, precision="bf16")
+    sweep(make_subject([7, 3]), points("eps", (1.0, 2.0), 2.0, 9.0, 0.0, "paper"), "L2", a_seventh, settings)
+    wanted = {"steps": 2, "step_size": 0.7, "restarts": 3, "seed": 9, "precision": "bf16", "indices": [7, 3]}
+    assert asked == wanted | {"around": [[1], []]}
+
+
 def test_two_panels_are_attacked_together_and_share_their_point(
     make_subject: MakeSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:

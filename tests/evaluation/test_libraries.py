@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from dualperturb.core.adversaries import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.evaluation.libraries import carlini_wagner_norms, standard_auto_attack
-from dualperturb.evaluation.scoring import AttackSettings, attack_images
+from dualperturb.evaluation.scoring import AttackSettings, BrokenThreatModelError, attack_images
 from dualperturb.evaluation.subject import Subject
 
 MakeSubject = Callable[..., Subject]
@@ -41,6 +43,42 @@ def test_auto_attack_is_as_strong_as_pgd_and_leaves_the_random_numbers_alone(
     assert right.sum() <= by_pgd.sum() < clean(subject).sum()
     assert not right[~clean(subject)].any()
     assert np.array_equal(standard_auto_attack(subject, threat, 0, 20), right)
+
+
+@pytest.mark.parametrize(
+    ("norm", "change"),
+    [("L2", lambda images: (images + 0.1).clamp(0, 1)), ("Linf", lambda images: images + 2)],
+)
+def test_auto_attacks_examples_are_measured_anew(
+    make_subject: MakeSubject, monkeypatch: pytest.MonkeyPatch, norm: str, change: Callable[[Tensor], Tensor]
+) -> None:
+    pyautoattack = pytest.importorskip("pyautoattack")
+
+    def outside(_: object, images: Tensor, labels: Tensor, **__: object) -> tuple[Tensor, Tensor]:
+        return change(images), labels
+
+    monkeypatch.setattr(pyautoattack.AutoAttack, "run_standard_evaluation", outside)
+    with pytest.raises(BrokenThreatModelError, match="^(image of test image|pixels: found)"):
+        standard_auto_attack(make_subject(), ThreatModel(norm, 0.1), seed=0)
+
+
+def test_auto_attack_is_asked_for_what_was_chosen(
+    make_subject: MakeSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A subject of three classes has two others, which the targeted loss cannot do with."""
+    pyautoattack = pytest.importorskip("pyautoattack")
+    asked: list[object] = []
+
+    def watched(self: Any, images: Tensor, labels: Tensor, **__: object) -> tuple[Tensor, Tensor]:
+        targets = self.apgd_targeted.n_target_classes, self.fab.n_target_classes
+        asked.append((self.norm, self.epsilon, self.seed, self.square.n_queries, *targets))
+        asked.append(list(self.attacks_to_run))
+        return images, labels
+
+    monkeypatch.setattr(pyautoattack.AutoAttack, "run_standard_evaluation", watched)
+    right = standard_auto_attack(make_subject([7, 3, 5]), ThreatModel("Linf", 0.02), 4, square_queries=17)
+    assert asked == [("Linf", 0.02, 4, 17, 2, 2), ["apgd-ce", "fab-t", "square"]]
+    assert right.tolist() == [True, True, False], "the images as they are"
 
 
 def test_auto_attack_knows_one_region() -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from dualperturb import L2
+from dualperturb.attacks.auto import AutoResult, auto_attack
 from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.pgd import AttackResult
 from dualperturb.evaluation import strong
@@ -33,6 +36,20 @@ def test_batches_change_nothing(make_subject: MakeSubject) -> None:
         auto_attack_images(make_subject(), DUAL, replace(SETTINGS, batch_size=size)) for size in (7, 20)
     )
     assert one["predicted"].tolist() == other["predicted"].tolist()
+
+
+def test_every_setting_that_it_uses_reaches_it(
+    make_subject: MakeSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def watched(model: object, images, labels, ball, **given: Any) -> AutoResult:  # type: ignore[no-untyped-def]
+        asked.update(given, radii=(ball.inside, ball.outside))
+        return auto_attack(model, images, labels, ball, **given)
+
+    monkeypatch.setattr(strong, "auto_attack", watched)
+    auto_attack_images(make_subject([7, 3]), DUAL, replace(SETTINGS, steps=2, seed=9))
+    assert asked == {"steps": 2, "seed": 9, "indices": [7, 3], "radii": (L2(0.1), L2(0.3))}
 
 
 def test_its_claim_is_measured_anew(make_subject: MakeSubject, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.memory import BatchSize
 from dualperturb.core.twin import Twin
 from dualperturb.errors import UserError
+from dualperturb.evaluation.scoring import measure
 from dualperturb.evaluation.subject import Batch, Subject
 
 FEWEST_OTHERS = 3  # of the targeted DLR loss
@@ -31,7 +32,7 @@ def standard_auto_attack(
     where the classes are fewer than four, which the targeted loss needs; with
     fewer than 5000 queries of Square it is weaker than the standard version where Square matters. All images
     are one batch; once memory has run out, the smaller batches draw other random numbers. Raises UserError
-    for a threat model of two regions, and without pyautoattack.
+    for a threat model of two regions, and without pyautoattack; and what `scoring.measure` raises.
     """
     if threat.eps_b is not None:
         raise UserError("AutoAttack: found a threat model of two regions; accepted: one, see auto_attack")
@@ -42,7 +43,7 @@ def standard_auto_attack(
     others = min(9, len(subject.data.class_names) - 1)
 
     def still_right(batch: Batch) -> np.ndarray:
-        _, images, labels, _ = batch
+        chosen, images, labels, foreground = batch
         # It seeds torch's global generators.
         with torch.random.fork_rng(devices=[subject.device] if subject.device.type == "cuda" else []):
             attack = AutoAttack(
@@ -57,7 +58,7 @@ def standard_auto_attack(
             if others < FEWEST_OTHERS:
                 attack.attacks_to_run.remove("apgd-t")
             examples, _ = attack.run_standard_evaluation(images, labels, batch_size=len(images))
-        return _still_right(subject, examples, labels)
+        return measure(subject, chosen, images, examples, labels, foreground, threat)["correct"].to_numpy()
 
     return np.concatenate(subject.each(len(subject.indices), still_right))
 

@@ -104,7 +104,7 @@ def test_noise_lies_inside_the_ball_and_on_its_surface(subject: Subject) -> None
         torch.testing.assert_close(lengths[1::2], torch.full((NOISE_DRAWS, COUNT), radius), rtol=1e-4, atol=0)
     directions = torch.nn.functional.normalize(deltas.flatten(0, 1).flatten(1), dim=1)
     assert ((directions @ directions.T).abs() - torch.eye(len(directions))).max() < 0.6, "all differ"
-    assert outcome.spent == pytest.approx(1.0, rel=1e-4) and outcome.correct.all()
+    assert outcome.spent == pytest.approx(1.0, rel=1e-4) and outcome.correct.all() and outcome.fault is None
 
 
 def test_an_image_that_falls_to_one_draw_has_fallen(

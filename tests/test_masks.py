@@ -66,6 +66,14 @@ def test_masks_and_densities_are_the_models(tmp_path: Path) -> None:
     }
 
 
+def test_the_model_is_shown_pixels_from_zero_to_one(tmp_path: Path) -> None:
+    data, shown = image_set(), []
+    model = BuiltinSaliency()
+    model.register_forward_pre_hook(lambda _, given: shown.append(given[0].clone()))
+    write(tmp_path, data, model)
+    assert torch.equal(torch.cat(shown), torch.from_numpy(data.images).float() / 255)
+
+
 def test_the_other_threshold_is_on_the_density_itself(tmp_path: Path) -> None:
     data, saliency = image_set(), BuiltinSaliency()
     write(tmp_path, data, saliency, threshold="density")

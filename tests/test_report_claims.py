@@ -101,7 +101,8 @@ def test_the_salience_weight_is_judged_from_its_least_to_its_largest(results: pd
     assert raised["verdict"] == "holds" and raised["ours"] == "+0.100 [+0.072, +0.128]"
     assert raised["at"] == "weight 0 to 10"
     assert line(results, RAISES, "Clean, paper objective, L2")["verdict"].startswith("does not hold")
-    assert line(results, WEAKENS, "Clean, balanced objective, L2")["verdict"] == "does not hold here"
+    weakened = line(results, WEAKENS, "Clean, balanced objective, L2")
+    assert weakened["verdict"] == "does not hold here" and " points [" in weakened["ours"]
     assert line(results, WEAKENS, "Clean, paper objective, L2")["verdict"].startswith("holds")
 
 

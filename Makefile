@@ -36,8 +36,8 @@ clean:  ## remove the environment; data, models and reports stay
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else \
 		"error: Python 3.11 or 3.12 is needed, $(PYTHON) is %d.%d; say which: make PYTHON=python3.12" % v)'
 	@# Else pip would notice after gigabytes of downloads, and say so in a traceback.
-	@$(PYTHON) -c 'import shutil, sys; free = shutil.disk_usage(".").free / 1e9; sys.exit(0 if free >= 7 else \
-		"error: disk: found %.1f GB free here; .venv takes 7 GB, most of it the CUDA builds of PyTorch" % free)'
+	@$(PYTHON) -c 'import shutil, sys; free = shutil.disk_usage(".").free / 1e9; sys.exit(0 if free >= 9 else \
+		"error: disk: found %.1f GB free here; accepted: 9, of which .venv keeps 6, mostly CUDA builds of PyTorch" % free)'
 	$(PYTHON) -m venv .venv
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt

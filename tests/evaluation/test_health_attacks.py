@@ -128,7 +128,7 @@ def test_without_a_bound_what_still_stands_is_tried_with_shorter_steps(
     asked: list[dict[str, Any]] = []
 
     def whitening(model: object, images: Tensor, labels: Tensor, ball: Any, **given: Any) -> AttackResult:
-        """It fools image 2 at first, and image 0 when it comes back; its images' changes are known."""
+        """It makes image 2 white at first, which fools, and then image 0."""
         asked.append(given | {"radius": ball.radius})
         falls = torch.tensor([name == 4 - 2 * len(asked) for name in given["indices"]]).view(-1, 1, 1, 1)
         return AttackResult(torch.where(falls, 1.0, images), labels.bool(), {})

@@ -11,6 +11,7 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 repro: .venv/installed  ## run the pipeline to reports/index.html; nothing is done twice
+	@$(RUN) dualperturb workflow check
 	@$(RUN) dvc repro
 	@echo "report: reports/index.html"
 

@@ -29,6 +29,8 @@ app = typer.Typer(
 )
 data = typer.Typer(help="Give the pipeline its raw data, and look at what it prepared.", no_args_is_help=True)
 app.add_typer(data, name="data")
+workflow = typer.Typer(help="Make this project's folder ready for DVC.", no_args_is_help=True)
+app.add_typer(workflow, name="workflow")
 
 
 def main() -> None:
@@ -53,6 +55,14 @@ def top(
     ] = False,
 ) -> None:
     pass
+
+
+@workflow.command("check")
+def workflow_check() -> None:
+    """Before `dvc repro`: check params.yaml and mend what an interrupted run left. `make repro` calls it."""
+    from dualperturb.workflow import make_ready
+
+    make_ready(Path())
 
 
 @data.command("fetch")

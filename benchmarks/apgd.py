@@ -20,11 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb.attacks.auto import auto_attack
+from dualperturb.core.balls import L2, NORMS, Linf
 from dualperturb.core.budgets import applied_radius
-from dualperturb.core.classifiers import load_classifier
+from dualperturb.core.classifiers.storage import load_classifier
 from dualperturb.core.images import load_split
 from dualperturb.core.pgd import pgd
-from dualperturb.core.threat import L2, NORMS, Linf
 from dualperturb.errors import UserError
 
 STEPS = 100

@@ -33,7 +33,7 @@ from benchmarks.common import (
 )
 from benchmarks.peers import optional
 from dualperturb.attacks.auto import auto_attack
-from dualperturb.core.threat import L2, Dual, Linf
+from dualperturb.core.balls import L2, Dual, Linf
 
 RADIUS = 1e-5
 

@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dualperturb.core.classifiers import ClassifierSpec, Normalise, build_classifier
+from dualperturb.core.classifiers.storage import ClassifierSpec, Normalise, build_classifier
 from dualperturb.files import replacing
 
 CLASSES = 10

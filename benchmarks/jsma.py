@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb.attacks.jsma import jsma
-from dualperturb.core.networks import build_network
+from dualperturb.core.classifiers.networks import build_network
 
 CLASSES = 10
 REPEATS = 3  # of a timed run; the fastest counts

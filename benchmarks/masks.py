@@ -41,7 +41,7 @@ from benchmarks.common import (
     show,
 )
 from dualperturb.core.images import ImageSet
-from dualperturb.masks import write_masks
+from dualperturb.masks.splits import write_masks
 from dualperturb.saliency.builtin import BuiltinSaliency
 
 BUILTIN, DEEPGAZE = "builtin", "deepgaze_iie_random_weights"

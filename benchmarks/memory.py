@@ -29,8 +29,8 @@ from benchmarks.common import (
     parser,
     show,
 )
+from dualperturb.core.balls import L2, Dual, Linf
 from dualperturb.core.pgd import pgd
-from dualperturb.core.threat import L2, Dual, Linf
 
 
 class Case(NamedTuple):

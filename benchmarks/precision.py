@@ -38,10 +38,10 @@ from benchmarks.common import (
     ratio,
     show,
 )
+from dualperturb.core.balls import Linf
+from dualperturb.core.devices.precision import mixed
+from dualperturb.core.gradient_copy import Twin
 from dualperturb.core.pgd import pgd
-from dualperturb.core.precision import mixed
-from dualperturb.core.threat import Linf
-from dualperturb.core.twin import Twin
 
 EAGER = "fp32 eager"
 TWIN = "bf16 twin"

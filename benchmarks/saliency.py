@@ -22,9 +22,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dualperturb.core.networks import build_network
+from dualperturb.core.classifiers.networks import build_network
 from dualperturb.errors import UserError
-from dualperturb.mask_params import SaliencyParams
+from dualperturb.params.masks import SaliencyParams
 from dualperturb.saliency import foreground_mask, foreground_score, saliency_model
 
 SIDE = 128

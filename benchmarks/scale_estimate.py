@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from dualperturb.core.networks import build_network
+from dualperturb.core.classifiers.networks import build_network
 from dualperturb.params import load_params
 
 FLOAT = 4  # bytes

@@ -18,8 +18,8 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from dualperturb import batches as loader
-from dualperturb.batches import Drawn, when_asked
+from dualperturb.training import batches as loader
+from dualperturb.training.batches import Drawn, when_asked
 
 BATCH = 64
 ROUNDS = 5

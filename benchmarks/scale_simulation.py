@@ -20,14 +20,14 @@ from numpy.lib.format import open_memmap
 from scale_reading import BATCH, Row, asking, forget, ways_of_reading
 from torch import Tensor, nn
 
-from dualperturb.batches import Batch, Batches
 from dualperturb.core.images import ImageSet, load_split, sha256, write_meta, write_split
-from dualperturb.evaluation.scoring import AttackSettings
-from dualperturb.evaluation.subject import Subject
+from dualperturb.evaluation.measuring.scoring import AttackSettings
+from dualperturb.evaluation.measuring.subject import Subject
 from dualperturb.evaluation.sweeps import points, sweep
 from dualperturb.files import read_csv, write_csv
+from dualperturb.params.training import Augment
 from dualperturb.saliency.center import CenterSaliency
-from dualperturb.train_params import Augment
+from dualperturb.training.batches import Batch, Batches
 
 CLASSES = 1000
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import batch, classifier
-from dualperturb.core.adversaries import ThreatModel
+from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.budgets import applied_radius
-from dualperturb.core.classifiers import load_classifier
+from dualperturb.core.classifiers.storage import load_classifier
 from dualperturb.core.images import ImageSet, load_foreground, load_split
-from dualperturb.evaluation.scoring import AttackSettings
-from dualperturb.evaluation.subject import Subject
+from dualperturb.evaluation.measuring.scoring import AttackSettings
+from dualperturb.evaluation.measuring.subject import Subject
 from dualperturb.saliency.builtin import BuiltinSaliency
 
 CLASSIFIERS = ("clean", "at_pgd/L2", "at_pgd/Linf", "at_dual/L2", "at_dual/Linf")

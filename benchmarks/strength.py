@@ -17,7 +17,7 @@ import pandas as pd
 
 from benchmarks.common import Row, Table, Target, in_set_up_process, parsed, parser, show
 from benchmarks.shapes6 import CLASSIFIERS, SETTINGS, add_workspace, subject, threat
-from dualperturb.evaluation.scoring import attack_images
+from dualperturb.evaluation.measuring.scoring import attack_images
 
 
 def main(given: list[str] | None = None) -> None:

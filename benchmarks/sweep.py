@@ -20,8 +20,8 @@ import pandas as pd
 from benchmarks.common import Counter, Row, Table, Target, clock, in_set_up_process, parsed, parser, show
 from benchmarks.shapes6 import EPS_B, EPS_F, GRID, SETTINGS, add_workspace, subject, threat
 from dualperturb.core.budgets import applied_radius
-from dualperturb.evaluation.scoring import attack_images
-from dualperturb.evaluation.subject import Subject
+from dualperturb.evaluation.measuring.scoring import attack_images
+from dualperturb.evaluation.measuring.subject import Subject
 from dualperturb.evaluation.sweeps import Point, points, sweep
 
 Run = Callable[[Subject, list[Point], str], list[int]]  # -> images right, one a point

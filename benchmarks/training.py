@@ -39,9 +39,9 @@ from benchmarks.common import (
     show,
     synchronise,
 )
-from dualperturb.core.adversaries import PgdAdversary, ThreatModel
+from dualperturb.attacks.adversary import PgdAdversary, ThreatModel
 from dualperturb.core.images import ImageSet
-from dualperturb.training import TrainingSettings, train
+from dualperturb.training.loop import TrainingSettings, train
 
 PAPER_IMAGES, PAPER_EPOCHS = 13_000, 20
 SKIPPED = 2  # batches before the timed ones: they choose algorithms and fill caches

@@ -28,7 +28,7 @@ from dualperturb.params import DEFENCES, Params, load_params
 if TYPE_CHECKING:
     import torch
 
-    from dualperturb.mask_params import SaliencyParams
+    from dualperturb.params.masks import SaliencyParams
     from dualperturb.saliency import SaliencyModel
 
 # The defences of Fig. 3 to 5, as `swept` in dvc.yaml; smoothing has a stage of its own.
@@ -122,7 +122,7 @@ def _on_ranks(body: Callable[[], None]) -> None:
 
 def _as_rank(body: Callable[[], None]) -> None:
     """The body, connected with the other ranks; after an error this process ends here: `launch.leave`."""
-    from dualperturb.core.ranks import joined
+    from dualperturb.core.devices.ranks import joined
 
     try:
         with joined():

@@ -38,7 +38,7 @@ def attacks(settings: Params, dataset: str, side: int) -> dict[str, tuple[str, A
     from dataclasses import replace
 
     from dualperturb.attacks.jsma import jsma
-    from dualperturb.evaluation.scoring import attack_batch
+    from dualperturb.evaluation.measuring.scoring import attack_batch
     from stages.subject import attack_settings, threats
 
     chosen, weights = attack_settings(dataset, settings), settings.examples.salience_weights

@@ -14,8 +14,8 @@ from stages.train import history_path
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dualperturb.evaluation.health_training import Trained
-    from dualperturb.evaluation.subject import Subject
+    from dualperturb.evaluation.health.training import Trained
+    from dualperturb.evaluation.measuring.subject import Subject
 
 _MEASURED = ("defence", "trained_norm", "attack", "accuracy", "n")
 SWEEP_COLUMNS = (*_MEASURED, "norm", "axis", "value")
@@ -25,7 +25,7 @@ TRANSFER_COLUMNS = (*_MEASURED, "source")
 def main(dataset: str, norm: str) -> None:
     import pandas as pd
 
-    from dualperturb.evaluation.health import health
+    from dualperturb.evaluation.health.checks import health
     from dualperturb.files import read_csv, write_csv
     from stages.subject import attack_settings, classifiers, identity, subject, threats
 
@@ -64,10 +64,10 @@ def _trained(
     dataset: str, defence: str, norm: str | None, settings: Params, measured: Subject
 ) -> Trained | None:
     """The classifier on as many training images as it is measured on, or all; None without an attack."""
-    from dualperturb.core.adversaries import PgdAdversary
+    from dualperturb.attacks.adversary import PgdAdversary
     from dualperturb.core.images import load_foreground, load_split
-    from dualperturb.evaluation.health_training import Trained
-    from dualperturb.recipes import training_adversary, training_settings
+    from dualperturb.evaluation.health.training import Trained
+    from dualperturb.training.settings import training_adversary, training_settings
 
     data = load_split(PREPARED / dataset, "train")
     adversary = training_adversary(settings, dataset, defence, norm, data.side, lambda _: measured.saliency)

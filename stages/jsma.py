@@ -9,9 +9,9 @@ from stages.common import MEASURES, params, run, timed
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dualperturb.core.memory import BatchSize
-    from dualperturb.evaluate_params import Jsma
-    from dualperturb.evaluation.subject import Batch, Subject
+    from dualperturb.core.devices.memory import BatchSize
+    from dualperturb.evaluation.measuring.subject import Batch, Subject
+    from dualperturb.params.evaluation import Jsma
 
 
 def main(dataset: str) -> None:

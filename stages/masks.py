@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from dualperturb.core.images import SPLITS, ImageSet, load_foreground, load_names, load_split
 from dualperturb.errors import UserError
 from dualperturb.files import replacing, write_json
-from dualperturb.mask_files import MaskFiles, find_masks
-from dualperturb.mask_params import Masks
+from dualperturb.masks.files import MaskFiles, find_masks
+from dualperturb.params.masks import Masks
 from dualperturb.progress import counting
 from stages.common import MASK_SUMMARIES, MASKS, PREPARED, RAW, device, params, run, saliency, timed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dualperturb.masks import OwnMasks
+    from dualperturb.masks.splits import OwnMasks
     from dualperturb.saliency import SaliencyModel
     from dualperturb.saliency.segmentation import SegmentedMasks
 
@@ -26,7 +26,7 @@ WORDS = ("download", "uniform")  # where else the path of a file may stand
 
 
 def main(dataset: str) -> None:
-    from dualperturb.masks import write_masks
+    from dualperturb.masks.splits import write_masks
 
     chosen = params(dataset)
     chosen.check_test_images(dataset, len(load_split(PREPARED / dataset, "test")))
@@ -60,7 +60,7 @@ def main(dataset: str) -> None:
 
 def write_sheet(dataset: str, data: ImageSet) -> None:
     """Some test images with the outlines of their masks: reports/masks/DATASET.png."""
-    from dualperturb.mask_summary import mask_sheet
+    from dualperturb.masks.summary import mask_sheet
 
     with replacing(MASK_SUMMARIES / f"{dataset}.png") as temporary:
         mask_sheet(data, load_foreground(MASKS / dataset, "test")).save(temporary, format="PNG")

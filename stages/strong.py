@@ -9,8 +9,8 @@ from dualperturb.params import Params
 from stages.common import MEASURES, params, run, timed
 
 if TYPE_CHECKING:
-    from dualperturb.core.adversaries import ThreatModel
-    from dualperturb.evaluation.subject import Subject
+    from dualperturb.attacks.adversary import ThreatModel
+    from dualperturb.evaluation.measuring.subject import Subject
 
 
 def main(dataset: str, defence: str, norm: str) -> None:
@@ -41,8 +41,8 @@ def own_attacks(
     measured: Subject, used: dict[str, ThreatModel], settings: Params, dataset: str
 ) -> list[dict[str, Any]]:
     """PGD and the dual attack with many steps and no salience, and Dual-AutoAttack."""
+    from dualperturb.evaluation.measuring.scoring import attack_images
     from dualperturb.evaluation.rows import accuracy_columns
-    from dualperturb.evaluation.scoring import attack_images
     from dualperturb.evaluation.strong import auto_attack_images
     from stages.subject import attack_settings
 
@@ -70,7 +70,7 @@ def standard(measured: Subject, threat: ThreatModel, settings: Params, queries: 
 
 def carlini_wagner(measured: Subject, settings: Params, dataset: str) -> list[dict[str, Any]]:
     """One run, read off at every PGD budget."""
-    from dualperturb.core.adversaries import ThreatModel
+    from dualperturb.attacks.adversary import ThreatModel
     from dualperturb.evaluation.libraries import carlini_wagner_norms
     from dualperturb.evaluation.rows import accuracy_columns, budget_columns
 

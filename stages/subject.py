@@ -6,13 +6,13 @@ import functools
 
 import numpy as np
 
-from dualperturb.core.adversaries import ThreatModel
-from dualperturb.core.classifiers import load_classifier
+from dualperturb.attacks.adversary import ThreatModel
+from dualperturb.core.classifiers.storage import load_classifier
+from dualperturb.core.devices.memory import Portions
 from dualperturb.core.images import load_foreground, load_split
-from dualperturb.core.memory import Portions
 from dualperturb.errors import UserError
-from dualperturb.evaluation.scoring import AttackSettings
-from dualperturb.evaluation.subject import Subject
+from dualperturb.evaluation.measuring.scoring import AttackSettings
+from dualperturb.evaluation.measuring.subject import Subject
 from dualperturb.params import Params
 from stages.common import MASKS, PREPARED, SWEPT, classifier_folder, device, saliency
 

@@ -36,13 +36,13 @@ def main(defence: str, dataset: str, norm: Annotated[str | None, typer.Argument(
     from rich.console import Console
 
     from dualperturb import launch
-    from dualperturb.core.classifiers import ClassifierSpec, build_classifier, save_classifier
+    from dualperturb.core.classifiers.storage import ClassifierSpec, build_classifier, save_classifier
+    from dualperturb.core.devices.memory import enough_memory
     from dualperturb.core.images import load_foreground, load_split
-    from dualperturb.core.memory import enough_memory
     from dualperturb.files import write_csv
     from dualperturb.progress import TrainingProgress
-    from dualperturb.recipes import training_adversary, training_settings
-    from dualperturb.training import train
+    from dualperturb.training.loop import train
+    from dualperturb.training.settings import training_adversary, training_settings
 
     chosen = params(dataset, defence)
     settings, name = training_settings(chosen, dataset, defence), classifier_name(defence, norm)
@@ -99,7 +99,7 @@ def history_path(dataset: str, defence: str, norm: str | None) -> Path:
 def checkpoint_path(chosen: Params, defence: str, dataset: str, norm: str | None, side: int) -> Path:
     """checkpoints/DATASET/CLASSIFIER-FINGERPRINT.pt: other settings, images or masks never meet this file."""
     from dualperturb.core.images import load_meta, sha256
-    from dualperturb.recipes import fingerprint
+    from dualperturb.training.settings import fingerprint
 
     meta = load_meta(PREPARED / dataset)
     data = {
@@ -113,7 +113,7 @@ def checkpoint_path(chosen: Params, defence: str, dataset: str, norm: str | None
 
 def report_checkpoint(path: Path, epochs: int) -> None:
     """Say on one line from which epoch training goes on, if an earlier run left a checkpoint."""
-    from dualperturb.checkpoint import epochs_done
+    from dualperturb.training.checkpoint import epochs_done
 
     if done := epochs_done(path):
         print(

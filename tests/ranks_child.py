@@ -16,16 +16,16 @@ import torch.distributed as dist
 from torch import nn
 
 from dualperturb import launch
-from dualperturb.core import ranks
-from dualperturb.core.adversaries import PgdAdversary, ThreatModel
+from dualperturb.attacks.adversary import PgdAdversary, ThreatModel
+from dualperturb.core.classifiers.networks import SmallResNet
+from dualperturb.core.devices import ranks
 from dualperturb.core.images import ImageSet
-from dualperturb.core.networks import SmallResNet
-from dualperturb.evaluation.scoring import AttackSettings
-from dualperturb.evaluation.subject import Subject
+from dualperturb.evaluation.measuring.scoring import AttackSettings
+from dualperturb.evaluation.measuring.subject import Subject
 from dualperturb.evaluation.sweeps import points, sweep
+from dualperturb.params.training import Augment, Optimiser
 from dualperturb.saliency.builtin import BuiltinSaliency
-from dualperturb.train_params import Augment, Optimiser
-from dualperturb.training import TrainingSettings, train
+from dualperturb.training.loop import TrainingSettings, train
 
 # 45 images in batches of 14: a last batch of 3, fewer than four ranks.
 OPTIMISER = Optimiser(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from dualperturb.augmentation import augment, draw_moves
-from dualperturb.train_params import Augment
+from dualperturb.params.training import Augment
+from dualperturb.training.augmentation import augment, draw_moves
 
 
 def pictures(count: int = 40, side: int = 12) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from dualperturb import batches
-from dualperturb.batches import Batches, Drawn, ahead, resident, way, when_asked
 from dualperturb.core.images import ImageSet
-from dualperturb.train_params import Augment
+from dualperturb.params.training import Augment
+from dualperturb.training import batches
+from dualperturb.training.batches import Batches, Drawn, ahead, resident, way, when_asked
 from tests.simulated_cuda import simulated_cuda
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
-from dualperturb.checkpoint import epochs_done, load_checkpoint, save_checkpoint
 from dualperturb.errors import UserError
+from dualperturb.training.checkpoint import epochs_done, load_checkpoint, save_checkpoint
 
 Run = tuple[nn.Module, torch.optim.Optimizer, LRScheduler]
 

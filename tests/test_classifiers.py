@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from dualperturb.core.classifiers import (
+from dualperturb.core.classifiers.storage import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     ClassifierSpec,

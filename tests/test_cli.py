@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualperturb import __version__, cli
+from dualperturb import __version__
+from dualperturb.cli import commands as cli
 from dualperturb.core.images import write_meta, write_split
 from dualperturb.params import load_params
 
@@ -52,7 +53,7 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 
 def test_command_line_starts_without_heavy_modules() -> None:
     heavy = ("torch", "pandas", "matplotlib")
-    code = f"import sys, dualperturb.cli; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, dualperturb.cli.commands; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 

@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from dualperturb import L2, Dual, foreground_score, pgd
-from dualperturb.core.adversaries import ThreatModel
+from dualperturb.attacks.adversary import ThreatModel
+from dualperturb.core.classifiers.networks import SmallResNet
 from dualperturb.core.images import write_split
-from dualperturb.core.networks import SmallResNet
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "docs/extending.md").read_text(encoding="utf-8")

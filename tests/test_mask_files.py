@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from dualperturb.errors import UserError
-from dualperturb.mask_files import MaskFiles, find_masks
-from dualperturb.mask_params import MaskFilesParams
+from dualperturb.masks.files import MaskFiles, find_masks
+from dualperturb.params.masks import MaskFilesParams
 
 SIDE = 6
 REFUSE = {"folder": "masks", "match": "index", "missing": "refuse", "other_size": "refuse"}

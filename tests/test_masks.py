@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from dualperturb import masks
 from dualperturb.core.images import ImageSet, load_foreground, load_split, write_meta, write_split
 from dualperturb.errors import UserError
-from dualperturb.mask_summary import mask_sheet, summarise
-from dualperturb.masks import write_masks
+from dualperturb.masks import splits as masks
+from dualperturb.masks.splits import write_masks
+from dualperturb.masks.summary import mask_sheet, summarise
 from dualperturb.saliency import foreground_mask, foreground_score
 from dualperturb.saliency.builtin import BuiltinSaliency
 

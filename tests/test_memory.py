@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dualperturb.core.adversaries import PgdAdversary, ThreatModel
+from dualperturb.attacks.adversary import PgdAdversary, ThreatModel
+from dualperturb.core.devices.memory import Portions, enough_memory, first_size, out_of_memory
 from dualperturb.core.images import ImageSet
-from dualperturb.core.memory import Portions, enough_memory, first_size, out_of_memory
 from dualperturb.errors import UserError
-from dualperturb.masks import write_masks
+from dualperturb.masks.splits import write_masks
 from dualperturb.saliency.builtin import BuiltinSaliency
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dualperturb.core import networks
-from dualperturb.core.networks import Block, SmallResNet, build_network, load_pretrained
+from dualperturb.core.classifiers import networks
+from dualperturb.core.classifiers.networks import Block, SmallResNet, build_network, load_pretrained
 from dualperturb.errors import UserError
 
 

@@ -13,12 +13,12 @@ import pytest
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from dualperturb.accepted import first_line
-from dualperturb.data_params import Data, ImageData
 from dualperturb.errors import UserError
 from dualperturb.evaluation.perceptual import SMALLEST_SSIM
-from dualperturb.mask_params import OPTIONS, REQUIRED
 from dualperturb.params import AXES, DATASETS, DEFENCES, LogAxis, Panel, Params, load_params
+from dualperturb.params.data import Data, ImageData
+from dualperturb.params.fields import first_line
+from dualperturb.params.masks import OPTIONS, REQUIRED
 
 ROOT = Path(__file__).resolve().parents[1]
 ABSENT = object()
@@ -567,7 +567,7 @@ def test_the_options_are_those_that_the_models_take() -> None:
 
 
 def test_the_axes_that_have_a_grid_are_its_keys() -> None:
-    from dualperturb.evaluate_params import Evaluate, Grid
+    from dualperturb.params.evaluation import Evaluate, Grid
 
     assert [axis for axis in AXES if axis in Grid.model_fields] == ["eps", "eps_f", "eps_b"]
     assert set(AXES) - set(Grid.model_fields) == {"salience_weight"}

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from benchmarks.common import parsed, parser
-from dualperturb.core.precision import exact_convolutions, mixed, resolved
-from dualperturb.core.twin import twin_of
+from dualperturb.core.devices.precision import exact_convolutions, mixed, resolved
+from dualperturb.core.gradient_copy import twin_of
 from dualperturb.errors import UserError
 from stages import common
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from dualperturb import batches, prefetch
-from dualperturb.batches import Drawn, ahead, when_asked
+from dualperturb.training import batches, prefetch
+from dualperturb.training.batches import Drawn, ahead, when_asked
 
 HEADER, PAGE = 128, mmap.PAGESIZE
 CPU = torch.device("cpu")

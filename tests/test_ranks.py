@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from dualperturb import launch
-from dualperturb.core import ranks
+from dualperturb.core.devices import ranks
 from dualperturb.errors import UserError
 
 CHILD = Path(__file__).with_name("ranks_child.py")

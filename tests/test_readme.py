@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from dualperturb.core.networks import SmallResNet
+from dualperturb.core.classifiers.networks import SmallResNet
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from dualperturb.attacks.adversary import PgdAdversary, ThreatModel
 from dualperturb.attacks.smoothed import GaussianNoise
-from dualperturb.core.adversaries import PgdAdversary, ThreatModel
 from dualperturb.errors import UserError
-from dualperturb.mask_params import SaliencyParams
 from dualperturb.params import DEFENCES, Params, load_params
-from dualperturb.recipes import fingerprint, training_adversary, training_settings
+from dualperturb.params.masks import SaliencyParams
+from dualperturb.training.settings import fingerprint, training_adversary, training_settings
 
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
 DATA = {"train": "ab12", "masks": "cd34"}

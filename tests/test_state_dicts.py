@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from dualperturb.core.state_dicts import read_state_dict
+from dualperturb.core.classifiers.state_dicts import read_state_dict
 from dualperturb.errors import UserError
 
 STATE = {"layer.weight": torch.arange(6.0).reshape(2, 3), "layer.steps": torch.tensor(7)}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dualperturb.errors import UserError
-from dualperturb.tally import Tally, read
+from dualperturb.training.epoch_means import Tally, read
 
 
 def batches(losses: list[float], asked: list[float]) -> Iterator[Tensor]:

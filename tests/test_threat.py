@@ -14,8 +14,8 @@ from scipy import stats
 from torch import Tensor
 
 from dualperturb import L2, Dual, Linf, UserError
+from dualperturb.core.balls import LARGEST_RADIUS, Ball, l2_norm, linf_norm
 from dualperturb.core.seeds import image_seeds
-from dualperturb.core.threat import LARGEST_RADIUS, Ball, l2_norm, linf_norm
 
 DTYPES = st.sampled_from([torch.float32, torch.bfloat16, torch.float64])
 NORM = st.sampled_from([L2, Linf])

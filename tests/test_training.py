@@ -16,11 +16,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dualperturb.core.adversaries import PgdAdversary, ThreatModel
+from dualperturb.attacks.adversary import PgdAdversary, ThreatModel
 from dualperturb.core.images import ImageSet
 from dualperturb.errors import UserError
-from dualperturb.train_params import Augment, Optimiser
-from dualperturb.training import Epoch, TrainingSettings, train
+from dualperturb.params.training import Augment, Optimiser
+from dualperturb.training.loop import Epoch, TrainingSettings, train
 
 OPTIMISER = Optimiser(
     batch_size=16, learning_rate=0.05, momentum=0.9, weight_decay=5e-4, schedule="one_cycle"

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from dualperturb import training
 from dualperturb.core.images import ImageSet
-from dualperturb.tally import read
-from dualperturb.training import TrainingSettings
+from dualperturb.training import loop as training
+from dualperturb.training.epoch_means import read
+from dualperturb.training.loop import TrainingSettings
 from tests.test_training import ADVERSARIES, SETTINGS, image_set, masks, network, same, trained
 
 

@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "L2": "dualperturb.core.threat",
-    "Linf": "dualperturb.core.threat",
-    "Dual": "dualperturb.core.threat",
+    "L2": "dualperturb.core.balls",
+    "Linf": "dualperturb.core.balls",
+    "Dual": "dualperturb.core.balls",
     "pgd": "dualperturb.core.pgd",
     "nested_pgd": "dualperturb.attacks.nested",
     "apgd": "dualperturb.attacks.apgd",
@@ -21,7 +21,7 @@ _HOME = {
     "foreground_mask": "dualperturb.saliency",
     "foreground_score": "dualperturb.saliency",
     "saliency_model": "dualperturb.saliency",
-    "load_classifier": "dualperturb.core.classifiers",
+    "load_classifier": "dualperturb.core.classifiers.storage",
     "UserError": "dualperturb.errors",
 }
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb import L2, Dual, Linf, pgd
-from dualperturb.core.adversaries import PgdAdversary, ThreatModel
+from dualperturb.attacks.adversary import PgdAdversary, ThreatModel
 from dualperturb.core.seeds import image_seeds
 
 Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dualperturb import L2, Dual, Linf, UserError
 from dualperturb.attacks.apgd import apgd
 from dualperturb.attacks.auto import PARTS, auto_attack
-from dualperturb.core.threat import Ball
+from dualperturb.core.balls import Ball
 
 Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]
 

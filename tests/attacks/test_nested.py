@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from dualperturb import L2, Dual, Linf, UserError, pgd
 from dualperturb.attacks.nested import nested_pgd
+from dualperturb.core.balls import Ball
 from dualperturb.core.pgd import clipped
-from dualperturb.core.threat import Ball
 
 Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]
 Scene = tuple[nn.Module, Tensor, Tensor, Tensor]

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb import L2, pgd
-from dualperturb.core.adversaries import PgdAdversary, ThreatModel
-from dualperturb.core.classifiers import ClassifierSpec, build_classifier
+from dualperturb.attacks.adversary import PgdAdversary, ThreatModel
+from dualperturb.core.classifiers.storage import ClassifierSpec, build_classifier
+from dualperturb.core.devices.precision import compiles
+from dualperturb.core.gradient_copy import Twin, twin_of
 from dualperturb.core.objectives import Objective
-from dualperturb.core.precision import compiles
-from dualperturb.core.twin import Twin, twin_of
 from dualperturb.errors import UserError
 
 CLOSE = 0.03  # relative to the largest logit: bfloat16 keeps 8 bits
@@ -201,7 +201,7 @@ def traced_only(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return original(model, backend="aot_eager", dynamic=dynamic)
 
     monkeypatch.setattr(torch, "compile", counted)
-    monkeypatch.setattr("dualperturb.core.precision.COMPILED_ON", ("cpu",))
+    monkeypatch.setattr("dualperturb.core.devices.precision.COMPILED_ON", ("cpu",))
     return calls
 
 
@@ -278,7 +278,7 @@ def test_a_batch_that_does_not_fit_is_compiled_for_in_halves(
 ) -> None:
     watched = Watched(3)
     monkeypatch.setattr(torch, "compile", watched)
-    monkeypatch.setattr("dualperturb.core.precision.COMPILED_ON", ("cpu",))
+    monkeypatch.setattr("dualperturb.core.devices.precision.COMPILED_ON", ("cpu",))
     labels, mask = torch.arange(6) % 3, torch.ones((6, 1, 32, 32), dtype=torch.bool)
     adversary = PgdAdversary(ThreatModel("L2", 0.5), 2, 0.5, compile="auto")
     for _ in range(2):

@@ -20,13 +20,13 @@ FETCH = ("data", "fetch", "stl10", "--raw", "new/out")
 RUNNER = """
 import contextlib, io, json, os, sys, traceback
 from pathlib import Path
-from dualperturb import cli
+from dualperturb.cli import commands as cli
 from dualperturb.errors import UserError
 from stages import common, prepare
 
 def masks(folder, match):
-    from dualperturb.mask_files import find_masks
-    from dualperturb.mask_params import MaskFilesParams
+    from dualperturb.masks.files import find_masks
+    from dualperturb.params.masks import MaskFilesParams
     files = MaskFilesParams(folder="x", match=match, missing="background", other_size="refuse")
     find_masks(Path(folder), "train", ["cat/0.jpg", "cat/1.jpg"], 2, 32, files)[slice(0, 2)]
 

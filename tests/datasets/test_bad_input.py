@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dualperturb import cli
+from dualperturb.cli import commands as cli
 from stages import common, prepare
 from tests.datasets.raw_folders import OBJECTS, noise, project
 

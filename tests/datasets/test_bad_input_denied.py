@@ -22,7 +22,10 @@ SIX, STL = ("prepare", "segment6"), ("prepare", "stl10")
 AS_NOBODY = """
 import PIL.ImageFont, encodings.utf_8_sig, pycocotools.mask, rich.console, rich.progress, rich.table
 from PIL import Image
-from dualperturb import mask_files, mask_params, params, progress
+from dualperturb import progress
+from dualperturb.masks import files as mask_files
+from dualperturb.params import masks as mask_params
+from dualperturb.params import whole as params
 from dualperturb.datasets import check, decode, fetch, photos, segment6, segment6_build, stl10, stl10_marks
 
 Image.init()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dualperturb.cli import app
+from dualperturb.cli.commands import app
 from dualperturb.datasets.link import Links, link
 from dualperturb.errors import UserError
 

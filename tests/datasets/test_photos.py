@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualperturb.data_params import PhotoData
 from dualperturb.datasets.decode import UnreadableError, read_photo
 from dualperturb.datasets.photos import read, survey
 from dualperturb.datasets.pool import decoding
 from dualperturb.errors import UserError
+from dualperturb.params.data import PhotoData
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared"
 

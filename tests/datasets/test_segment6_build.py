@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualperturb import cli
+from dualperturb.cli import commands as cli
 from dualperturb.datasets import segment6, segment6_build
 from dualperturb.datasets.coco import CocoImage, Instance, foreground, read_annotations
 from dualperturb.datasets.segment6_build import Built, build

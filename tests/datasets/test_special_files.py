@@ -20,8 +20,8 @@ from dualperturb.datasets.stl10 import survey as survey_stl10
 from dualperturb.datasets.stl10_marks import import_masks
 from dualperturb.errors import UserError
 from dualperturb.files import refuse_special
-from dualperturb.mask_files import find_masks
-from dualperturb.mask_params import MaskFilesParams
+from dualperturb.masks.files import find_masks
+from dualperturb.params.masks import MaskFilesParams
 from stages import prepare
 from tests.datasets.raw_folders import project
 from tests.datasets.test_photos import rows, save, spec, tree

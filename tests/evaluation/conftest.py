@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from dualperturb.core.images import ImageSet
-from dualperturb.evaluation.subject import Subject
+from dualperturb.evaluation.measuring.subject import Subject
 from dualperturb.saliency.builtin import BuiltinSaliency
 
 MakeSubject = Callable[..., Subject]

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from dualperturb.core.adversaries import ThreatModel
+from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.pgd import AttackResult
-from dualperturb.evaluation import scoring
 from dualperturb.evaluation.examples import example_arrays
-from dualperturb.evaluation.scoring import AttackSettings, BrokenThreatModelError, attack_images
-from dualperturb.evaluation.subject import Subject
+from dualperturb.evaluation.measuring import scoring
+from dualperturb.evaluation.measuring.scoring import AttackSettings, BrokenThreatModelError, attack_images
+from dualperturb.evaluation.measuring.subject import Subject
 
 SETTINGS = AttackSettings(steps=3, step_size=0.5, restarts=1, batch_size=2, seed=0)
 DUAL = ThreatModel("L2", 0.3, 1.0)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.attacks.jsma import jsma
-from dualperturb.core.adversaries import ThreatModel
 from dualperturb.evaluation.gallery import gallery_arrays
-from dualperturb.evaluation.scoring import AttackSettings, attack_batch
-from dualperturb.evaluation.subject import Batch, Subject
+from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_batch
+from dualperturb.evaluation.measuring.subject import Batch, Subject
 
 MakeSubject = Callable[..., Subject]
 SETTINGS = AttackSettings(steps=3, step_size=0.5, restarts=1, batch_size=20, seed=0)

@@ -9,15 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dualperturb.core.adversaries import ThreatModel
+from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.images import ImageSet
 from dualperturb.core.pgd import AttackResult
 from dualperturb.errors import UserError
-from dualperturb.evaluation import health_attacks
-from dualperturb.evaluation.health import health
-from dualperturb.evaluation.health_attacks import iterated, judged, one_more_restart, standing, whole_cube
-from dualperturb.evaluation.scoring import AttackSettings, attack_images
-from dualperturb.evaluation.subject import Subject
+from dualperturb.evaluation.health import attacks as health_attacks
+from dualperturb.evaluation.health.attacks import iterated, judged, one_more_restart, standing, whole_cube
+from dualperturb.evaluation.health.checks import health
+from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_images
+from dualperturb.evaluation.measuring.subject import Subject
 from tests.evaluation.health_inputs import swept, transfers
 from tests.evaluation.masking import MASKS
 

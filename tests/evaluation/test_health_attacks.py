@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dualperturb.core.adversaries import ThreatModel
+from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.images import ImageSet
 from dualperturb.core.pgd import AttackResult
-from dualperturb.evaluation import health_attacks
-from dualperturb.evaluation.health_attacks import NOISE_DRAWS, iterated, judged, noise, unbounded
-from dualperturb.evaluation.scoring import AttackSettings
-from dualperturb.evaluation.subject import Batch, Subject
+from dualperturb.evaluation.health import attacks as health_attacks
+from dualperturb.evaluation.health.attacks import NOISE_DRAWS, iterated, judged, noise, unbounded
+from dualperturb.evaluation.measuring.scoring import AttackSettings
+from dualperturb.evaluation.measuring.subject import Batch, Subject
 
 COUNT, SIDE = 4, 6
 SETTINGS = AttackSettings(steps=7, step_size=0.3, restarts=2, batch_size=COUNT, seed=9, precision="bf16")

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from dualperturb.errors import UserError
-from dualperturb.evaluation.health_lines import difference_line, within_noise
-from dualperturb.evaluation.health_tables import sweep_line, transfer_line
+from dualperturb.evaluation.health.lines import difference_line, within_noise
+from dualperturb.evaluation.health.tables import sweep_line, transfer_line
 from tests.evaluation.health_inputs import swept, transfers
 
 

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dualperturb.core.adversaries import PgdAdversary, ThreatModel
+from dualperturb.attacks.adversary import PgdAdversary, ThreatModel
 from dualperturb.core.images import ImageSet
-from dualperturb.evaluation.health import health
-from dualperturb.evaluation.health_lines import QUESTIONS
-from dualperturb.evaluation.health_training import Trained, too_few, training_line
-from dualperturb.evaluation.scoring import AttackSettings
-from dualperturb.evaluation.subject import Subject
-from dualperturb.train_params import Augment, Optimiser
-from dualperturb.training import TrainingSettings, train
+from dualperturb.evaluation.health.checks import health
+from dualperturb.evaluation.health.lines import QUESTIONS
+from dualperturb.evaluation.health.training import Trained, too_few, training_line
+from dualperturb.evaluation.measuring.scoring import AttackSettings
+from dualperturb.evaluation.measuring.subject import Subject
+from dualperturb.params.training import Augment, Optimiser
+from dualperturb.training.loop import TrainingSettings, train
 
 SETTINGS = AttackSettings(steps=3, step_size=0.5, restarts=1, batch_size=60, seed=0)
 DUAL = ThreatModel("L2", 0.3, 1.0)

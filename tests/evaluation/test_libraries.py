@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from dualperturb.core.adversaries import ThreatModel
+from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.evaluation.libraries import carlini_wagner_norms, standard_auto_attack
-from dualperturb.evaluation.scoring import AttackSettings, BrokenThreatModelError, attack_images
-from dualperturb.evaluation.subject import Subject
+from dualperturb.evaluation.measuring.scoring import AttackSettings, BrokenThreatModelError, attack_images
+from dualperturb.evaluation.measuring.subject import Subject
 
 MakeSubject = Callable[..., Subject]
 SETTINGS = AttackSettings(steps=20, step_size=0.25, restarts=1, batch_size=20, seed=0)

@@ -12,8 +12,10 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dualperturb.core.adversaries import ThreatModel
+from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.errors import UserError
+from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_images
+from dualperturb.evaluation.measuring.subject import Subject
 from dualperturb.evaluation.perceptual import (
     Distance,
     lpips_distance,
@@ -21,8 +23,6 @@ from dualperturb.evaluation.perceptual import (
     ssim_distance,
     suspicion,
 )
-from dualperturb.evaluation.scoring import AttackSettings, attack_images
-from dualperturb.evaluation.subject import Subject
 
 SETTINGS = AttackSettings(steps=3, step_size=0.5, restarts=1, batch_size=6, seed=0)
 DUAL = ThreatModel("L2", 0.1, 0.4)

@@ -12,11 +12,16 @@ import torch
 from torch import Tensor
 
 from dualperturb import L2, Dual
-from dualperturb.core.adversaries import ThreatModel
+from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.pgd import AttackResult
-from dualperturb.evaluation import scoring
-from dualperturb.evaluation.scoring import AttackSettings, BrokenThreatModelError, attack_images, measure
-from dualperturb.evaluation.subject import Subject
+from dualperturb.evaluation.measuring import scoring
+from dualperturb.evaluation.measuring.scoring import (
+    AttackSettings,
+    BrokenThreatModelError,
+    attack_images,
+    measure,
+)
+from dualperturb.evaluation.measuring.subject import Subject
 from dualperturb.saliency import foreground_score
 
 SETTINGS = AttackSettings(steps=4, step_size=0.5, restarts=1, batch_size=20, seed=0)
@@ -214,7 +219,7 @@ def test_an_attack_that_works_in_place_does_not_hide_what_it_spent(
 def test_a_fault_in_the_attacks_own_norm_does_not_reach_the_check(
     make_subject: MakeSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dualperturb.core import threat
+    from dualperturb.core import balls as threat
 
     subject = make_subject()
     monkeypatch.setattr(threat, "l2_norm", lambda delta: torch.zeros(len(delta)))

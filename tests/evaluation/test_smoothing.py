@@ -17,10 +17,11 @@ import torch
 from scipy.stats import binom, norm
 from torch import Tensor, nn
 
-from dualperturb.core.adversaries import ThreatModel
+from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.images import ImageSet
 from dualperturb.errors import UserError
-from dualperturb.evaluation.scoring import AttackSettings
+from dualperturb.evaluation.measuring.scoring import AttackSettings
+from dualperturb.evaluation.measuring.subject import Subject
 from dualperturb.evaluation.smoothing import (
     ABSTAINED,
     Sampling,
@@ -29,7 +30,6 @@ from dualperturb.evaluation.smoothing import (
     predict,
     predict_images,
 )
-from dualperturb.evaluation.subject import Subject
 from dualperturb.saliency.center import CenterSaliency
 
 MakeSubject = Callable[..., Subject]

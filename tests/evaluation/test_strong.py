@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from dualperturb import L2
+from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.attacks.auto import AutoResult, auto_attack
-from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.pgd import AttackResult
 from dualperturb.evaluation import strong
-from dualperturb.evaluation.scoring import AttackSettings, BrokenThreatModelError, attack_images
+from dualperturb.evaluation.measuring.scoring import AttackSettings, BrokenThreatModelError, attack_images
+from dualperturb.evaluation.measuring.subject import Subject
 from dualperturb.evaluation.strong import auto_attack_images
-from dualperturb.evaluation.subject import Subject
 
 MakeSubject = Callable[..., Subject]
 SETTINGS = AttackSettings(steps=20, step_size=0.25, restarts=1, batch_size=7, seed=0)

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dualperturb.core.adversaries import ThreatModel
+from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.images import ImageSet
 from dualperturb.core.pgd import AttackResult, pgd
 from dualperturb.errors import UserError
-from dualperturb.evaluation import scoring
 from dualperturb.evaluation.intervals import wilson
-from dualperturb.evaluation.scoring import AttackSettings, BrokenThreatModelError, attack_images
-from dualperturb.evaluation.subject import Subject
+from dualperturb.evaluation.measuring import scoring
+from dualperturb.evaluation.measuring.scoring import AttackSettings, BrokenThreatModelError, attack_images
+from dualperturb.evaluation.measuring.subject import Subject
 from dualperturb.evaluation.transfer import transfer
 
 SETTINGS = AttackSettings(steps=3, step_size=0.5, restarts=1, batch_size=6, seed=0)

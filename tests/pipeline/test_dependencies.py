@@ -30,7 +30,7 @@ BY_NAME = {
         f"src/dualperturb/saliency/{name}.py"
         for name in ("center", "deepgaze", "scripted", "segmentation", "weights")
     ),
-    "src/dualperturb/core/state_dicts.py",
+    "src/dualperturb/core/classifiers/state_dicts.py",
     *(f"src/dualperturb/datasets/{name}.py" for name in ("segment6", "segment6_layout")),
 }
 

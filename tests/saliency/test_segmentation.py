@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dualperturb.core.images import ImageSet
 from dualperturb.errors import UserError
-from dualperturb.mask_params import VOC, SegmentationParams
+from dualperturb.params.masks import VOC, SegmentationParams
 from dualperturb.saliency.segmentation import (
     SegmentedMasks,
     middle_box,

@@ -18,7 +18,7 @@ import atexit, time
 import torch
 import torch.distributed as dist
 from dualperturb import launch
-from dualperturb.core import ranks
+from dualperturb.core.devices import ranks
 from dualperturb.errors import UserError
 from stages.common import run
 

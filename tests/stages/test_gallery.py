@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dualperturb.mask_params import SaliencyParams
 from dualperturb.params import load_params
+from dualperturb.params.masks import SaliencyParams
 from stages.gallery import attacks
 
 PARAMS = load_params(Path(__file__).resolve().parents[2] / "params.yaml")

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from dualperturb.core.images import load_foreground, write_meta, write_split
 from dualperturb.errors import UserError
-from dualperturb.mask_params import Masks
+from dualperturb.params.masks import Masks
 from dualperturb.saliency import deepgaze, segmentation
 from stages import masks
 

@@ -16,12 +16,12 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from dualperturb.core.adversaries import PgdAdversary, ThreatModel
-from dualperturb.core.classifiers import ClassifierSpec, build_classifier, save_classifier
+from dualperturb.attacks.adversary import PgdAdversary, ThreatModel
+from dualperturb.core.classifiers.storage import ClassifierSpec, build_classifier, save_classifier
 from dualperturb.core.images import ImageSet, load_split
 from dualperturb.datasets import prepare
 from dualperturb.errors import UserError
-from dualperturb.evaluation.health_training import Trained
+from dualperturb.evaluation.health.training import Trained
 from dualperturb.params import AXES, DEFENCES, NORMS, load_params
 from stages import (
     common,
@@ -254,7 +254,7 @@ def test_health_attacks_the_train_split_with_trainings_own_adversary(
         seen.append(arguments[5])
         return pd.DataFrame({"check": ["none"]})
 
-    monkeypatch.setattr("dualperturb.evaluation.health.health", noted)
+    monkeypatch.setattr("dualperturb.evaluation.health.checks.health", noted)
     health.main("shapes6", "L2")
     assert seen[0] is None
     scale = 32 / 224
@@ -519,7 +519,7 @@ def test_fewer_test_images_than_asked_for_stop_every_stage_before_its_work(
         raise AssertionError("work began")
 
     monkeypatch.setattr("stages.subject.load_classifier", never)
-    monkeypatch.setattr("dualperturb.masks.write_masks", never)
+    monkeypatch.setattr("dualperturb.masks.splits.write_masks", never)
     with pytest.raises(UserError, match=line):
         run("shapes6")
 
@@ -543,7 +543,7 @@ def test_an_unknown_architecture_stops_training_before_its_work(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("training began")
 
-    monkeypatch.setattr("dualperturb.training.train", never)
+    monkeypatch.setattr("dualperturb.training.loop.train", never)
     with pytest.raises(UserError, match="architecture: found 'resnet35'; accepted are small_resnet"):
         train_stage.main("clean", "shapes6")
 

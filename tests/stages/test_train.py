@@ -14,7 +14,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from dualperturb.core.classifiers import load_classifier
+from dualperturb.core.classifiers.storage import load_classifier
 from dualperturb.core.images import write_meta, write_split
 from dualperturb.errors import UserError
 from stages import train as stage
@@ -216,7 +216,7 @@ def test_an_update_that_does_not_fit_is_one_line_that_names_the_batch(
         raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2.00 GiB.")
 
     monkeypatch.chdir(project)
-    monkeypatch.setattr("dualperturb.training.train", full)
+    monkeypatch.setattr("dualperturb.training.loop.train", full)
     with pytest.raises(
         UserError, match=r"^train\.shapes6\.optimiser\.batch_size: found 16, out of memory .*: fewer"
     ):

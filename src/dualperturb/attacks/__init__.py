@@ -1,1 +1,4 @@
-"""The loops that use a threat model and a classifier."""
+"""Attacks beside plain PGD, and the adversaries that training attacks with: loops over any ball.
+
+Training and evaluation import it; it imports core.
+"""

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb.attacks.losses import LOSSES, Loss, others
-from dualperturb.core.arguments import (
+from dualperturb.core.balls import Ball, check_ball
+from dualperturb.core.checks import (
     check_classes,
     check_counts,
     check_images,
@@ -27,7 +28,6 @@ from dualperturb.core.arguments import (
 from dualperturb.core.gradients import gradient_of
 from dualperturb.core.pgd import AttackResult
 from dualperturb.core.seeds import image_seeds
-from dualperturb.core.threat import Ball, check_ball
 from dualperturb.errors import UserError
 
 FIRST_SHARE = 2.0  # of the radius, that the first step moves

@@ -14,8 +14,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from dualperturb.attacks.apgd import apgd
+from dualperturb.core.balls import Ball
 from dualperturb.core.pgd import AttackResult
-from dualperturb.core.threat import Ball
 
 PARTS = {"apgd-ce": "ce", "apgd-dlr": "dlr", "apgd-t": "dlr-targeted"}  # part -> the loss it climbs
 CLEAN = "clean"  # misclassified as it is

@@ -27,7 +27,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dualperturb.core.arguments import (
+from dualperturb.core.checks import (
     check_classes,
     check_counts,
     check_images,

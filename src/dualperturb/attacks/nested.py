@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dualperturb.core.arguments import (
+from dualperturb.core.balls import L2, Ball, Dual, Linf, check_ball
+from dualperturb.core.checks import (
     check_classes,
     check_counts,
     check_images,
@@ -22,11 +23,10 @@ from dualperturb.core.arguments import (
     check_step_size,
     check_streams,
 )
+from dualperturb.core.gradient_copy import twin_of
 from dualperturb.core.objectives import Objective
 from dualperturb.core.pgd import AttackResult, checked, clipped
 from dualperturb.core.seeds import image_seeds
-from dualperturb.core.threat import L2, Ball, Dual, Linf, check_ball
-from dualperturb.core.twin import twin_of
 from dualperturb.errors import UserError
 
 SIZES = (0, 1, *(2**power * part for power in range(12) for part in (2, 3)))  # 2, 3, 4, 6, 8, 12, 16, ...

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dualperturb.core.balls import L2, regions_of
 from dualperturb.core.gradients import gradient_of
 from dualperturb.core.score import foreground_score
-from dualperturb.core.threat import L2, regions_of
 
 Saliency = Callable[[Tensor], Tensor]
 

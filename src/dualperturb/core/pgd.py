@@ -13,7 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dualperturb.core.arguments import (
+from dualperturb.core.balls import Ball, Dual, check_ball
+from dualperturb.core.checks import (
     check_classes,
     check_counts,
     check_images,
@@ -23,12 +24,11 @@ from dualperturb.core.arguments import (
     check_streams,
     is_number,
 )
+from dualperturb.core.devices.precision import resolved
+from dualperturb.core.gradient_copy import twin_of
 from dualperturb.core.objectives import OBJECTIVES, Objective, Saliency
-from dualperturb.core.precision import resolved
 from dualperturb.core.score import check_log_density
 from dualperturb.core.seeds import image_seeds
-from dualperturb.core.threat import Ball, Dual, check_ball
-from dualperturb.core.twin import twin_of
 from dualperturb.errors import UserError
 
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dualperturb.core.images import SPLITS, Row
-from dualperturb.data_params import PhotoData
 from dualperturb.datasets.decode import UnreadableError, is_image
 from dualperturb.errors import UserError
+from dualperturb.params.data import PhotoData
 
 if TYPE_CHECKING:
     from dualperturb.datasets.pool import Decode

@@ -1,1 +1,4 @@
-"""What the paper measures, each as a pandas table."""
+"""What the paper measures, a module a measure, each as a pandas table.
+
+Stages, figures and report import it; it imports attacks and core.
+"""

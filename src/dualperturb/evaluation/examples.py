@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from dualperturb.core.adversaries import ThreatModel
-from dualperturb.evaluation.scoring import AttackSettings, attack_batch
-from dualperturb.evaluation.subject import Subject
+from dualperturb.attacks.adversary import ThreatModel
+from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_batch
+from dualperturb.evaluation.measuring.subject import Subject
 
 
 def example_arrays(

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dualperturb.core.score import foreground_score
-from dualperturb.evaluation.subject import Batch, Subject
+from dualperturb.evaluation.measuring.subject import Batch, Subject
 
 # A classifier and one batch -> adversarial images (n, 3, H, W) in [0, 1].
 Attack = Callable[[Subject, Batch], Tensor]

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dualperturb.core.adversaries import ThreatModel
-from dualperturb.core.memory import BatchSize
-from dualperturb.core.twin import Twin
+from dualperturb.attacks.adversary import ThreatModel
+from dualperturb.core.devices.memory import BatchSize
+from dualperturb.core.gradient_copy import Twin
 from dualperturb.errors import UserError
-from dualperturb.evaluation.scoring import measure
-from dualperturb.evaluation.subject import Batch, Subject
+from dualperturb.evaluation.measuring.scoring import measure
+from dualperturb.evaluation.measuring.subject import Batch, Subject
 
 FEWEST_OTHERS = 3  # of the targeted DLR loss
 SEARCH_STEPS = 5  # of Carlini and Wagner's constant

@@ -13,12 +13,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dualperturb.core.adversaries import ThreatModel
+from dualperturb.attacks.adversary import ThreatModel
+from dualperturb.core.classifiers.state_dicts import read_state_dict
 from dualperturb.core.score import foreground_score
-from dualperturb.core.state_dicts import read_state_dict
 from dualperturb.errors import UserError
-from dualperturb.evaluation.scoring import AttackSettings, attack_at_once
-from dualperturb.evaluation.subject import Batch, Subject
+from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_at_once
+from dualperturb.evaluation.measuring.subject import Batch, Subject
 
 # Two batches (n, 3, H, W) in [0, 1] -> (n,), 0 where they agree.
 Distance = Callable[[Tensor, Tensor], Tensor]

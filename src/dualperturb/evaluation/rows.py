@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from dualperturb.core.adversaries import ThreatModel
+from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.evaluation.intervals import mean_interval, wilson
 
 

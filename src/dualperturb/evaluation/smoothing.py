@@ -18,15 +18,15 @@ from scipy.special import betaincinv
 from scipy.stats import binomtest, norm
 from torch import Tensor, nn
 
+from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.attacks.smoothed import SmoothedClassifier, check_sigma, draw, generator
-from dualperturb.core.adversaries import ThreatModel
-from dualperturb.core.arguments import check_mode
-from dualperturb.core.memory import Portions
+from dualperturb.core.checks import check_mode
+from dualperturb.core.devices.memory import Portions
 from dualperturb.core.seeds import image_seeds
 from dualperturb.errors import UserError
 from dualperturb.evaluation.intervals import wilson
-from dualperturb.evaluation.scoring import AttackSettings, attack_at_once
-from dualperturb.evaluation.subject import Batch, Subject
+from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_at_once
+from dualperturb.evaluation.measuring.subject import Batch, Subject
 
 ABSTAINED = -1
 # Not the salt of `SmoothedClassifier`, nor of a start: votes are taken on noise that no attack has seen.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.attacks.auto import auto_attack
-from dualperturb.core.adversaries import ThreatModel
-from dualperturb.core.twin import Twin
-from dualperturb.evaluation.scoring import AttackSettings, measure
-from dualperturb.evaluation.subject import Batch, Subject
+from dualperturb.core.gradient_copy import Twin
+from dualperturb.evaluation.measuring.scoring import AttackSettings, measure
+from dualperturb.evaluation.measuring.subject import Batch, Subject
 
 
 def auto_attack_images(subject: Subject, threat: ThreatModel, settings: AttackSettings) -> pd.DataFrame:

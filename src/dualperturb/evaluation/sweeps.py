@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from dualperturb.core.adversaries import ThreatModel
+from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.objectives import OBJECTIVES
 from dualperturb.errors import UserError
-from dualperturb.evaluation.nested import attack_nested
+from dualperturb.evaluation.measuring.scoring import COLUMNS, AttackSettings, attack_images
+from dualperturb.evaluation.measuring.subject import Subject
+from dualperturb.evaluation.nested_sweeps import attack_nested
 from dualperturb.evaluation.rows import accuracy_columns, budget_columns, mean_columns
-from dualperturb.evaluation.scoring import COLUMNS, AttackSettings, attack_images
-from dualperturb.evaluation.subject import Subject
 from dualperturb.params import AXES
 
 

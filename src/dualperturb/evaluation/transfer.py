@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import pandas as pd
 import torch
 
-from dualperturb.core import ranks
-from dualperturb.core.adversaries import ThreatModel
-from dualperturb.core.memory import BatchSize
+from dualperturb.attacks.adversary import ThreatModel
+from dualperturb.core.devices import ranks
+from dualperturb.core.devices.memory import BatchSize
 from dualperturb.errors import UserError
 from dualperturb.evaluation.intervals import wilson
-from dualperturb.evaluation.scoring import AttackSettings, attack_batch
-from dualperturb.evaluation.subject import Subject
+from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_batch
+from dualperturb.evaluation.measuring.subject import Subject
 
 
 def transfer(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from dualperturb.core.images import ImageSet
 from dualperturb.errors import UserError
-from dualperturb.mask_params import VOC, SegmentationParams
+from dualperturb.params.masks import VOC, SegmentationParams
 from dualperturb.saliency.weights import load_weights, normalisation
 
 Fallback = Callable[[Tensor], Tensor]  # images (N, 3, H, W) in [0, 1] -> bool (N, 1, H, W)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dualperturb.core.state_dicts import read_state_dict
+from dualperturb.core.classifiers.state_dicts import read_state_dict
 from dualperturb.errors import UserError
 
 # Channel means and deviations of ImageNet's training images, which the networks expect (torchvision).

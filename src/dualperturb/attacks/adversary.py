@@ -1,0 +1,95 @@
+"""The adversaries of adversarial training: AT-PGD's and AT-Dual's, as `training.train` takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from dualperturb.core.balls import L2, NORMS, Ball, Dual, Linf
+from dualperturb.core.devices.memory import Portions
+from dualperturb.core.devices.precision import compiles
+from dualperturb.core.gradient_copy import Twin, twin_of
+from dualperturb.core.objectives import Objective, Saliency
+from dualperturb.core.pgd import perturb
+
+
+@dataclass(frozen=True)
+class ThreatModel:
+    """Radii really applied, in pixels of [0, 1]: one for the whole image, or one a region.
+
+    norm: "L2" or "Linf". eps_b None: plain PGD's threat model, with the single radius eps_f.
+    """
+
+    norm: str
+    eps_f: float
+    eps_b: float | None = None
+
+    def ball(self, foreground: Tensor, share: float = 1.0) -> Ball:
+        """The ball for images with these masks, bool (N, 1, H, W); `share` scales every radius."""
+        norm: type[L2 | Linf] = NORMS[self.norm]
+        if self.eps_b is None:
+            return norm(share * self.eps_f)
+        return Dual(norm(share * self.eps_f), norm(share * self.eps_b), foreground)
+
+
+@dataclass
+class PgdAdversary:
+    """Adversarial training's inner maximisation (Madry et al. 2018), with the threat model's ball.
+
+    steps, step_size, precision: as in `pgd`; saliency and salience_weight: the paper trains with weight 0.
+    compile: "off", or "auto" to compile what is climbed where that pays (see `precision`).
+    Where memory runs out, the batch is attacked in halves, to the same examples.
+    """
+
+    threat: ThreatModel
+    steps: int
+    step_size: float
+    saliency: Saliency | None = None
+    salience_weight: float = 0.0
+    precision: str = "fp32"
+    compile: str = "off"
+    _twin: Twin | None = field(default=None, init=False)
+    _to_compile: bool = field(default=False, init=False)
+    _portions: Portions = field(default_factory=Portions, init=False)
+
+    def __call__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        foreground: Tensor,
+        seeds: list[int],
+        share: float,
+    ) -> Tensor:
+        """Adversarial images (N, 3, H, W) in [0, 1], the budget scaled by `share`."""
+        twin = self._refreshed(model, images)
+
+        def attacked(part: slice) -> Tensor:
+            if self._to_compile and twin is not None:
+                # Here, so that a batch that does not fit is compiled for in the portions that do.
+                twin.compile_for(images[part])
+                self._to_compile = False
+            inside = foreground[part]
+            return perturb(
+                Objective(model, labels[part], self.saliency, self.salience_weight, inside, climbed=twin),
+                images[part],
+                self.threat.ball(inside, share),
+                steps=self.steps,
+                step_size=self.step_size,
+                seeds=seeds[part],
+            )
+
+        return torch.cat(self._portions.run(attacked, len(images)))
+
+    def _refreshed(self, model: nn.Module, images: Tensor) -> Twin | None:
+        """The model's twin with its present weights: made once, for tracing costs more than a few steps."""
+        if self._twin is None or self._twin.model is not model:
+            self._twin = twin_of(model, self.precision, images[:1])
+            self._to_compile = compiles(self.compile, images.device)
+            if self._to_compile:
+                self._twin = self._twin or Twin(model, images[:1], "fp32")
+        else:
+            self._twin.refresh()
+        return self._twin

@@ -1,0 +1,168 @@
+"""Attack test images and measure the outcome anew: an attack's own claim is never the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from dualperturb.attacks.adversary import ThreatModel
+from dualperturb.core.devices import ranks
+from dualperturb.core.devices.memory import BatchSize
+from dualperturb.core.pgd import pgd
+from dualperturb.core.score import foreground_score
+from dualperturb.evaluation.measuring.subject import Batch, Subject
+
+COLUMNS = (
+    *("index", "label", "predicted", "correct"),
+    *("foreground_norm", "background_norm", "foreground_score"),
+)
+NORM_TOLERANCE = 1e-4  # relative, on a region's norm
+
+
+class BrokenThreatModelError(RuntimeError):
+    """An attack handed in examples outside its threat model: a bug of the attack, never a result."""
+
+
+@dataclass(frozen=True)
+class AttackSettings:
+    """As in `pgd`; batch_size, images or "auto", changes the speed, never the starts."""
+
+    steps: int
+    step_size: float
+    restarts: int
+    batch_size: BatchSize
+    seed: int
+    objective: str = "paper"
+    salience_every: int = 1
+    precision: str = "fp32"
+
+
+def attack_images(
+    subject: Subject, threat: ThreatModel, salience_weight: float, settings: AttackSettings
+) -> pd.DataFrame:
+    """One row an image: index, label, predicted, correct, foreground_norm, background_norm, foreground_score.
+
+    Norms are the ones spent, in the threat model's norm, pixels in [0, 1]. A threat model whose radii are all
+    0 leaves the images as they are, and no attack is run. The ranks share the batches, and each returns the
+    whole table. Raises what `measure` raises.
+    """
+    found = {
+        position: attack_batch(subject, batch, threat, salience_weight, settings)[1]
+        for position, batch in subject.own_batches(settings.batch_size)
+    }
+    tables: list[pd.DataFrame] = ranks.gathered(found)
+    return pd.concat(tables, ignore_index=True)
+
+
+def attack_batch(
+    subject: Subject, batch: Batch, threat: ThreatModel, salience_weight: float, settings: AttackSettings
+) -> tuple[Tensor, pd.DataFrame]:
+    """The adversarial images (n, 3, H, W) of one batch, and what `measure` says of them.
+
+    Where memory runs out, the batch is attacked in halves, to the same examples.
+    """
+    chosen, images, labels, foreground = batch
+
+    def attacked(part: slice) -> tuple[Tensor, pd.DataFrame]:
+        own = chosen[part], images[part], labels[part], foreground[part]
+        return attack_at_once(subject, own, threat, salience_weight, settings)
+
+    examples, tables = zip(*subject.portions.run(attacked, len(chosen)), strict=True)
+    return torch.cat(examples), pd.concat(tables, ignore_index=True)
+
+
+def attack_at_once(
+    subject: Subject, batch: Batch, threat: ThreatModel, salience_weight: float, settings: AttackSettings
+) -> tuple[Tensor, pd.DataFrame]:
+    """`attack_batch` on all of the batch, however much memory it takes."""
+    chosen, images, labels, foreground = batch
+    adversarial = images
+    if threat.eps_f > 0 or (threat.eps_b or 0) > 0:
+        adversarial = pgd(
+            subject.model,
+            images.clone(),  # an attack that works in place must not move what it is measured against
+            labels,
+            threat.ball(foreground),
+            steps=settings.steps,
+            step_size=settings.step_size,
+            restarts=settings.restarts,
+            seed=settings.seed,
+            indices=chosen.tolist(),
+            saliency=subject.saliency,
+            salience_weight=salience_weight,
+            objective=settings.objective,
+            salience_every=settings.salience_every,
+            precision=settings.precision,
+        ).images
+    return adversarial, measure(subject, chosen, images, adversarial, labels, foreground, threat)
+
+
+@torch.no_grad()
+def measure(
+    subject: Subject,
+    chosen: np.ndarray,
+    images: Tensor,
+    adversarial: Tensor,
+    labels: Tensor,
+    foreground: Tensor,
+    threat: ThreatModel,
+) -> pd.DataFrame:
+    """Predictions, norms and scores of finished examples, as in `attack_images`.
+
+    images, adversarial: (n, 3, H, W), the test images `chosen` and what an attack made of them.
+    Raises BrokenThreatModelError unless every pixel lies in [0, 1] and every norm in its budget.
+    """
+    _check_pixels(images, adversarial)
+    delta = (adversarial - images).double()
+    norms = {
+        "image": _norm(delta, threat.norm),
+        "foreground": _norm(delta * foreground, threat.norm),
+        "background": _norm(delta * ~foreground, threat.norm),
+    }
+    _check_budgets(norms, threat, chosen)
+    predicted = subject.model(adversarial).argmax(dim=1)
+    scores = foreground_score(subject.saliency(adversarial), foreground)
+    columns = {
+        "label": labels,
+        "predicted": predicted,
+        "correct": predicted == labels,
+        "foreground_norm": norms["foreground"].float(),
+        "background_norm": norms["background"].float(),
+        "foreground_score": scores,
+    }
+    return pd.DataFrame({"index": chosen, **{name: value.cpu().numpy() for name, value in columns.items()}})
+
+
+def _check_pixels(images: Tensor, adversarial: Tensor) -> None:
+    if adversarial.shape != images.shape or adversarial.dtype != images.dtype:
+        raise BrokenThreatModelError(
+            f"examples: found {adversarial.dtype} {tuple(adversarial.shape)}, "
+            f"expected {images.dtype} {tuple(images.shape)}"
+        )
+    # Written so that NaN fails, too.
+    if not ((adversarial >= 0) & (adversarial <= 1)).all():
+        low, high = float(adversarial.min()), float(adversarial.max())
+        raise BrokenThreatModelError(f"pixels: found {low:.6g} to {high:.6g}, expected 0 to 1")
+
+
+def _check_budgets(norms: dict[str, Tensor], threat: ThreatModel, chosen: np.ndarray) -> None:
+    budgets = {"foreground": threat.eps_f, "background": threat.eps_b}
+    if threat.eps_b is None:
+        budgets = {"image": threat.eps_f}
+    for region, radius in budgets.items():
+        assert radius is not None
+        worst = int(norms[region].argmax())
+        spent = float(norms[region][worst])
+        if not spent <= radius * (1 + NORM_TOLERANCE) + 1e-7:
+            raise BrokenThreatModelError(
+                f"{region} of test image {chosen[worst]}: {threat.norm} norm {spent:.6g}, budget {radius:.6g}"
+            )
+
+
+def _norm(delta: Tensor, norm: str) -> Tensor:
+    """(n, ...) -> (n,). Not the attacks' own norms: a fault in those must show here."""
+    return torch.linalg.vector_norm(delta.flatten(1), ord={"L2": 2.0, "Linf": torch.inf}[norm], dim=1)

@@ -1,0 +1,81 @@
+"""What is measured: a classifier and test images with their masks, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dualperturb.core.devices import ranks
+from dualperturb.core.devices.memory import BatchSize, Portions, first_size
+from dualperturb.core.images import ImageSet
+from dualperturb.core.objectives import Saliency
+
+T = TypeVar("T")
+# indices int64 (n,), images float32 (n, 3, H, W) in [0, 1], labels int64 (n,), foreground bool (n, 1, H, W)
+Batch = tuple[np.ndarray, Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A classifier in eval mode and the test images that it is measured on.
+
+    foreground: bool (N, 1, H, W) for the whole split; indices: int64, the images used;
+    saliency: gives the foreground score, and its gradient where an attack weighs it; portions: how many
+    images fit into memory, as far as that is known.
+    """
+
+    model: nn.Module
+    data: ImageSet
+    foreground: np.ndarray
+    indices: np.ndarray
+    saliency: Saliency
+    device: torch.device
+    portions: Portions = field(default_factory=Portions, repr=False, compare=False)
+
+    def batches(self, size: BatchSize) -> Iterator[Batch]:
+        """The images used, in batches of at most `size`, on the device."""
+        return map(self._batch, self._pieces(self._first_size(size)))
+
+    def each(self, size: BatchSize, work: Callable[[Batch], T], copies: int = 1) -> list[T]:
+        """What `work` gives for each batch of at most `size` of the images used; see `Portions`.
+
+        copies: of each image, that a pass of the classifier holds at once.
+        """
+        return self.portions.run(
+            lambda part: work(self._batch(self.indices[part])),
+            len(self.indices),
+            self._first_size(size, copies),
+        )
+
+    @torch.no_grad()
+    def classes(self, images: Tensor) -> Tensor:
+        """The classifier's answers to images (n, 3, H, W), at least one: int64 (n,)."""
+        answers = self.portions.run(
+            lambda part: self.model(images[part].to(self.device)).argmax(dim=1), len(images)
+        )
+        return torch.cat(answers)
+
+    def own_batches(self, size: BatchSize) -> Iterator[tuple[int, Batch]]:
+        """This rank's batches and their positions among those of all ranks, maybe none.
+
+        They are those of a process on its own, and smaller only where there would be fewer than ranks.
+        """
+        smaller = max(1, min(self._first_size(size), -(-len(self.indices) // ranks.size())))
+        for position, chosen in ranks.mine(self._pieces(smaller)).items():
+            yield position, self._batch(chosen)
+
+    def _first_size(self, size: BatchSize, copies: int = 1) -> int:
+        return first_size(size, self.device, self.data.side, copies)
+
+    def _pieces(self, size: int) -> list[np.ndarray]:
+        return [self.indices[first : first + size] for first in range(0, len(self.indices), size)]
+
+    def _batch(self, chosen: np.ndarray) -> Batch:
+        images = torch.from_numpy(self.data.images[chosen]).to(self.device).float() / 255
+        labels = torch.from_numpy(self.data.labels[chosen]).to(self.device)
+        return chosen, images, labels, torch.from_numpy(self.foreground[chosen]).to(self.device)

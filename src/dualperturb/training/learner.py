@@ -1,0 +1,89 @@
+"""What learns: a classifier, its optimiser and the schedule of the learning rate.
+
+The optimiser is made for the first update, not before the first attack: torch imports its own compiler for
+one, which takes longer than all that a training stage does before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+
+from dualperturb.core.devices import ranks
+from dualperturb.core.devices.precision import mixed
+from dualperturb.training.checkpoint import load_checkpoint, save_checkpoint
+from dualperturb.training.sync_batch_norm import joint_batch_norm
+
+if TYPE_CHECKING:
+    from dualperturb.params.training import Optimiser
+
+
+@dataclass
+class Learner:
+    """updates: of the whole training; precision: "fp32", or "bf16" for mixed precision.
+
+    rates: the learning rate of each update so far, those before a checkpoint left out.
+    """
+
+    model: nn.Module
+    settings: Optimiser
+    updates: int
+    precision: str
+    rates: list[float] = field(default_factory=list, init=False)
+
+    def update(self, images: Tensor, labels: Tensor, share: float) -> Tensor:
+        """One step of the optimiser; the batch's mean loss before it, images classified correctly, images.
+
+        share: of the batch, what this rank's images are; of all of them are loss, gradients and what is
+        returned: float64 (3,), on the device, which is not waited for.
+        """
+        model = self.model.train()
+        with mixed(self.precision, images.device), joint_batch_norm(model, counts=share > 0):
+            logits = model(images)
+        loss = F.cross_entropy(logits.float(), labels) * share
+        model.zero_grad(set_to_none=True)
+        loss.backward()
+        ranks.sum_gradients(model)
+        self._step()
+        counted = len(labels) if share else 0
+        sums = torch.full((3,), counted, dtype=torch.float64, device=images.device)
+        sums[0] = loss.detach()
+        sums[1] = (logits.argmax(dim=1) == labels)[:counted].sum()
+        return ranks.summed(sums)
+
+    def resume(self, checkpoint: Path) -> list[dict[str, Any]]:
+        """Go on from the file, if there is one; return its history. Raises UserError if it is damaged."""
+        return load_checkpoint(checkpoint, self.model, *self._optimiser) if checkpoint.exists() else []
+
+    def save(self, checkpoint: Path, history: list[dict[str, Any]]) -> None:
+        save_checkpoint(checkpoint, self.model, *self._optimiser, history)
+
+    def _step(self) -> None:
+        optimiser, schedule = self._optimiser
+        self.rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
+
+    @cached_property
+    def _optimiser(self) -> tuple[torch.optim.Optimizer, LRScheduler]:
+        chosen = self.settings
+        optimiser = torch.optim.SGD(
+            self.model.parameters(),
+            lr=chosen.learning_rate,
+            momentum=chosen.momentum,
+            weight_decay=chosen.weight_decay,
+            nesterov=chosen.momentum > 0,
+        )
+        if chosen.schedule == "cosine":
+            return optimiser, CosineAnnealingLR(optimiser, self.updates)
+        # One step more than is taken: the scheduler is stepped once after the last update, too.
+        return optimiser, OneCycleLR(
+            optimiser, chosen.learning_rate, self.updates + 1, pct_start=0.3, cycle_momentum=False
+        )

@@ -1,0 +1,148 @@
+"""What params.yaml says about training one defence, as the objects that `training.train` takes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dualperturb.core.images import sha256
+from dualperturb.errors import UserError
+from dualperturb.params import DEFENCES, TRAINED_BY_NORM, Params
+from dualperturb.params.training import (
+    AdversarialTraining,
+    CleanTraining,
+    DualTraining,
+    PgdTraining,
+    SmoothingTraining,
+)
+from dualperturb.training.loop import Adversary, TrainingSettings
+
+if TYPE_CHECKING:
+    # Imported where they are used: clean training depends on no attack and on no saliency model.
+    from dualperturb.attacks.adversary import ThreatModel
+    from dualperturb.params.masks import SaliencyParams
+    from dualperturb.saliency import SaliencyModel
+
+# Attack steps on each image, over all epochs, from which on compiling pays. Estimated, to be measured on a
+# GPU: it takes tens of seconds, and shapes6 (30 steps, 1,890 passes of 1 to 2 ms) could not save as much;
+# the paper's training has 1,000.
+COMPILED_FROM = 200
+
+
+def training_settings(params: Params, dataset: str, defence: str) -> TrainingSettings:
+    """Optimiser, augmentation, epochs, warm-up, seed. Raises UserError for an unknown data set or defence."""
+    section = _section(params, dataset, defence)
+    return TrainingSettings(
+        params.train[dataset].optimiser,
+        params.train[dataset].augment,
+        section.epochs,
+        section.warmup_epochs if isinstance(section, AdversarialTraining) else 0.0,
+        params.seed,
+        params.runtime.precision,
+    )
+
+
+def training_adversary(
+    params: Params,
+    dataset: str,
+    defence: str,
+    norm: str | None,
+    side: int,
+    saliency: Callable[[SaliencyParams], SaliencyModel],
+) -> Adversary | None:
+    """The adversary of a defence, its radii those really applied to images of `side` pixels; None for clean.
+
+    norm: of the budgets, for the defences that have one. saliency: makes a saliency model from its
+    parameters; called only if the defence's salience_weight is above 0. Raises UserError for an unknown data
+    set or defence, and for a norm where there is none or none where there is one.
+    """
+    section = _section(params, dataset, defence)
+    _check_norm(params, defence, norm)
+    if isinstance(section, CleanTraining):
+        return None
+    if isinstance(section, SmoothingTraining):
+        from dualperturb.attacks.smoothed import GaussianNoise
+
+        return GaussianNoise(section.sigma)
+    from dualperturb.attacks.adversary import PgdAdversary
+
+    assert norm is not None
+    threat = _threat(params, dataset, section, norm, side)
+    weight = section.salience_weight if isinstance(section, DualTraining) else 0.0
+    long = section.epochs * section.steps >= COMPILED_FROM
+    return PgdAdversary(
+        threat,
+        section.steps,
+        section.step_size,
+        saliency(params.masks[dataset].model) if weight > 0 else None,
+        weight,
+        params.runtime.precision,
+        params.runtime.compile if long else "off",
+    )
+
+
+def fingerprint(
+    params: Params, dataset: str, defence: str, norm: str | None, side: int, data: Mapping[str, Any]
+) -> str:
+    """Twelve hexadecimal digits of a SHA-256 over everything that the trained weights depend on but the code.
+
+    data: names or checksums of the images and masks, as JSON knows them. A file of initial weights enters by
+    its content. Raises UserError for an unknown data set or defence.
+    """
+    section, train = _section(params, dataset, defence), params.train[dataset]
+    parts: dict[str, Any] = {
+        "defence": defence,
+        "seed": params.seed,
+        "precision": params.runtime.precision,
+        "classifier": train.classifier.model_dump(),
+        "optimiser": train.optimiser.model_dump(),
+        "augment": train.augment.model_dump(),
+        "training": section.model_dump(exclude={"eps"}),
+        "data": data,
+    }
+    if isinstance(section, AdversarialTraining):
+        assert norm is not None
+        parts["threat"] = vars(_threat(params, dataset, section, norm, side))
+    if isinstance(section, DualTraining) and section.salience_weight > 0:
+        parts["saliency"] = _saliency_parts(params.masks[dataset].model)
+    weights = Path(train.classifier.weights)
+    if weights.is_file():
+        parts["weights"] = sha256(weights)
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _saliency_parts(model: SaliencyParams) -> str | dict[str, Any]:
+    """The model's name, or with options a mapping in which a file stands by its content."""
+    if not model.options:
+        return model.name
+    options = {key: sha256(Path(v)) if Path(str(v)).is_file() else v for key, v in model.options.items()}
+    return {"name": model.name, **options}
+
+
+def _threat(params: Params, dataset: str, section: AdversarialTraining, norm: str, side: int) -> ThreatModel:
+    from dualperturb.attacks.adversary import ThreatModel
+
+    if isinstance(section, PgdTraining):
+        return ThreatModel(norm, params.radius(dataset, norm, getattr(section.eps, norm), side))
+    inside, outside = (params.radius(dataset, norm, eps, side) for eps in params.budgets(norm))
+    return ThreatModel(norm, inside, outside)
+
+
+def _check_norm(params: Params, defence: str, norm: str | None) -> None:
+    if norm not in params.trained(defence):
+        accepted = ", ".join(params.norms) if defence in TRAINED_BY_NORM else "none"
+        raise UserError(f"norm of {defence}: found {norm or 'none'}; accepted: {accepted}")
+
+
+def _section(
+    params: Params, dataset: str, defence: str
+) -> CleanTraining | SmoothingTraining | AdversarialTraining:
+    if dataset not in params.train:
+        raise UserError(f"data set: found {dataset!r}, accepted are {', '.join(params.train)}")
+    if defence not in DEFENCES:
+        raise UserError(f"defence: found {defence!r}, accepted are {', '.join(DEFENCES)}")
+    section: CleanTraining | SmoothingTraining | AdversarialTraining = getattr(params.train[dataset], defence)
+    return section

@@ -21,6 +21,7 @@ from dualperturb.core.images import ImageSet
 from dualperturb.errors import UserError
 from dualperturb.params.training import Augment, Optimiser
 from dualperturb.training.loop import Epoch, TrainingSettings, train
+from dualperturb.training.losses import cross_entropy
 
 OPTIMISER = Optimiser(
     batch_size=16, learning_rate=0.05, momentum=0.9, weight_decay=5e-4, schedule="one_cycle"
@@ -97,6 +98,18 @@ def test_one_loop_learns_with_every_adversary(tmp_path: Path, defence: str) -> N
 def test_the_defences_train_different_classifiers(tmp_path: Path) -> None:
     states = [trained(tmp_path / name, adversary=chosen)[0] for name, chosen in ADVERSARIES.items()]
     assert not same(states[0], states[1]) and not same(states[1], states[2])
+
+
+def test_the_loss_is_an_argument_and_knows_the_images_before_the_attack(tmp_path: Path) -> None:
+    """What descends the loss of the untouched images learns as if nobody had attacked."""
+
+    def untouched(model: nn.Module, images: Tensor, clean: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        assert not torch.equal(images, clean)
+        return cross_entropy(model, clean, clean, labels)
+
+    ignoring = replace(SETTINGS, loss=untouched)
+    attacked, _ = trained(tmp_path / "attacked", ignoring, ADVERSARIES["at_pgd"])
+    assert same(attacked, trained(tmp_path / "clean")[0])
 
 
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from dualperturb.core.devices import ranks
 from dualperturb.core.devices.precision import mixed
 from dualperturb.training.checkpoint import load_checkpoint, save_checkpoint
+from dualperturb.training.losses import Loss
 from dualperturb.training.sync_batch_norm import joint_batch_norm
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Learner:
-    """updates: of the whole training; precision: "fp32", or "bf16" for mixed precision.
+    """updates: of the whole training; precision: "fp32", or "bf16" for mixed precision; loss: see `losses`.
 
     rates: the learning rate of each update so far, those before a checkpoint left out.
     """
@@ -36,18 +36,20 @@ class Learner:
     settings: Optimiser
     updates: int
     precision: str
+    loss: Loss
     rates: list[float] = field(default_factory=list, init=False)
 
-    def update(self, images: Tensor, labels: Tensor, share: float) -> Tensor:
-        """One step of the optimiser; the batch's mean loss before it, images classified correctly, images.
+    def update(self, images: Tensor, clean: Tensor, labels: Tensor, share: float) -> Tensor:
+        """One step of the optimiser on this rank's part of a batch, and what the whole batch gave before it.
 
-        share: of the batch, what this rank's images are; of all of them are loss, gradients and what is
-        returned: float64 (3,), on the device, which is not waited for.
+        images, clean: the part's images as the adversary left them, and as they were. share: the part's size
+        as a fraction of the batch. Returns float64 (3,) on the device, which is not waited for: mean loss,
+        images classified correctly and images, summed over all ranks. So are the gradients.
         """
         model = self.model.train()
         with mixed(self.precision, images.device), joint_batch_norm(model, counts=share > 0):
-            logits = model(images)
-        loss = F.cross_entropy(logits.float(), labels) * share
+            loss, logits = self.loss(model, images, clean, labels)
+        loss = loss * share
         model.zero_grad(set_to_none=True)
         loss.backward()
         ranks.sum_gradients(model)

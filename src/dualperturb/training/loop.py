@@ -29,6 +29,7 @@ from dualperturb.errors import UserError
 from dualperturb.training.batches import Batches
 from dualperturb.training.epoch_means import Tally, diverged, read
 from dualperturb.training.learner import Learner
+from dualperturb.training.losses import Loss, cross_entropy
 
 if TYPE_CHECKING:
     from dualperturb.params.training import Augment, Optimiser
@@ -43,7 +44,8 @@ Progress = Callable[[int, int, int, float, float], None]
 class TrainingSettings:
     """epochs: passes over the data; warmup_epochs: over these the adversary's budget grows from 0 to 1.
 
-    precision: as in `precision`; with bf16 the weights stay float32 (mixed precision).
+    precision: as in `precision`; with bf16 the weights stay float32 (mixed precision). loss: what the updates
+    descend.
     """
 
     optimiser: Optimiser
@@ -52,6 +54,7 @@ class TrainingSettings:
     warmup_epochs: float
     seed: int
     precision: str = "fp32"
+    loss: Loss = cross_entropy
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ def train(
         model.to(memory_format=torch.channels_last)
     settings = replace(settings, precision=resolved(settings.precision, device, model))
     batches = Batches(data, foreground, settings.augment, batch_size, settings.seed, device)
-    learner = Learner(model, settings.optimiser, settings.epochs * len(batches), settings.precision)
+    updates = settings.epochs * len(batches)
+    learner = Learner(model, settings.optimiser, updates, settings.precision, settings.loss)
     history = [Epoch(**row) for row in learner.resume(checkpoint)]
     _check_alike(len(history), checkpoint)
     for epoch in range(len(history), settings.epochs):
@@ -120,7 +124,7 @@ def _steps(
             budget = _budget_share(epoch + number / len(batches), warmup_epochs)
             model = learner.model.eval()
             images = adversary(model, images, batch.labels, batch.foreground, batch.seeds, budget)
-        yield learner.update(images, batch.labels, batch.share)
+        yield learner.update(images, batch.images, batch.labels, batch.share)
 
 
 def _budget_share(epochs_done: float, warmup_epochs: float) -> float:

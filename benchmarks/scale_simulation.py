@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from dualperturb.core.images import ImageSet, load_split, sha256, write_meta, write_split
 from dualperturb.evaluation.measuring.scoring import AttackSettings
 from dualperturb.evaluation.measuring.subject import Subject
-from dualperturb.evaluation.sweeps import points, sweep
+from dualperturb.evaluation.sweeps.points import points, sweep
 from dualperturb.files import read_csv, write_csv
 from dualperturb.params.training import Augment
 from dualperturb.saliency.center import CenterSaliency

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import batch, classifier
-from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.budgets import applied_radius
 from dualperturb.core.classifiers.storage import load_classifier
 from dualperturb.core.images import ImageSet, load_foreground, load_split
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.evaluation.measuring.scoring import AttackSettings
 from dualperturb.evaluation.measuring.subject import Subject
 from dualperturb.saliency.builtin import BuiltinSaliency

@@ -22,7 +22,7 @@ from benchmarks.shapes6 import EPS_B, EPS_F, GRID, SETTINGS, add_workspace, subj
 from dualperturb.core.budgets import applied_radius
 from dualperturb.evaluation.measuring.scoring import attack_images
 from dualperturb.evaluation.measuring.subject import Subject
-from dualperturb.evaluation.sweeps import Point, points, sweep
+from dualperturb.evaluation.sweeps.points import Point, points, sweep
 
 Run = Callable[[Subject, list[Point], str], list[int]]  # -> images right, one a point
 SWEEPS = {"pgd": ("eps",), "dual": ("eps_f", "eps_b")}  # what is swept together -> its panels

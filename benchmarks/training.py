@@ -39,8 +39,9 @@ from benchmarks.common import (
     show,
     synchronise,
 )
-from dualperturb.attacks.adversary import PgdAdversary, ThreatModel
+from dualperturb.attacks.adversary import PgdAdversary
 from dualperturb.core.images import ImageSet
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.training.loop import TrainingSettings, train
 
 PAPER_IMAGES, PAPER_EPOCHS = 13_000, 20

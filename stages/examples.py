@@ -8,7 +8,7 @@ from stages.common import EXAMPLES, params, run, timed
 def main(dataset: str) -> None:
     import numpy as np
 
-    from dualperturb.attacks.adversary import ThreatModel
+    from dualperturb.core.threat_model import ThreatModel
     from dualperturb.evaluation.examples import example_arrays
     from dualperturb.files import replacing
     from stages.subject import attack_settings, subject

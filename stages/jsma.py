@@ -19,7 +19,7 @@ def main(dataset: str) -> None:
     import pandas as pd
 
     from dualperturb.attacks.jsma import curve
-    from dualperturb.evaluation.rows import accuracy_columns
+    from dualperturb.evaluation.measuring.intervals import accuracy_columns
     from dualperturb.files import write_csv
     from stages.subject import classifiers, identity, subject
 

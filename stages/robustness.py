@@ -41,7 +41,7 @@ def panels(
     sweep: str, dataset: str, defence: str, norm: str, trained: str | None, settings: Params
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The tables of points and of images for the classifier trained with the norm `trained`."""
-    from dualperturb.evaluation import sweeps
+    from dualperturb.evaluation.sweeps import points as sweeps
     from stages.subject import attack_settings, identity, subject
 
     measured = subject(dataset, defence, trained, settings)

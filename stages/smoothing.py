@@ -10,7 +10,7 @@ from stages.common import MEASURES, params, run, timed
 def main(dataset: str) -> None:
     import pandas as pd
 
-    from dualperturb.evaluation.rows import accuracy_columns, budget_columns, mean_columns
+    from dualperturb.evaluation.measuring.scoring import budget_columns, outcome_columns
     from dualperturb.evaluation.smoothing import Sampling, attack_smoothed, certified_accuracy, certify_images
     from dualperturb.files import write_csv
     from stages.subject import attack_settings, identity, subject, threats
@@ -49,8 +49,7 @@ def main(dataset: str) -> None:
                     {"attack": attack, "axis": "smoothing", "salience_weight": weight}
                     | {"steps": settings.evaluate[dataset].steps}
                     | budget_columns(threat, budgets[0], budgets[1] if attack == "dual" else None)
-                    | accuracy_columns(int(table["correct"].sum()), len(table))
-                    | mean_columns("foreground_score", table["foreground_score"])
+                    | outcome_columns(table)
                 )
         own = identity(dataset, "smoothing", None)
         write_csv(MEASURES / dataset / "smoothing.csv", pd.DataFrame([own | row for row in rows]))

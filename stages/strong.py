@@ -9,7 +9,7 @@ from dualperturb.params import Params
 from stages.common import MEASURES, params, run, timed
 
 if TYPE_CHECKING:
-    from dualperturb.attacks.adversary import ThreatModel
+    from dualperturb.core.threat_model import ThreatModel
     from dualperturb.evaluation.measuring.subject import Subject
 
 
@@ -41,8 +41,8 @@ def own_attacks(
     measured: Subject, used: dict[str, ThreatModel], settings: Params, dataset: str
 ) -> list[dict[str, Any]]:
     """PGD and the dual attack with many steps and no salience, and Dual-AutoAttack."""
+    from dualperturb.evaluation.measuring.intervals import accuracy_columns
     from dualperturb.evaluation.measuring.scoring import attack_images
-    from dualperturb.evaluation.rows import accuracy_columns
     from dualperturb.evaluation.strong import auto_attack_images
     from stages.subject import attack_settings
 
@@ -61,7 +61,7 @@ def own_attacks(
 def standard(measured: Subject, threat: ThreatModel, settings: Params, queries: int) -> dict[str, Any]:
     """AutoAttack in the plain threat model."""
     from dualperturb.evaluation.libraries import standard_auto_attack
-    from dualperturb.evaluation.rows import accuracy_columns
+    from dualperturb.evaluation.measuring.intervals import accuracy_columns
 
     right = standard_auto_attack(measured, threat, settings.seed, queries)
     row = {"attack": "autoattack", "axis": "strong", "square_queries": queries} | _budgets(threat, settings)
@@ -70,9 +70,10 @@ def standard(measured: Subject, threat: ThreatModel, settings: Params, queries: 
 
 def carlini_wagner(measured: Subject, settings: Params, dataset: str) -> list[dict[str, Any]]:
     """One run, read off at every PGD budget."""
-    from dualperturb.attacks.adversary import ThreatModel
+    from dualperturb.core.threat_model import ThreatModel
     from dualperturb.evaluation.libraries import carlini_wagner_norms
-    from dualperturb.evaluation.rows import accuracy_columns, budget_columns
+    from dualperturb.evaluation.measuring.intervals import accuracy_columns
+    from dualperturb.evaluation.measuring.scoring import budget_columns
 
     chosen = settings.evaluate[dataset]
     norms = carlini_wagner_norms(measured, chosen.batch_size, chosen.strong.steps)
@@ -86,7 +87,7 @@ def carlini_wagner(measured: Subject, settings: Params, dataset: str) -> list[di
 
 
 def _budgets(threat: ThreatModel, settings: Params) -> dict[str, Any]:
-    from dualperturb.evaluation.rows import budget_columns
+    from dualperturb.evaluation.measuring.scoring import budget_columns
 
     eps_f, eps_b = settings.budgets(threat.norm)
     return budget_columns(threat, eps_f, None if threat.eps_b is None else eps_b)

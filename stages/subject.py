@@ -6,10 +6,10 @@ import functools
 
 import numpy as np
 
-from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.classifiers.storage import load_classifier
 from dualperturb.core.devices.memory import Portions
 from dualperturb.core.images import load_foreground, load_split
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.evaluation.measuring.scoring import AttackSettings
 from dualperturb.evaluation.measuring.subject import Subject

@@ -9,7 +9,7 @@ def main(dataset: str, norm: str) -> None:
     import pandas as pd
 
     from dualperturb import launch
-    from dualperturb.evaluation.rows import budget_columns
+    from dualperturb.evaluation.measuring.scoring import budget_columns
     from dualperturb.evaluation.transfer import transfer
     from dualperturb.files import write_csv
     from stages.subject import attack_settings, classifiers, identity, subject, threats

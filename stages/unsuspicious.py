@@ -8,8 +8,9 @@ from stages.common import MEASURES, params, run, timed
 def main(dataset: str, norm: str) -> None:
     import pandas as pd
 
+    from dualperturb.evaluation.measuring.intervals import mean_columns
+    from dualperturb.evaluation.measuring.scoring import budget_columns, outcome_columns
     from dualperturb.evaluation.perceptual import ssim_distance, suspicion
-    from dualperturb.evaluation.rows import accuracy_columns, budget_columns, mean_columns
     from dualperturb.files import write_csv
     from stages.subject import attack_settings, classifiers, identity, subject, threats
 
@@ -27,8 +28,7 @@ def main(dataset: str, norm: str) -> None:
                 | {"attack": "dual", "axis": "unsuspicious", "salience_weight": weight}
                 | {"objective": chosen.objective, "steps": chosen.steps}
                 | budget_columns(threat, *settings.budgets(norm))
-                | accuracy_columns(int(table["correct"].sum()), len(table))
-                | mean_columns("foreground_score", table["foreground_score"])
+                | outcome_columns(table)
                 | mean_columns("score_change", table["change"])
                 | mean_columns("ssim_distance", table["whole"])
                 | mean_columns("ssim_distance_foreground", table["foreground"])

@@ -16,13 +16,14 @@ import torch.distributed as dist
 from torch import nn
 
 from dualperturb import launch
-from dualperturb.attacks.adversary import PgdAdversary, ThreatModel
+from dualperturb.attacks.adversary import PgdAdversary
 from dualperturb.core.classifiers.networks import SmallResNet
 from dualperturb.core.devices import ranks
 from dualperturb.core.images import ImageSet
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.evaluation.measuring.scoring import AttackSettings
 from dualperturb.evaluation.measuring.subject import Subject
-from dualperturb.evaluation.sweeps import points, sweep
+from dualperturb.evaluation.sweeps.points import points, sweep
 from dualperturb.params.training import Augment, Optimiser
 from dualperturb.saliency.builtin import BuiltinSaliency
 from dualperturb.training.loop import TrainingSettings, train

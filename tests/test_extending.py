@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from dualperturb import L2, Dual, foreground_score, pgd
-from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.classifiers.networks import SmallResNet
 from dualperturb.core.images import write_split
+from dualperturb.core.threat_model import ThreatModel
 from tests.test_training import SETTINGS, network, trained
 
 ROOT = Path(__file__).resolve().parents[1]

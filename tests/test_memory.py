@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dualperturb.attacks.adversary import PgdAdversary, ThreatModel
+from dualperturb.attacks.adversary import PgdAdversary
 from dualperturb.core.devices.memory import Portions, enough_memory, first_size, out_of_memory
 from dualperturb.core.images import ImageSet
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.masks.splits import write_masks
 from dualperturb.saliency.builtin import BuiltinSaliency

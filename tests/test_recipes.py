@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from dualperturb.attacks.adversary import PgdAdversary, ThreatModel
+from dualperturb.attacks.adversary import PgdAdversary
 from dualperturb.attacks.smoothed import GaussianNoise
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.params import DEFENCES, Params, load_params
 from dualperturb.params.masks import SaliencyParams

@@ -16,8 +16,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dualperturb.attacks.adversary import PgdAdversary, ThreatModel
+from dualperturb.attacks.adversary import PgdAdversary
 from dualperturb.core.images import ImageSet
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.params.training import Augment, Optimiser
 from dualperturb.training.loop import Epoch, TrainingSettings, train

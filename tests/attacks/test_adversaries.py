@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb import L2, Dual, Linf, pgd
-from dualperturb.attacks.adversary import PgdAdversary, ThreatModel
+from dualperturb.attacks.adversary import PgdAdversary
 from dualperturb.core.seeds import image_seeds
+from dualperturb.core.threat_model import ThreatModel
 
 Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]
 FOREGROUND = torch.tensor([True, False]).view(1, 1, 1, 2)

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb import L2, pgd
-from dualperturb.attacks.adversary import PgdAdversary, ThreatModel
+from dualperturb.attacks.adversary import PgdAdversary
 from dualperturb.core.classifiers.storage import ClassifierSpec, build_classifier
 from dualperturb.core.devices.precision import compiles
 from dualperturb.core.gradient_copy import Twin, twin_of
 from dualperturb.core.objectives import Objective
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
 
 CLOSE = 0.03  # relative to the largest logit: bfloat16 keeps 8 bits

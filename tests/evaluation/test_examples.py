@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.pgd import AttackResult
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.evaluation.examples import example_arrays
 from dualperturb.evaluation.measuring import scoring
 from dualperturb.evaluation.measuring.scoring import AttackSettings, BrokenThreatModelError, attack_images

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.attacks.jsma import jsma
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.evaluation.gallery import gallery_arrays
 from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_batch
 from dualperturb.evaluation.measuring.subject import Batch, Subject

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dualperturb.errors import UserError
 from dualperturb.evaluation.gradients import energy_summary, energy_table, gradient_arrays, gradient_picture
-from dualperturb.evaluation.intervals import mean_interval
+from dualperturb.evaluation.measuring.intervals import mean_interval
 from dualperturb.evaluation.measuring.subject import Subject
 
 MakeSubject = Callable[..., Subject]

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.images import ImageSet
 from dualperturb.core.pgd import AttackResult
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.evaluation.health import attacks as health_attacks
 from dualperturb.evaluation.health.attacks import NOISE_DRAWS, iterated, judged, noise, unbounded
 from dualperturb.evaluation.measuring.scoring import AttackSettings

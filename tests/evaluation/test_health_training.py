@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dualperturb.attacks.adversary import PgdAdversary, ThreatModel
+from dualperturb.attacks.adversary import PgdAdversary
 from dualperturb.core.images import ImageSet
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.evaluation.health.checks import health
 from dualperturb.evaluation.health.lines import QUESTIONS
 from dualperturb.evaluation.health.training import Trained, too_few, training_line

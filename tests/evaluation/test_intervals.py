@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from dualperturb.evaluation.intervals import mean_interval, wilson
+from dualperturb.evaluation.measuring.intervals import mean_interval, wilson
 
 Z = 1.9599639845400545
 

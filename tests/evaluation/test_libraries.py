@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dualperturb.attacks.adversary import ThreatModel
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.evaluation.libraries import carlini_wagner_norms, standard_auto_attack
 from dualperturb.evaluation.measuring.scoring import AttackSettings, BrokenThreatModelError, attack_images

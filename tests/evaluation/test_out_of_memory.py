@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dualperturb.attacks.adversary import ThreatModel
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.evaluation.gradients import energy_table
 from dualperturb.evaluation.health.checks import health
@@ -21,10 +21,10 @@ from dualperturb.evaluation.health.gradients import probe
 from dualperturb.evaluation.libraries import carlini_wagner_norms, standard_auto_attack
 from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_batch, attack_images
 from dualperturb.evaluation.measuring.subject import Subject
-from dualperturb.evaluation.nested_sweeps import attack_nested
 from dualperturb.evaluation.perceptual import suspicion
 from dualperturb.evaluation.smoothing import Sampling, attack_smoothed, certify_images
 from dualperturb.evaluation.strong import auto_attack_images
+from dualperturb.evaluation.sweeps.nested import attack_nested
 from dualperturb.evaluation.transfer import transfer
 
 SETTINGS = AttackSettings(steps=4, step_size=0.5, restarts=1, batch_size=20, seed=0)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dualperturb.attacks.adversary import ThreatModel
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_images
 from dualperturb.evaluation.measuring.subject import Subject

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from dualperturb import L2, Dual
-from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.pgd import AttackResult
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.evaluation.measuring import scoring
 from dualperturb.evaluation.measuring.scoring import (
     AttackSettings,

@@ -17,8 +17,8 @@ import torch
 from scipy.stats import binom, norm
 from torch import Tensor, nn
 
-from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.images import ImageSet
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.evaluation.measuring.scoring import AttackSettings
 from dualperturb.evaluation.measuring.subject import Subject

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from dualperturb.evaluation.intervals import wilson
+from dualperturb.evaluation.measuring.intervals import wilson
 from dualperturb.evaluation.smoothing import ABSTAINED, certified_accuracy, lower_bound, predict
 
 

@@ -7,15 +7,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.attacks.nested import nested_pgd
 from dualperturb.core.balls import L2, Dual
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
-from dualperturb.evaluation.intervals import mean_interval, wilson
+from dualperturb.evaluation.measuring.intervals import mean_interval, wilson
 from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_images
 from dualperturb.evaluation.measuring.subject import Subject
-from dualperturb.evaluation.nested_sweeps import around
-from dualperturb.evaluation.sweeps import Point, points, sweep
+from dualperturb.evaluation.sweeps.nested import around
+from dualperturb.evaluation.sweeps.points import Point, points, sweep
 
 SETTINGS = AttackSettings(steps=3, step_size=0.5, restarts=1, batch_size=20, seed=0)
 COLUMNS = [
@@ -118,7 +118,7 @@ def test_without_salience_the_objectives_share_one_attack(
         runs.append(arguments)
         return attack_images(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("dualperturb.evaluation.sweeps.attack_images", counted)
+    monkeypatch.setattr("dualperturb.evaluation.sweeps.points.attack_images", counted)
     panel = points("salience_weight", (0.0, 5.0), 2.0, 7.0, 0.5, "paper")
     settings = replace(SETTINGS, salience_every=2)
     table, images = sweep(make_subject(), panel, "L2", a_seventh, settings)
@@ -139,7 +139,7 @@ def test_points_along_a_budget_are_attacked_together_and_accuracy_never_rises(
         attacked.append([ball.radius * 7 for ball in balls])
         return nested_pgd(model, images, labels, balls, **rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("dualperturb.evaluation.nested_sweeps.nested_pgd", counted)
+    monkeypatch.setattr("dualperturb.evaluation.sweeps.nested.nested_pgd", counted)
     values = (4.0, 0.0, 1.0, 2.0)
     table, images = sweep(
         make_subject(), points("eps", values, 2.0, 9.0, 0.0, "paper"), "L2", a_seventh, SETTINGS
@@ -165,7 +165,7 @@ def test_every_setting_reaches_what_attacks_together(
         asked.update(given)
         return nested_pgd(model, images, labels, balls, **given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("dualperturb.evaluation.nested_sweeps.nested_pgd", watched)
+    monkeypatch.setattr("dualperturb.evaluation.sweeps.nested.nested_pgd", watched)
     settings = AttackSettings(2, 0.7, 3, 20, 9, precision="bf16")
     sweep(make_subject([7, 3]), points("eps", (1.0, 2.0), 2.0, 9.0, 0.0, "paper"), "L2", a_seventh, settings)
     wanted = {"steps": 2, "step_size": 0.7, "restarts": 3, "seed": 9, "precision": "bf16", "indices": [7, 3]}
@@ -181,7 +181,7 @@ def test_two_panels_are_attacked_together_and_share_their_point(
         attacked.append([[ball.inside.radius * 7, ball.outside.radius * 7] for ball in balls])
         return nested_pgd(model, images, labels, balls, **rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("dualperturb.evaluation.nested_sweeps.nested_pgd", counted)
+    monkeypatch.setattr("dualperturb.evaluation.sweeps.nested.nested_pgd", counted)
     over_f = points("eps_f", (0.0, 1.0, 3.0), 1.0, 2.0, 0.0, "paper")
     over_b = points("eps_b", (0.0, 2.0, 4.0), 1.0, 2.0, 0.0, "paper")
     table, images = sweep(make_subject(), over_f + over_b, "L2", a_seventh, SETTINGS)

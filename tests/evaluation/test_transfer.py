@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.images import ImageSet
 from dualperturb.core.pgd import AttackResult, pgd
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
-from dualperturb.evaluation.intervals import wilson
 from dualperturb.evaluation.measuring import scoring
+from dualperturb.evaluation.measuring.intervals import wilson
 from dualperturb.evaluation.measuring.scoring import AttackSettings, BrokenThreatModelError, attack_images
 from dualperturb.evaluation.measuring.subject import Subject
 from dualperturb.evaluation.transfer import transfer

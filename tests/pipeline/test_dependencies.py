@@ -9,20 +9,21 @@ import pytest
 
 from tests.pipeline.folder_set import TINY_FOLDER, write_photos
 from tests.pipeline.stl10_set import write_stl10
-from tests.pipeline.workspace import PROGRAMS, Workspace
+from tests.pipeline.workspace import PROGRAMS, PROJECT, Workspace
 
-PARAMS = ("params", "data_params", "mask_params", "train_params", "evaluate_params")
 # What only reads, writes, checks or shows: no stage lists it.
 NEVER_LISTED = {
     *("stages/__init__.py", "stages/by_norm.py", "stages/common.py"),
-    *(
-        f"src/dualperturb/{name}.py"
-        for name in ("__init__", *PARAMS, "accepted", "files", "errors", "launch", "progress")
-    ),
+    *(f"src/dualperturb/{name}.py" for name in ("__init__", "files", "errors", "launch", "progress")),
+    *(str(file.relative_to(PROJECT)) for file in (PROJECT / "src/dualperturb/params").glob("*.py")),
 }
 # They hold a docstring: a stage lists them only with their whole folder.
-PACKAGES = {f"src/dualperturb/{package}/__init__.py" for package in ("attacks", "core", "evaluation")}
-# params.py imports it for every stage; it counts where a stage works with budgets.
+PACKAGES = {
+    str(file.relative_to(PROJECT))
+    for file in (PROJECT / "src/dualperturb").rglob("__init__.py")
+    if "import" not in file.read_text(encoding="utf-8").rpartition('"""')[2]
+}
+# params imports it for every stage; it counts where a stage works with budgets.
 BUDGETS = "src/dualperturb/core/budgets.py"
 # Imported where params.yaml names their model or data set, which the runs of this test do not.
 BY_NAME = {

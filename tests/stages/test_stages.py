@@ -16,9 +16,10 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from dualperturb.attacks.adversary import PgdAdversary, ThreatModel
+from dualperturb.attacks.adversary import PgdAdversary
 from dualperturb.core.classifiers.storage import ClassifierSpec, build_classifier, save_classifier
 from dualperturb.core.images import ImageSet, load_split
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.datasets import prepare
 from dualperturb.errors import UserError
 from dualperturb.evaluation.health.training import Trained

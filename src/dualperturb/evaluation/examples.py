@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from dualperturb.attacks.adversary import ThreatModel
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_batch
 from dualperturb.evaluation.measuring.subject import Subject
 

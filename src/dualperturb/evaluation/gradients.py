@@ -10,7 +10,7 @@ import pandas as pd
 from dualperturb.core.devices.memory import BatchSize
 from dualperturb.core.objectives import Objective
 from dualperturb.errors import UserError
-from dualperturb.evaluation.intervals import mean_interval
+from dualperturb.evaluation.measuring.intervals import mean_interval
 from dualperturb.evaluation.measuring.subject import Batch, Subject
 
 DEVIATIONS = 3.0  # of a gradient's values about their mean: what the picture shows before it saturates

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.devices.memory import BatchSize
 from dualperturb.core.gradient_copy import Twin
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.evaluation.measuring.scoring import measure
 from dualperturb.evaluation.measuring.subject import Batch, Subject

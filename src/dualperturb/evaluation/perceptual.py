@@ -13,9 +13,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.classifiers.state_dicts import read_state_dict
 from dualperturb.core.score import foreground_score
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_at_once
 from dualperturb.evaluation.measuring.subject import Batch, Subject

@@ -18,13 +18,13 @@ from scipy.special import betaincinv
 from scipy.stats import binomtest, norm
 from torch import Tensor, nn
 
-from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.attacks.smoothed import SmoothedClassifier, check_sigma, draw, generator
 from dualperturb.core.checks import check_mode
 from dualperturb.core.devices.memory import Portions
 from dualperturb.core.seeds import image_seeds
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
-from dualperturb.evaluation.intervals import wilson
+from dualperturb.evaluation.measuring.intervals import wilson
 from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_at_once
 from dualperturb.evaluation.measuring.subject import Batch, Subject
 

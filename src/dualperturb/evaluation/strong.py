@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.attacks.auto import auto_attack
 from dualperturb.core.gradient_copy import Twin
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.evaluation.measuring.scoring import AttackSettings, measure
 from dualperturb.evaluation.measuring.subject import Batch, Subject
 

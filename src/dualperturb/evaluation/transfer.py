@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import pandas as pd
 import torch
 
-from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.devices import ranks
 from dualperturb.core.devices.memory import BatchSize
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
-from dualperturb.evaluation.intervals import wilson
+from dualperturb.evaluation.measuring.intervals import wilson
 from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_batch
 from dualperturb.evaluation.measuring.subject import Subject
 

@@ -22,7 +22,7 @@ from dualperturb.training.loop import Adversary, TrainingSettings
 
 if TYPE_CHECKING:
     # Imported where they are used: clean training depends on no attack and on no saliency model.
-    from dualperturb.attacks.adversary import ThreatModel
+    from dualperturb.core.threat_model import ThreatModel
     from dualperturb.params.masks import SaliencyParams
     from dualperturb.saliency import SaliencyModel
 
@@ -123,7 +123,7 @@ def _saliency_parts(model: SaliencyParams) -> str | dict[str, Any]:
 
 
 def _threat(params: Params, dataset: str, section: AdversarialTraining, norm: str, side: int) -> ThreatModel:
-    from dualperturb.attacks.adversary import ThreatModel
+    from dualperturb.core.threat_model import ThreatModel
 
     if isinstance(section, PgdTraining):
         return ThreatModel(norm, params.radius(dataset, norm, getattr(section.eps, norm), side))

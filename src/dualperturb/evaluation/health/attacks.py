@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.devices.memory import BatchSize
 from dualperturb.core.gradient_copy import twin_of
 from dualperturb.core.objectives import Objective
 from dualperturb.core.pgd import perturb, pgd
 from dualperturb.core.seeds import image_seeds
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.evaluation.measuring.scoring import AttackSettings, BrokenThreatModelError, measure
 from dualperturb.evaluation.measuring.subject import Batch, Subject
 

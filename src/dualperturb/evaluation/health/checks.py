@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dualperturb.attacks.adversary import ThreatModel
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.evaluation.health.attacks import (
     NOISE_DRAWS,

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.balls import Ball
 from dualperturb.core.objectives import Objective
 from dualperturb.core.seeds import image_seeds
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.evaluation.measuring.scoring import AttackSettings
 from dualperturb.evaluation.measuring.subject import Batch, Subject
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from dualperturb.core.seeds import image_seeds
 from dualperturb.evaluation.health.lines import Line, percent
-from dualperturb.evaluation.intervals import wilson
+from dualperturb.evaluation.measuring.intervals import wilson
 from dualperturb.evaluation.measuring.scoring import AttackSettings
 from dualperturb.evaluation.measuring.subject import Batch, Subject
 

@@ -9,11 +9,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.devices import ranks
 from dualperturb.core.devices.memory import BatchSize
 from dualperturb.core.pgd import pgd
 from dualperturb.core.score import foreground_score
+from dualperturb.core.threat_model import ThreatModel
+from dualperturb.evaluation.measuring.intervals import accuracy_columns, mean_columns
 from dualperturb.evaluation.measuring.subject import Batch, Subject
 
 COLUMNS = (
@@ -135,6 +136,23 @@ def measure(
         "foreground_score": scores,
     }
     return pd.DataFrame({"index": chosen, **{name: value.cpu().numpy() for name, value in columns.items()}})
+
+
+def outcome_columns(table: pd.DataFrame) -> dict[str, float | int]:
+    """Accuracy and mean foreground score of what `measure` says of some images, with n and 95 % intervals."""
+    right = accuracy_columns(int(table["correct"].sum()), len(table))
+    return right | mean_columns("foreground_score", table["foreground_score"])
+
+
+def budget_columns(threat: ThreatModel, eps_f: float, eps_b: float | None) -> dict[str, str | float]:
+    """norm; eps_f and eps_b at the paper's scale and as spent. eps_b None: eps_f for the whole image."""
+    return {
+        "norm": threat.norm,
+        "eps_f": eps_f,
+        "eps_b": eps_f if eps_b is None else eps_b,
+        "eps_f_spent": threat.eps_f,
+        "eps_b_spent": threat.eps_f if threat.eps_b is None else threat.eps_b,
+    }
 
 
 def _check_pixels(images: Tensor, adversarial: Tensor) -> None:

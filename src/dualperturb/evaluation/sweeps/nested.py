@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.attacks.nested import nested_pgd
 from dualperturb.core.devices import ranks
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.evaluation.measuring.scoring import AttackSettings, measure
 from dualperturb.evaluation.measuring.subject import Batch, Subject
 

@@ -7,13 +7,18 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.objectives import OBJECTIVES
+from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
-from dualperturb.evaluation.measuring.scoring import COLUMNS, AttackSettings, attack_images
+from dualperturb.evaluation.measuring.scoring import (
+    COLUMNS,
+    AttackSettings,
+    attack_images,
+    budget_columns,
+    outcome_columns,
+)
 from dualperturb.evaluation.measuring.subject import Subject
-from dualperturb.evaluation.nested_sweeps import attack_nested
-from dualperturb.evaluation.rows import accuracy_columns, budget_columns, mean_columns
+from dualperturb.evaluation.sweeps.nested import attack_nested
 from dualperturb.params import AXES
 
 
@@ -125,6 +130,5 @@ def _row(
         "objective": point.objective,
         "salience_every": settings.salience_every if point.salience_weight else 1,
         "steps": settings.steps,
-        **accuracy_columns(int(table["correct"].sum()), len(table)),
-        **mean_columns("foreground_score", table["foreground_score"]),
+        **outcome_columns(table),
     }

@@ -6,6 +6,7 @@ Written out, though scipy has them: importing scipy.stats would take a third of 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -27,3 +28,16 @@ def mean_interval(values: np.ndarray) -> tuple[float, float]:
     mean = float(np.mean(values))
     error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
     return mean - NORMAL_QUANTILE * error, mean + NORMAL_QUANTILE * error
+
+
+def accuracy_columns(correct: int, count: int) -> dict[str, float | int]:
+    """n, accuracy, accuracy_low and accuracy_high (fractions, 95 % Wilson interval)."""
+    low, high = wilson(correct, count)
+    return {"n": count, "accuracy": correct / count, "accuracy_low": low, "accuracy_high": high}
+
+
+def mean_columns(name: str, values: Iterable[float]) -> dict[str, float]:
+    """The mean of `values` under `name`, with name_low and name_high (95 % interval)."""
+    measured = np.asarray(list(values), dtype=np.float64)
+    low, high = mean_interval(measured)
+    return {name: float(measured.mean()), f"{name}_low": low, f"{name}_high": high}

@@ -8,7 +8,7 @@ from dualperturb.params import Params
 from stages.common import GALLERY, classifier_name, params, run, timed
 
 if TYPE_CHECKING:
-    from dualperturb.evaluation.gallery import Attack
+    from dualperturb.evaluation.gallery import ExampleMaker
 
 
 def main(dataset: str) -> None:
@@ -33,7 +33,7 @@ def main(dataset: str) -> None:
             np.savez_compressed(file, **arrays)
 
 
-def attacks(settings: Params, dataset: str, side: int) -> dict[str, tuple[str, Attack]]:
+def attacks(settings: Params, dataset: str, side: int) -> dict[str, tuple[str, ExampleMaker]]:
     """Name -> norm and attack: PGD, dual at the examples' salience weights and balanced, and JSMA."""
     from dataclasses import replace
 
@@ -42,7 +42,7 @@ def attacks(settings: Params, dataset: str, side: int) -> dict[str, tuple[str, A
     from stages.subject import attack_settings, threats
 
     chosen, weights = attack_settings(dataset, settings), settings.examples.salience_weights
-    found: dict[str, tuple[str, Attack]] = {}
+    found: dict[str, tuple[str, ExampleMaker]] = {}
     for norm in settings.norms:
         used = threats(settings, dataset, norm, side)
         asked = [("PGD", used["pgd"], 0.0, "paper")]

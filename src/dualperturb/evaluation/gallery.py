@@ -14,12 +14,12 @@ from dualperturb.core.score import foreground_score
 from dualperturb.evaluation.measuring.subject import Batch, Subject
 
 # A classifier and one batch -> adversarial images (n, 3, H, W) in [0, 1].
-Attack = Callable[[Subject, Batch], Tensor]
+ExampleMaker = Callable[[Subject, Batch], Tensor]
 MEASURED = ("predicted", "confidence", "foreground_score", "foreground_norm", "background_norm")
 
 
 def gallery_arrays(
-    subjects: Mapping[str, Subject], attacks: Mapping[str, tuple[str, Attack]]
+    subjects: Mapping[str, Subject], attacks: Mapping[str, tuple[str, ExampleMaker]]
 ) -> dict[str, np.ndarray]:
     """Arrays for the report: K images, the same for all subjects, C classifiers, A attacks by name.
 
@@ -46,7 +46,7 @@ def gallery_arrays(
         "attacks": np.asarray(list(attacks)),
         "norms": np.asarray([norm for norm, _ in attacks.values()]),
     }
-    batch = (chosen, images, labels, foreground)
+    batch = Batch(chosen, images, labels, foreground)
     rows = [
         [_measured(subject, batch, attack(subject, batch), norm) for norm, attack in attacks.values()]
         for subject in subjects.values()

@@ -28,7 +28,7 @@ RESIDENT_SHARE = 0.5  # of a GPU's free memory; what is left is the classifier's
 UPLOADED = 1024  # images sent at once, so that the host never holds a second copy of them all
 
 
-class Batch(NamedTuple):
+class TrainingBatch(NamedTuple):
     """This rank's part of a batch, on the classifier's device.
 
     images: float32 (N, 3, H, W) in [0, 1]; labels: int64 (N,); foreground: bool (N, 1, H, W); seeds: one an
@@ -83,12 +83,14 @@ class Batches:
     def __len__(self) -> int:
         return len(self._starts)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int) -> Iterator[TrainingBatch]:
         """This rank's part of each batch of one epoch, from 0."""
         for drawn, (images, labels, foreground) in self._supply(self._drawn(number)):
             moves = _sent(torch.from_numpy(drawn.moves), self._device)
             images, foreground = augment(images, foreground, self._augmentation, moves)
-            yield Batch(images.float().div_(255), labels, foreground, drawn.seeds.tolist(), drawn.share)
+            yield TrainingBatch(
+                images.float().div_(255), labels, foreground, drawn.seeds.tolist(), drawn.share
+            )
 
     def _drawn(self, epoch: int) -> Iterator[Drawn]:
         """Drawn for whole batches, so that an image's part in chance depends on no number of ranks."""

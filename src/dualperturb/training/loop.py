@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 # (classifier, images, labels, foreground, seeds, share of the budget) -> adversarial images
 Adversary = Callable[[nn.Module, Tensor, Tensor, Tensor, list[int], float], Tensor]
 # (epoch from 0, batches done, batches in all, mean loss, accuracy as a fraction)
-Progress = Callable[[int, int, int, float, float], None]
+EpochProgress = Callable[[int, int, int, float, float], None]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def train(
     adversary: Adversary | None,
     settings: TrainingSettings,
     checkpoint: Path,
-    progress: Progress,
+    progress: EpochProgress,
 ) -> list[Epoch]:
     """Train `model` in place, on the device that it is on, and return the history, one row an epoch.
 

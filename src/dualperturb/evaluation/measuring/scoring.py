@@ -66,13 +66,11 @@ def attack_batch(
 
     Where memory runs out, the batch is attacked in halves, to the same examples.
     """
-    chosen, images, labels, foreground = batch
 
     def attacked(part: slice) -> tuple[Tensor, pd.DataFrame]:
-        own = chosen[part], images[part], labels[part], foreground[part]
-        return attack_at_once(subject, own, threat, salience_weight, settings)
+        return attack_at_once(subject, batch.part(part), threat, salience_weight, settings)
 
-    examples, tables = zip(*subject.portions.run(attacked, len(chosen)), strict=True)
+    examples, tables = zip(*subject.portions.run(attacked, len(batch.images)), strict=True)
     return torch.cat(examples), pd.concat(tables, ignore_index=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -16,8 +16,23 @@ from dualperturb.core.images import ImageSet
 from dualperturb.core.objectives import Saliency
 
 T = TypeVar("T")
-# indices int64 (n,), images float32 (n, 3, H, W) in [0, 1], labels int64 (n,), foreground bool (n, 1, H, W)
-Batch = tuple[np.ndarray, Tensor, Tensor, Tensor]
+
+
+class Batch(NamedTuple):
+    """Some of the images that are measured, on the device.
+
+    indices: int64 (n,), their positions in the test split; images: float32 (n, 3, H, W) in [0, 1];
+    labels: int64 (n,); foreground: bool (n, 1, H, W).
+    """
+
+    indices: np.ndarray
+    images: Tensor
+    labels: Tensor
+    foreground: Tensor
+
+    def part(self, rows: slice) -> Batch:
+        """Some of them."""
+        return Batch(self.indices[rows], self.images[rows], self.labels[rows], self.foreground[rows])
 
 
 @dataclass(frozen=True)
@@ -78,4 +93,5 @@ class Subject:
     def _batch(self, chosen: np.ndarray) -> Batch:
         images = torch.from_numpy(self.data.images[chosen]).to(self.device).float() / 255
         labels = torch.from_numpy(self.data.labels[chosen]).to(self.device)
-        return chosen, images, labels, torch.from_numpy(self.foreground[chosen]).to(self.device)
+        foreground = torch.from_numpy(self.foreground[chosen]).to(self.device)
+        return Batch(chosen, images, labels, foreground)

@@ -55,13 +55,11 @@ def _tables(
     subject: Subject, batch: Batch, threats: Sequence[ThreatModel], settings: AttackSettings
 ) -> list[pd.DataFrame]:
     """One batch's tables; where memory runs out, the batch is attacked in halves."""
-    chosen, images, labels, foreground = batch
 
     def attacked(part: slice) -> list[pd.DataFrame]:
-        own = chosen[part], images[part], labels[part], foreground[part]
-        return _at_once(subject, own, threats, settings)
+        return _at_once(subject, batch.part(part), threats, settings)
 
-    pieces = subject.portions.run(attacked, len(chosen))
+    pieces = subject.portions.run(attacked, len(batch.images))
     return [pd.concat(tables, ignore_index=True) for tables in zip(*pieces, strict=True)]
 
 

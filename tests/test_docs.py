@@ -11,10 +11,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
-import typer
 from ruamel.yaml import YAML
+from typer.testing import CliRunner
 
 from dualperturb import __version__, cli
 from dualperturb.params import Params
@@ -71,11 +70,8 @@ def test_every_target_of_make_is_in_the_makefile() -> None:
 def test_every_command_of_ours_is_there() -> None:
     assert len(calls("dualperturb")) > 10
     for page, words in calls("dualperturb"):
-        command, rest = typer.main.get_command(cli.app), words
-        while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
-            assert rest[0] in command.commands, (page, words)
-            command, rest = command.commands[rest[0]], rest[1:]
-        command.make_parser(click.Context(command, info_name=" ".join(words))).parse_args(args=list(rest))
+        asked = CliRunner().invoke(cli.app, [*words, "--help"])
+        assert asked.exit_code == 0, (page, asked.output)
 
 
 def test_every_command_of_dvc_is_one_and_names_a_stage() -> None:

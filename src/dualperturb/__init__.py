@@ -22,6 +22,7 @@ _HOME = {
     "foreground_score": "dualperturb.saliency",
     "saliency_model": "dualperturb.saliency",
     "load_classifier": "dualperturb.core.classifiers.storage",
+    "wilson": "dualperturb.evaluation.measuring.intervals",
     "UserError": "dualperturb.errors",
 }
 

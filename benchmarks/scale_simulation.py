@@ -20,14 +20,14 @@ from numpy.lib.format import open_memmap
 from scale_reading import BATCH, Row, asking, forget, ways_of_reading
 from torch import Tensor, nn
 
-from dualperturb.core.images import ImageSet, load_split, sha256, write_meta, write_split
+from dualperturb.core.images import ImageSet, load_split, write_meta, write_split
 from dualperturb.evaluation.measuring.scoring import AttackSettings
 from dualperturb.evaluation.measuring.subject import Subject
 from dualperturb.evaluation.sweeps.points import points, sweep
-from dualperturb.files import read_csv, write_csv
+from dualperturb.files import read_csv, sha256, write_csv
 from dualperturb.params.training import Augment
 from dualperturb.saliency.center import CenterSaliency
-from dualperturb.training.batches import Batch, Batches
+from dualperturb.training.batches import Batches, TrainingBatch
 
 CLASSES = 1000
 
@@ -169,7 +169,7 @@ def _timed_batches(what: str, data: ImageSet, batches: int) -> Iterator[Row]:
     yield f"{what}: batches, by the clock", done / (time.perf_counter() - clock), "images/s"
 
 
-def _batches(data: ImageSet, pad: int) -> Iterator[Batch]:
+def _batches(data: ImageSet, pad: int) -> Iterator[TrainingBatch]:
     augment = Augment(pad=pad, flip=True)
     return Batches(data, _masks(data), augment, BATCH, 0, torch.device("cpu")).epoch(0)
 

@@ -30,6 +30,8 @@ remote=$(python -m dvc config core.remote)
 
 # Everything at once is quicker than stage by stage; --allow-missing passes over what dvc.lock does not name yet.
 python -m dvc pull --run-cache --allow-missing
+# A file that was damaged in the remote, or on its way, would be taken for a result.
+dualperturb workflow verify
 # What dvc.lock names and the remote lacks would be trained here anew: stop instead.
 lacking=$(python -m dvc data status --json | python -c '
 import json, sys

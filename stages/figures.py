@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dualperturb.evaluation.tables import RESULT_COLUMNS
 from dualperturb.figures import draw, read_arrays, save
-from dualperturb.files import read_csv, replacing
-from stages.common import EXAMPLES, FIGURES, GRADIENTS, RESULTS, params, run
+from dualperturb.files import replacing
+from stages.common import EXAMPLES, FIGURES, GRADIENTS, params, run
+from stages.results import read_results
 
 
 def main(dataset: str) -> None:
     chosen = params(dataset)
-    results = read_csv(RESULTS, RESULT_COLUMNS)
+    results = read_results(chosen)
     drawn = draw(
         results[results["dataset"] == dataset],
         read_arrays(EXAMPLES / f"{dataset}.npz"),

@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 import dualperturb
-from dualperturb.errors import UserError
-from dualperturb.evaluation.tables import RESULT_COLUMNS
+from dualperturb.errors import REMAKE, UserError
 from dualperturb.figures import read_arrays
 from dualperturb.files import read_csv, replacing
 from dualperturb.params import Params
@@ -34,12 +33,12 @@ from stages.common import (
     HEALTH,
     MASK_SUMMARIES,
     REPORTS,
-    RESULTS,
     params,
     run,
     time_file,
     timed_stages,
 )
+from stages.results import read_results
 
 T = TypeVar("T")
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "matplotlib")
@@ -51,7 +50,7 @@ SETTINGS = (
 
 def main() -> None:
     settings = params()
-    results = read_csv(RESULTS, RESULT_COLUMNS)
+    results = read_results(settings)
     data = ReportData(
         title="dualperturb: dual-perturbation attacks and defences",
         setting=setting(settings),
@@ -147,7 +146,7 @@ def _read(path: Path, meaning: Callable[[Any], T]) -> T:
     try:
         return meaning(json.loads(path.read_text()))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: cannot be read ({error!r}); make it with: dvc repro") from error
+        raise UserError(f"{path}: cannot be read ({error!r}); {REMAKE}") from error
 
 
 if __name__ == "__main__":

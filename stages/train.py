@@ -98,7 +98,8 @@ def history_path(dataset: str, defence: str, norm: str | None) -> Path:
 
 def checkpoint_path(chosen: Params, defence: str, dataset: str, norm: str | None, side: int) -> Path:
     """checkpoints/DATASET/CLASSIFIER-FINGERPRINT.pt: other settings, images or masks never meet this file."""
-    from dualperturb.core.images import load_meta, sha256
+    from dualperturb.core.images import load_meta
+    from dualperturb.files import sha256
     from dualperturb.training.settings import fingerprint
 
     meta = load_meta(PREPARED / dataset)

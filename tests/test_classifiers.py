@@ -81,12 +81,34 @@ def test_initial_weights_from_a_file_take_over_all_but_the_last_layer(tmp_path: 
     assert torch.equal(built.network.fc.weight, build_classifier(other, seed=1).network.fc.weight)
 
 
+def forget_checksum(folder: Path) -> None:
+    """As classifiers were described before a checksum was kept."""
+    described = json.loads((folder / "classifier.json").read_text())
+    del described["sha256"]
+    (folder / "classifier.json").write_text(json.dumps(described))
+
+
+def test_one_changed_bit_is_noticed(tmp_path: Path) -> None:
+    saved(tmp_path)
+    path = tmp_path / "weights.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(
+        UserError, match=r"weights.safetensors: its SHA-256 is not the one in [^\n]*make it anew"
+    ):
+        load_classifier(tmp_path)
+    forget_checksum(tmp_path)
+    load_classifier(tmp_path)
+
+
 def test_truncated_weights_are_refused_on_one_line(tmp_path: Path) -> None:
     saved(tmp_path)
+    forget_checksum(tmp_path)
     path = tmp_path / "weights.safetensors"
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(
-        UserError, match=r"weights.safetensors: cannot be loaded \([^\n]*\); train the classifier again$"
+        UserError, match=r"weights.safetensors: cannot be loaded \([^\n]*\); make it anew with"
     ):
         load_classifier(tmp_path)
 

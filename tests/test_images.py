@@ -74,7 +74,7 @@ def test_without_masks_there_is_no_mask_file(tmp_path: Path) -> None:
 def test_fewer_rows_than_meta_says_are_refused(prepared: Path, name: str) -> None:
     array = np.load(prepared / name)
     np.save(prepared / name, array[:-1])
-    with pytest.raises(UserError, match="prepare it again"):
+    with pytest.raises(UserError, match="make it anew with"):
         load_split(prepared, "test")
 
 
@@ -104,7 +104,7 @@ def test_absent_split_is_refused(prepared: Path) -> None:
 )
 def test_meta_of_something_else_is_refused(prepared: Path, content: str) -> None:
     (prepared / "meta.json").write_text(content)
-    with pytest.raises(UserError, match=r"meta\.json: lacks (splits|class_names); prepare"):
+    with pytest.raises(UserError, match=r"meta\.json: lacks (splits|class_names); make it anew"):
         load_split(prepared, "test")
 
 
@@ -113,14 +113,14 @@ def test_meta_without_a_splits_count_is_refused(prepared: Path, entry: object) -
     meta = load_meta(prepared)
     meta["splits"]["test"] = entry
     (prepared / "meta.json").write_text(json.dumps(meta))
-    with pytest.raises(UserError, match=r"split test cannot be read \(.*\); prepare it again"):
+    with pytest.raises(UserError, match=r"split test cannot be read \(.*\); make it anew with"):
         load_split(prepared, "test")
 
 
 @pytest.mark.parametrize("content", ["{}", "[1]", "null", '["a", "b"'])
 def test_names_that_are_none_are_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "test.names.json").write_text(content)
-    with pytest.raises(UserError, match=r"test\.names\.json: .*prepare the data set again"):
+    with pytest.raises(UserError, match=r"test\.names\.json: .*make it anew with"):
         load_names(tmp_path, "test")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import json
 import os
@@ -15,7 +16,7 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dualperturb.errors import UserError
+from dualperturb.errors import REMAKE, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,13 +138,19 @@ def read_csv(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
         table = pd.read_csv(io.BytesIO(content))
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         reason = " ".join(str(error).split())  # pandas' may end in a line break
-        raise UserError(f"{path}: cannot be read as a table ({reason}); make it with: dvc repro") from error
+        raise UserError(f"{path}: cannot be read as a table ({reason}); {REMAKE}") from error
     if lacking := [column for column in columns if column not in table.columns]:
         raise UserError(
             f"{path}: lacks the column{'s' * (len(lacking) > 1)} {', '.join(lacking)}; "
             "run the stage that writes it again: dvc repro --single-item --force STAGE"
         )
     return table
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _claim(path: Path) -> tuple[Path, int | None]:

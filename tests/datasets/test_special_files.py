@@ -140,5 +140,5 @@ def test_the_check_of_a_prepared_folder_names_a_pipe(
     monkeypatch.chdir(project(tmp_path))
     prepare.main("segment6")
     path = piped(tmp_path / "data" / "prepared" / "segment6" / name)
-    with pytest.raises(UserError, match=f"{name}: a named pipe; prepare the data set again"):
+    with pytest.raises(UserError, match=f"{name}: a named pipe; make it anew with"):
         check(path.parent)

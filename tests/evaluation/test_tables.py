@@ -101,7 +101,10 @@ def test_a_table_is_read_back_to_the_last_digit(tmp_path: Path) -> None:
 
 
 def test_an_absent_or_empty_table_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"cells\.csv: cannot be read as a table .*make it with: dvc repro"):
+    with pytest.raises(
+        UserError,
+        match=r"cells\.csv: cannot be read as a table .*make it anew with",
+    ):
         read_csv(tmp_path / "cells.csv")
     (tmp_path / "cells.csv").touch()
     with pytest.raises(UserError, match=r"cells\.csv: cannot be read as a table"):

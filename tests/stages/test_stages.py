@@ -291,7 +291,10 @@ def test_health_takes_all_training_images_where_there_are_fewer(
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (None, r"at_pgd/L2\.csv: cannot be read as a table .*make it with: dvc repro$"),
+        (
+            None,
+            r"at_pgd/L2\.csv: cannot be read as a table .*make it anew with",
+        ),
         (
             "epoch,accuracy\n1,0.5\n",
             r"at_pgd/L2\.csv: found 1 epochs, expected the 10 of params\.yaml; train",
@@ -418,7 +421,10 @@ def test_what_the_report_cannot_read_is_one_line(
 ) -> None:
     shutil.copytree(finished / "reports", project / "reports", dirs_exist_ok=True)
     (project / "reports" / name).write_text(content)
-    with pytest.raises(UserError, match=rf"{name}: cannot be read .*make it with: dvc repro$"):
+    with pytest.raises(
+        UserError,
+        match=rf"{name}: cannot be read .*make it anew with",
+    ):
         report.main()
 
 
@@ -449,7 +455,10 @@ def test_a_stage_repeats_its_bytes(finished: Path, project: Path) -> None:
             lambda: robustness.main("eps_g", "shapes6", "clean", "L2"),
             "^sweep: found 'eps_g'; accepted: eps, dual, salience_weight$",
         ),
-        (tables.main, r"reports/cells/shapes6/eps/clean/L2\.csv: cannot be read .*make it with: dvc repro"),
+        (
+            tables.main,
+            r"reports/cells/shapes6/eps/clean/L2\.csv: cannot be read .*make it anew with",
+        ),
         (lambda: figures.main("shapes6"), r"reports/results\.csv: cannot be read"),
         (report.main, r"reports/results\.csv: cannot be read"),
     ],

@@ -65,6 +65,18 @@ def workflow_check() -> None:
     make_ready(Path())
 
 
+@workflow.command("verify")
+def workflow_verify() -> None:
+    """Compare DVC's cache and the pipeline's outputs with their checksums.
+
+    A damaged file goes from the cache, so that `dvc repro` runs its stage again, or `dvc pull` brings it.
+    """
+    from dualperturb.workflow.damage import verify
+
+    for line in verify(Path()):
+        print(line)
+
+
 @data.command("fetch")
 def data_fetch(
     dataset: Annotated[str, typer.Argument(help="stl10: 2.5 GB, of which 360 MB are kept.")],

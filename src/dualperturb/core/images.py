@@ -11,7 +11,6 @@ Layout of a prepared folder, for each split (`train`, `test`):
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from dualperturb.errors import UserError
-from dualperturb.files import write_json
+from dualperturb.errors import REMAKE, UserError
+from dualperturb.files import sha256, write_json
 
 SPLITS = ("train", "test")
 Row = tuple[np.ndarray, int, np.ndarray | None]
@@ -79,16 +78,14 @@ def load_split(folder: Path, split: str) -> ImageSet:
         masks = folder / f"{split}.foreground.npy"
         foreground = np.load(masks, mmap_mode="r", allow_pickle=False) if masks.exists() else None
     except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
-        raise UserError(f"{folder}: split {split} cannot be read ({error}); prepare it again") from error
+        raise UserError(f"{folder}: split {split} cannot be read ({error}); {REMAKE}") from error
     if not len(images) == len(labels) == expected:
         raise UserError(
             f"{folder}: split {split} holds {len(images)} images and {len(labels)} labels, "
-            f"meta.json says {expected}; prepare it again"
+            f"meta.json says {expected}; {REMAKE}"
         )
     if foreground is not None and len(foreground) != expected:
-        raise UserError(
-            f"{masks}: {len(foreground)} masks, meta.json says {expected} images; prepare it again"
-        )
+        raise UserError(f"{masks}: {len(foreground)} masks, meta.json says {expected} images; {REMAKE}")
     return ImageSet(images, labels, tuple(meta["class_names"]), foreground)
 
 
@@ -115,11 +112,11 @@ def load_meta(folder: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise UserError(f"{path}: not valid JSON ({error}); prepare the data set again") from error
+        raise UserError(f"{path}: not valid JSON ({error}); {REMAKE}") from error
     found = meta if isinstance(meta, dict) else {}
     for key, kind in (("splits", dict), ("class_names", list)):
         if not isinstance(found.get(key), kind):
-            raise UserError(f"{path}: lacks {key}; prepare the data set again")
+            raise UserError(f"{path}: lacks {key}; {REMAKE}")
     return meta
 
 
@@ -136,9 +133,9 @@ def load_names(folder: Path, split: str) -> list[str] | None:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise UserError(f"{path}: not valid JSON ({error}); prepare the data set again") from error
+        raise UserError(f"{path}: not valid JSON ({error}); {REMAKE}") from error
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise UserError(f"{path}: not a list of names; prepare the data set again")
+        raise UserError(f"{path}: not a list of names; {REMAKE}")
     return names
 
 
@@ -174,12 +171,6 @@ def write_split(folder: Path, split: str, side: int, rows: Iterable[Row]) -> dic
 def write_meta(folder: Path, **meta: Any) -> None:
     """Write `meta.json`: what `load_meta` reads."""
     write_json(folder / "meta.json", meta)
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class _GrowingArray:

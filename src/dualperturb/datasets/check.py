@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from dualperturb.core.images import SPLITS, ImageSet, load_meta, load_split, sha256
-from dualperturb.errors import UserError
-from dualperturb.files import entries, refuse_special
+from dualperturb.core.images import SPLITS, ImageSet, load_meta, load_split
+from dualperturb.errors import REMAKE, UserError
+from dualperturb.files import entries, refuse_special, sha256
 
 _TILE_PIXELS = 112
 _GAP = 4
@@ -107,7 +107,7 @@ def _meta(folder: Path) -> dict[str, Any]:
     except (KeyError, TypeError):
         lacks = ["splits"]
     if lacks:
-        raise UserError(f"{folder / 'meta.json'}: lacks {lacks[0]}; prepare the data set again")
+        raise UserError(f"{folder / 'meta.json'}: lacks {lacks[0]}; {REMAKE}")
     return meta
 
 
@@ -117,16 +117,16 @@ def _check_special(path: Path) -> None:
     try:
         refuse_special(path)
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; prepare the data set again") from error
+        raise UserError(f"{path}: {error.strerror}; {REMAKE}") from error
 
 
 def _verify(path: Path, expected: str) -> None:
     try:
         found = sha256(path)
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; prepare the data set again") from error
+        raise UserError(f"{path}: {error.strerror}; {REMAKE}") from error
     if found != expected:
-        raise UserError(f"{path}: its SHA-256 is not the one in meta.json; prepare the data set again")
+        raise UserError(f"{path}: its SHA-256 is not the one in meta.json; {REMAKE}")
 
 
 def _tile(image_set: ImageSet, index: int, tile: int) -> Image.Image:

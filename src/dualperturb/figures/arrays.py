@@ -7,7 +7,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from dualperturb.errors import UserError
+from dualperturb.errors import REMAKE, UserError
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -16,4 +16,4 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise UserError(f"{path}: cannot be read ({error}); make it with: dvc repro") from error
+        raise UserError(f"{path}: cannot be read ({error}); {REMAKE}") from error

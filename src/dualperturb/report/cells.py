@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup, escape
 
-from dualperturb.errors import UserError
+from dualperturb.errors import REMAKE, UserError
 from dualperturb.report.claims import FAILS, HOLDS
 from dualperturb.report.data import ReportFigure
 from dualperturb.report.encoding import data_uri
@@ -87,4 +87,4 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error}); make it with: dvc repro") from error
+        raise UserError(f"{path}: cannot be read ({error}); {REMAKE}") from error

@@ -58,7 +58,7 @@ def load_weights(network: nn.Module, weights: str, url: str, what: str) -> None:
 def _downloaded(url: str, what: str) -> dict[str, Tensor]:
     try:
         state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", progress=sys.stderr.isatty(), weights_only=True
+            url, map_location="cpu", progress=sys.stderr.isatty(), check_hash=True, weights_only=True
         )
     except Exception as error:  # network, disk and damaged files raise many types
         reason = " ".join(str(error).split())[:120]

@@ -1,7 +1,14 @@
-"""Checkpoints of a training run: tensors and plain numbers, never unpickled as objects."""
+"""Checkpoints of a training run: tensors and plain numbers, never unpickled as objects.
+
+A file is one line of text, with the epochs done and a SHA-256, and behind it what torch wrote: torch itself
+notices no changed bit.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +17,9 @@ from torch import nn
 
 from dualperturb.errors import UserError
 from dualperturb.files import replacing
+
+_HEADER = "dualperturb checkpoint, epochs done: {}, SHA-256: {}"
+_KNOWN = re.compile(_HEADER.format(r"(?P<epochs>\d+)", "(?P<sha256>[0-9a-f]{64})").encode())
 
 
 def save_checkpoint(
@@ -26,8 +36,12 @@ def save_checkpoint(
         "schedule": {key: value for key, value in schedule.state_dict().items() if _is_plain(value)},
         "history": history,
     }
+    # Not at once into the file: on a full disk torch ends in an error of its own.
+    body = io.BytesIO()
+    torch.save(state, body)
+    header = _HEADER.format(len(history), hashlib.sha256(body.getvalue()).hexdigest())
     with replacing(path) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(header.encode() + b"\n" + body.getvalue())
 
 
 def load_checkpoint(
@@ -47,7 +61,7 @@ def load_checkpoint(
         schedule.load_state_dict(state["schedule"])
     # A damaged file that can be read holds anything: AttributeError, TypeError and others.
     except Exception as error:
-        raise _unusable(path, error) from error
+        raise _unusable(path, type(error).__name__) from error
     history: list[dict[str, Any]] = state["history"]
     return history
 
@@ -58,19 +72,30 @@ def epochs_done(path: Path) -> int:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    header, _, body = path.read_bytes().partition(b"\n")
+    known = _KNOWN.fullmatch(header)
+    if known is None or hashlib.sha256(body).hexdigest().encode() != known["sha256"]:
+        raise _unusable(path, "its checksum is another")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    # A damaged file may ask for any of torch's functions with any arguments: of 110,000 damaged at random
-    # those refused raised twelve types in all, and nothing says that there are no more.
+        state = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+    # Another program's file may ask for any of torch's functions with any arguments: of 110,000 damaged at
+    # random those refused raised twelve types in all, and nothing says that there are no more.
     except Exception as error:
-        raise _unusable(path, error) from error
+        raise _unusable(path, type(error).__name__) from error
     if not isinstance(state, dict) or not isinstance(state.get("history"), list):
-        raise _unusable(path, KeyError("history"))
+        raise _unusable(path, "KeyError")
     return state
 
 
-def _unusable(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path}: not a checkpoint of this training ({type(error).__name__}); remove it")
+def _unusable(path: Path, reason: str) -> UserError:
+    """What removing the file costs is said, as far as its first line can still tell."""
+    with path.open("rb") as file:
+        known = _KNOWN.fullmatch(file.readline(200).rstrip(b"\n"))
+    lost = f"the {int(known['epochs'])} epochs that it held" if known else "what it held"
+    return UserError(
+        f"{path}: damaged, or not a checkpoint of this training ({reason}); remove it: {lost} will be "
+        "trained again"
+    )
 
 
 def _is_plain(value: object) -> bool:

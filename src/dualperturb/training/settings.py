@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dualperturb.core.images import sha256
 from dualperturb.errors import UserError
+from dualperturb.files import sha256
 from dualperturb.params import DEFENCES, TRAINED_BY_NORM, Params
 from dualperturb.params.training import (
     AdversarialTraining,

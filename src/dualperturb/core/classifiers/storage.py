@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from dualperturb.core.classifiers.networks import build_network, load_pretrained
-from dualperturb.errors import UserError
-from dualperturb.files import replacing, write_json
+from dualperturb.errors import REMAKE, UserError
+from dualperturb.files import replacing, sha256, write_json
 
 # Channel means and deviations of ImageNet's training images, which pretrained weights expect (torchvision).
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -63,10 +63,16 @@ def build_classifier(spec: ClassifierSpec, weights: str = "none", seed: int = 0)
 
 
 def save_classifier(folder: Path, model: nn.Module, spec: ClassifierSpec) -> None:
-    """Write `weights.safetensors` and `classifier.json` into `folder`, each whole or not at all."""
-    with replacing(folder / "weights.safetensors") as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, temporary)
-    write_json(folder / "classifier.json", asdict(spec))
+    """Write `weights.safetensors` and `classifier.json`, which holds the former's SHA-256, into `folder`.
+
+    Each is written whole or not at all.
+    """
+    weights = folder / "weights.safetensors"
+    # Not at once into the file: on a full disk safetensors ends in an error of its own.
+    content = save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
+    with replacing(weights) as temporary:
+        temporary.write_bytes(content)
+    write_json(folder / "classifier.json", asdict(spec) | {"sha256": sha256(weights)})
 
 
 def load_spec(folder: Path) -> ClassifierSpec:
@@ -78,19 +84,23 @@ def load_spec(folder: Path) -> ClassifierSpec:
     except FileNotFoundError:
         raise UserError(f"{path}: not found; train the classifier first (dvc repro)") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a classifier's description ({error!r}); train it again") from error
+        raise UserError(f"{path}: not a classifier's description ({error!r}); {REMAKE}") from error
 
 
 def load_classifier(folder: str | Path) -> nn.Module:
-    """A saved classifier in eval mode, its parameters frozen. Raises UserError if its files do not fit.
+    """A saved classifier in eval mode, its parameters frozen.
 
-    folder: such as models/shapes6/at_dual/L2, of a finished `train` stage.
+    folder: such as models/shapes6/at_dual/L2, of a finished `train` stage. Raises UserError if its files do
+    not fit, or if the weights' checksum is not the one in `classifier.json`, where that holds one.
     """
     model = build_classifier(load_spec(Path(folder)))
     path = Path(folder) / "weights.safetensors"
     try:
+        known = json.loads((Path(folder) / "classifier.json").read_text(encoding="utf-8")).get("sha256")
+        if known is not None and sha256(path) != known:
+            raise UserError(f"{path}: its SHA-256 is not the one in classifier.json; {REMAKE}")
         model.load_state_dict(load_file(path))
     except (OSError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: cannot be loaded ({reason}); train the classifier again") from error
+        raise UserError(f"{path}: cannot be loaded ({reason}); {REMAKE}") from error
     return model.eval().requires_grad_(False)

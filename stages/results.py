@@ -1,0 +1,95 @@
+"""The tables of all measures: where each lies, and its number of rows, both by params.yaml.
+
+So a table that is cut off between two rows is told from a whole one, and what else lies on disk is not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from dualperturb.errors import REMAKE, UserError
+from dualperturb.evaluation.tables import COLUMNS, RESULT_COLUMNS
+from dualperturb.files import read_csv
+from dualperturb.params import AXES, Params
+from stages.common import CELLS, MEASURES, RESULTS, SWEPT
+
+OBJECTIVES = ATTACKS = OWN_STRONG = 2  # paper, balanced; PGD, dual; long PGD and dual beside ...
+STANDARD = 2  # ... Dual-AutoAttack and AutoAttack
+
+
+def read_parts(settings: Params) -> Iterator[pd.DataFrame]:
+    """Each measure's table. Raises UserError for one that is absent, damaged or cut off."""
+    for measure, path in parts(settings):
+        yield _whole(path, read_csv(path, COLUMNS[measure]), rows_of(path, settings))
+
+
+def read_results(settings: Params) -> pd.DataFrame:
+    """reports/results.csv. Raises UserError where it is absent, damaged or cut off."""
+    expected = sum(rows_of(path, settings) for _, path in parts(settings))
+    return _whole(RESULTS, read_csv(RESULTS, RESULT_COLUMNS), expected)
+
+
+def parts(settings: Params) -> Iterator[tuple[str, Path]]:
+    """Each table's measure, as `COLUMNS` names it, and its place."""
+    for dataset in settings.datasets:
+        for axis in AXES:
+            for norm in norms_of(axis, settings):
+                for defence in SWEPT:
+                    yield "panels", CELLS / dataset / axis / defence / f"{norm}.csv"
+        for name in measures(settings):
+            yield name.partition("/")[0], MEASURES / dataset / f"{name}.csv"
+
+
+def measures(settings: Params) -> Iterator[str]:
+    """The tables beside the panels."""
+    yield from ("jsma", "smoothing", "gradients")
+    for norm in settings.norms:
+        yield from (f"transfer/{norm}", f"unsuspicious/{norm}")
+        yield from (f"strong/{defence}/{norm}" for defence in SWEPT)
+
+
+def norms_of(axis: str, settings: Params) -> tuple[str, ...]:
+    """The salience weight is swept in the first norm alone, as in the paper."""
+    return settings.norms[:1] if axis == "salience_weight" else settings.norms
+
+
+def _whole(path: Path, table: pd.DataFrame, expected: int) -> pd.DataFrame:
+    if len(table) != expected:
+        raise UserError(f"{path}: found {len(table)} rows; accepted: {expected}, by params.yaml; {REMAKE}")
+    return table
+
+
+def rows_of(path: Path, settings: Params) -> int:
+    """The rows of one table, by its place."""
+    if path.is_relative_to(CELLS):
+        dataset, axis, defence, name = path.relative_to(CELLS).parts
+        return _panel(settings, dataset, axis, defence, name.removesuffix(".csv"))
+    dataset, measure, *rest = path.relative_to(MEASURES).with_suffix("").parts
+    return _measure(settings, dataset, measure, rest[-1] if rest else None)
+
+
+def _panel(settings: Params, dataset: str, axis: str, defence: str, norm: str) -> int:
+    if axis == "salience_weight":
+        return OBJECTIVES * len(settings.evaluate[dataset].salience_weights)
+    return len(getattr(settings.grid(dataset, norm), axis)) * len(settings.trained(defence))
+
+
+def _measure(settings: Params, dataset: str, measure: str, norm: str | None) -> int:
+    chosen = settings.evaluate[dataset]
+    every = sum(len(settings.trained(defence)) for defence in SWEPT)
+    if measure == "jsma":
+        return every * (chosen.jsma.points + 1)  # and 0
+    if measure == "gradients":
+        return every
+    if measure == "transfer":
+        return ATTACKS * every**2
+    if measure == "unsuspicious":
+        return len(SWEPT)
+    if measure == "smoothing":
+        return len(chosen.smoothing.radii) + ATTACKS * len(settings.norms)
+    assert measure == "strong"
+    read_off = len(settings.grid(dataset, "L2").eps) if norm == "L2" else 0  # Carlini and Wagner's budgets
+    return OWN_STRONG + STANDARD + read_off

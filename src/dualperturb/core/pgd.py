@@ -6,8 +6,7 @@ and the salience term. The classifier is left as it is: its mode, its parameters
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,29 +15,21 @@ from torch import Tensor, nn
 from dualperturb.core.arguments import (
     check_classes,
     check_counts,
-    check_images,
-    check_logits,
-    check_mode,
     check_step_size,
     check_streams,
+    in_range,
     is_number,
 )
 from dualperturb.core.objectives import OBJECTIVES, Objective, Saliency
 from dualperturb.core.precision import resolved
+from dualperturb.core.result import AttackResult, checked_norms
 from dualperturb.core.score import check_log_density
 from dualperturb.core.seeds import image_seeds
+from dualperturb.core.shown import checked, misclassified
+from dualperturb.core.steady import check_mode, warn_if_random
 from dualperturb.core.threat import Ball, Dual, check_ball
 from dualperturb.core.twin import twin_of
 from dualperturb.errors import UserError
-
-
-@dataclass(frozen=True)
-class AttackResult:
-    """images: (N, C, H, W) in [0, 1]; success: bool (N,), not classified as label; norms: region -> (N,)."""
-
-    images: Tensor
-    success: Tensor
-    norms: dict[str, Tensor]
 
 
 def perturb(
@@ -107,6 +98,7 @@ def pgd(
     """
     names = list(range(len(images)) if indices is None else indices)
     check_mode(model)
+    images = in_range(images)
     _check(images, labels, ball, steps, step_size, restarts, saliency, salience_weight, salience_every)
     if objective not in OBJECTIVES:
         raise UserError(f"objective: found {objective!r}, accepted are {', '.join(OBJECTIVES)}")
@@ -118,6 +110,7 @@ def pgd(
     foreground = ball.foreground if isinstance(ball, Dual) else None
     make = OBJECTIVES[objective if salience_weight else "paper"]
     logits_of = checked(model, labels, images.dtype)
+    warn_if_random(logits_of, images)
     rough = twin_of(model, precision, images[:1]) if make is Objective else None
     whole = make(logits_of, labels, saliency, salience_weight, foreground, salience_every, rough)
     kept = _Kept.clean(wide, labels)
@@ -130,7 +123,7 @@ def pgd(
         own = wide[rows] if kept.success.any() else wide  # no copy while all are attacked
         found = perturb(run, own, ball.only(rows), steps=steps, step_size=step_size, seeds=seeds)
         kept = kept.or_better(rows, found, run)
-    return AttackResult(kept.images, kept.success, ball.norms(kept.images - wide))
+    return AttackResult(kept.images, kept.success, checked_norms(ball, wide, kept.images))
 
 
 class _Kept(NamedTuple):
@@ -150,7 +143,7 @@ class _Kept(NamedTuple):
     def or_better(self, rows: Tensor, candidate: Tensor, objective: Objective) -> _Kept:
         """The first success, else the highest objective; candidate, objective: of the images `rows`."""
         value, logits = objective(candidate)
-        fooled = logits.argmax(dim=1) != objective.labels
+        fooled = misclassified(logits, objective.labels)
         better = fooled | (value > self.value[rows])
         chosen = rows[better]
         return _Kept(
@@ -171,7 +164,6 @@ def _check(
     salience_weight: float,
     salience_every: int,
 ) -> None:
-    check_images(images)
     check_classes("labels", labels, images)
     check_ball(ball, images)  # here, for runs see the masks of some images only, and would not notice
     check_counts({"steps": steps, "restarts": restarts, "salience_every": salience_every})
@@ -190,16 +182,4 @@ def _check(
 @torch.no_grad()
 def _check_saliency(saliency: Saliency, sample: Tensor) -> None:
     check_mode(saliency, "saliency")
-    check_log_density(saliency(sample))
-
-
-def checked(model: nn.Module, labels: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-    """The model on pixels of `dtype`; checks that it gives a row of logits an image, a column a label."""
-    classes = int(labels.max()) + 1 if len(labels) else 0
-
-    def logits_of(images: Tensor) -> Tensor:
-        logits: Tensor = model(images.to(dtype))
-        check_logits(logits, len(images), classes)
-        return logits
-
-    return logits_of
+    check_log_density(saliency(sample.clone()))

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from dualperturb.attacks.smoothed import SmoothedClassifier, check_sigma, draw, generator
 from dualperturb.core.adversaries import ThreatModel
-from dualperturb.core.arguments import check_mode
 from dualperturb.core.memory import Portions
 from dualperturb.core.seeds import image_seeds
+from dualperturb.core.shown import logits_in
+from dualperturb.core.steady import check_mode
 from dualperturb.errors import UserError
 from dualperturb.evaluation.intervals import wilson
 from dualperturb.evaluation.scoring import AttackSettings, attack_at_once
@@ -175,7 +176,7 @@ def _votes(model: nn.Module, image: Tensor, index: int, count: int, sampling: Sa
         nonlocal begun
         source.set_state(begun)  # copies that did not fit are drawn again
         noise = draw(part.stop - part.start, image.shape, image.dtype, source)
-        given: Tensor = model(noise.mul_(sampling.sigma).add_(image)).argmax(dim=1)
+        given = logits_in(model(noise.mul_(sampling.sigma).add_(image))).argmax(dim=1)
         begun = source.get_state()
         return given
 

@@ -14,6 +14,7 @@ from dualperturb.core import ranks
 from dualperturb.core.images import ImageSet
 from dualperturb.core.memory import BatchSize, Portions, first_size
 from dualperturb.core.objectives import Saliency
+from dualperturb.core.shown import shown
 
 T = TypeVar("T")
 # indices int64 (n,), images float32 (n, 3, H, W) in [0, 1], labels int64 (n,), foreground bool (n, 1, H, W)
@@ -52,11 +53,19 @@ class Subject:
             self._first_size(size, copies),
         )
 
+    def logits(self, images: Tensor) -> Tensor:
+        """The classifier's answers to images (n, 3, H, W), which stay as they are: (n, classes)."""
+        return shown(self.model)(images)
+
+    def log_density(self, images: Tensor) -> Tensor:
+        """The saliency model's answers to images (n, 3, H, W), which stay as they are: (n, H, W)."""
+        return self.saliency(images.clone())
+
     @torch.no_grad()
     def classes(self, images: Tensor) -> Tensor:
         """The classifier's answers to images (n, 3, H, W), at least one: int64 (n,)."""
         answers = self.portions.run(
-            lambda part: self.model(images[part].to(self.device)).argmax(dim=1), len(images)
+            lambda part: self.logits(images[part].to(self.device)).argmax(dim=1), len(images)
         )
         return torch.cat(answers)
 

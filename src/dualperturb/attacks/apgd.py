@@ -8,7 +8,7 @@ leaves the run, which saves most of its time. The classifier is left as it is, a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ from dualperturb.core.arguments import (
 from dualperturb.core.gradients import gradient_of
 from dualperturb.core.result import AttackResult, checked_norms
 from dualperturb.core.seeds import image_seeds
-from dualperturb.core.shown import Shown, checked, misclassified
+from dualperturb.core.shown import checked, misclassified
 from dualperturb.core.steady import check_mode, warn_if_random
 from dualperturb.core.threat import Ball, check_ball
 from dualperturb.errors import UserError
@@ -109,7 +109,7 @@ class Point(NamedTuple):
 class Task:
     """What a run attacks. images: (n, C, H, W), float32 or wider."""
 
-    model: Shown
+    model: Callable[[Tensor], Tensor]
     loss: Loss
     images: Tensor
     labels: Tensor

@@ -115,7 +115,7 @@ def jsma(
         search = search._replace(now=after)
     if not ((found >= 0) & (found <= 1)).all() or (changed > budget).any():
         raise BrokenThreatModelError(
-            f"jsma: found pixels from {float(found.min()):.9g} to {float(found.max()):.9g} and up to "
+            f"jsma: found pixels from {float(found.min()):.8g} to {float(found.max()):.8g} and up to "
             f"{int(changed.max())} of them changed, expected 0 to 1 and at most {budget}"
         )
     return JsmaResult(found, first != NEVER, first, changed)

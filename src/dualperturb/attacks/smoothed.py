@@ -76,7 +76,7 @@ class SmoothedClassifier(nn.Module):
             raise UserError(f"draws: expected at least 1, got {draws}")
         self.model, self.sigma, self.draws = model, sigma, draws
         self.source = generator(image_seeds(seed, [0], *CLIMB_SALT)[0], device)
-        self.training = model.training
+        self.training = getattr(model, "training", False)
 
     def forward(self, images: Tensor) -> Tensor:
         noise = self.sigma * draw(self.draws, images.shape[1:], images.dtype, self.source)

@@ -27,7 +27,7 @@ def in_range(images: Tensor) -> Tensor:
         raise UserError(f"images: expected float (N, C, H, W), got {images.dtype} {tuple(images.shape)}")
     if not images.numel():
         return images
-    low, high = float(images.min()), float(images.max())
+    low, high = (float(bound) for bound in images.detach().aminmax())
     if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # so that NaN fails, too
         raise UserError(f"images: expected pixels in [0, 1], got values from {low:.7g} to {high:.7g}")
     return images if low >= 0 and high <= 1 else images.clamp(0, 1)

@@ -48,7 +48,7 @@ def _rounding(found: Tensor) -> float:
 
 
 def _fault(found: Tensor, norms: dict[str, Tensor], radii: dict[str, float]) -> str:
-    told = [f"pixels from {float(found.min()):.9g} to {float(found.max()):.9g}, expected 0 to 1"]
+    told = [f"pixels from {float(found.min()):.8g} to {float(found.max()):.8g}, expected 0 to 1"]
     for region, radius in radii.items():
-        told.append(f"{region} norms up to {float(norms[region].max()):.9g}, expected at most {radius}")
+        told.append(f"{region} norms up to {float(norms[region].max()):.8g}, expected at most {radius}")
     return f"attack: found {'; '.join(told)}"

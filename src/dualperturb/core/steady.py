@@ -33,7 +33,7 @@ def check_mode(model: object, name: str = "model") -> None:
     Parts of any make count: what asks whether it is in train mode. Of a function, the modules that it names.
     """
     for place, module in _modules(model):
-        if module.training and _acts_otherwise(module):
+        if _trains(module) and _acts_otherwise(module):
             kind = getattr(module, "original_name", type(module).__name__)
             raise UserError(f"{name}: found {kind} {place!r} in train mode; call {name}.eval() first")
 
@@ -42,12 +42,15 @@ def warn_if_random(model: Shown, images: Tensor) -> None:
     """Print one line, once a model, if its answers to the same images (N, C, H, W) differ, or if answering
     changes it. Leaves torch's own random numbers as they were. `draws_noise` marks those that mean to."""
     subject: Any = model.model
-    modes = tuple(module.training for _, module in _modules(subject))
+    modes = tuple(_trains(module) for _, module in _modules(subject))
     if not len(images) or getattr(subject, "draws_noise", False) or _remembered(subject) == modes:
         return
     own, before = _buffers(subject), [buffer._version for buffer in _buffers(subject)]
-    with torch.no_grad(), torch.random.fork_rng([images.device] if images.is_cuda else []):
-        first, second = (model(images[:TWICE]).clone() for _ in range(2))
+    try:
+        with torch.no_grad(), torch.random.fork_rng([images.device] if images.is_cuda else []):
+            first, second = (model(images[:TWICE]).clone() for _ in range(2))
+    except Exception:  # the attack itself will meet it, unless the model takes no other number of images
+        return
     apart, largest = (first - second).abs().max(), first.abs().max()
     if apart > REPEATS * largest:
         print(
@@ -83,6 +86,10 @@ def _held(model: object) -> list[object]:
     return [owner, *named.nonlocals.values(), *named.globals.values()]
 
 
+def _trains(module: nn.Module) -> bool:
+    return getattr(module, "training", False)  # frozen TorchScript has no mode
+
+
 def _acts_otherwise(module: nn.Module) -> bool:
     """Whether train mode changes what the module does: whether what it runs asks for `training`."""
     if isinstance(module, _NormBase):
@@ -92,12 +99,14 @@ def _acts_otherwise(module: nn.Module) -> bool:
     if isinstance(module, nn.MultiheadAttention | nn.RNNBase):
         return module.dropout > 0
     if isinstance(module, torch.jit.ScriptModule):
-        source, plain = getattr(module, "code", ""), getattr(nn, module.original_name, nn.Identity)
-        return "training" in source or _asks(plain.forward, plain)
+        # Of a traced one the source tells nothing, but the name of what was traced.
+        plain: Any = getattr(nn, module.original_name, nn.Identity)
+        return "training" in getattr(module, "code", "") or _asks(plain.forward, plain)
     hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
     runs = [getattr(module.forward, "__func__", module.forward)]
     runs += [hook if inspect.isfunction(hook) else type(hook).__call__ for hook in hooks]
-    return any(_asks(run, type(module)) for run in runs)
+    owner: Any = type(module)
+    return any(_asks(run, owner) for run in runs)
 
 
 @lru_cache(maxsize=1024)

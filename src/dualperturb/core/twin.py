@@ -11,14 +11,14 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from dualperturb.core.gradients import gradient_of
-from dualperturb.core.memory import out_of_memory
+from dualperturb.core.memory import out_of_memory, told
 from dualperturb.core.precision import exact_convolutions, mixed, resolved
 from dualperturb.core.shown import Shown, logits_in
 
@@ -26,7 +26,7 @@ from dualperturb.core.shown import Shown, logits_in
 # hundredths off; beyond, it is another function.
 AGREEMENT = {"fp32": 1e-3, "bf16": 0.25}
 
-_TOLD: WeakSet[nn.Module] = WeakSet()
+_TOLD: WeakKeyDictionary[nn.Module, set[str]] = WeakKeyDictionary()  # of a model, once each
 
 
 def twin_of(model: nn.Module, precision: str, sample: Tensor) -> Twin | None:
@@ -66,7 +66,9 @@ class Twin(nn.Module):
             with torch.no_grad(), exact_convolutions():  # in TF32 a faithful copy would be refused
                 wanted = self._itself(sample).float()
             self._settle(sample, wanted)
-        self.training = model.training  # each part of the copy has the mode of its original
+        self.training = getattr(
+            model, "training", False
+        )  # each part of the copy has the mode of its original
 
     @property
     def works(self) -> bool:
@@ -94,16 +96,20 @@ class Twin(nn.Module):
             self._run = eager
             if out_of_memory(error):
                 raise
-            print(f"torch.compile failed ({_line(error)}); attacks go on without it", flush=True)
+            print(f"torch.compile failed ({told(error)}); attacks go on without it", flush=True)
 
     def forward(self, images: Tensor) -> Tensor:
-        while self.works:
+        failed: Exception | None = None
+        while True:
             try:
-                return self._copied(images)
+                logits = self._copied(images) if self.works else self._itself(images).float()
             except Exception as error:  # networks raise many types
-                if not self.gives_way(error):
+                if not self._next(error):
                     raise
-        return self._itself(images).float()
+                failed = failed or error
+            else:
+                self._tell(failed)
+                return logits
 
     def gives_way(self, error: Exception) -> bool:
         """After an error in a pass: whether another way is left, which is then taken and told of.
@@ -135,11 +141,10 @@ class Twin(nn.Module):
                 self._try(sample, wanted)
                 break
             except Exception as error:  # networks, and what copies and traces them, raise many types
-                failed = failed or error
                 if not self._next(error):
                     raise
-        if failed is not None:
-            self._tell(failed)
+                failed = failed or error
+        self._tell(failed)
 
     def _make(self, sample: Tensor, wanted: Tensor) -> None:
         try:
@@ -154,7 +159,9 @@ class Twin(nn.Module):
         if not folded:
             self._twin, self._pairs = copy.deepcopy(self.model), []
         # float32 also where the model is wider or narrower, as its pixels are here.
-        self._twin.requires_grad_(False).float()
+        self._twin.float()
+        for weights in self._twin.parameters():
+            weights.requires_grad_(False)
         for module in self._twin.modules():
             # Rounded once, not at every pass; normalisation layers stay as wide as they are.
             if self.precision == "bf16" and isinstance(module, nn.Conv2d | nn.Linear):
@@ -188,11 +195,12 @@ class Twin(nn.Module):
         self._layout, self._run = layout, self._twin.__call__  # no second name of the module itself
         self._twin.to(memory_format=layout)
 
-    def _tell(self, error: Exception) -> None:
-        if self.model not in _TOLD:
-            _TOLD.add(self.model)
-            way = "channels first" if self.works else "of the classifier itself"
-            print(f"the classifier's copy failed ({_line(error)}); gradients are taken {way}", flush=True)
+    def _tell(self, error: Exception | None) -> None:
+        ways = _TOLD.setdefault(self.model, set())
+        way = "channels first" if self.works else "of the classifier itself"
+        if error is not None and way not in ways:
+            ways.add(way)
+            print(f"the classifier's copy failed ({told(error)}); gradients are taken {way}", flush=True)
 
     def _take_weights(self) -> None:
         if not self.works:
@@ -250,7 +258,3 @@ def _fused(name: str, conv: nn.Module, norm: nn.Module) -> dict[str, Tensor]:
 def _agree(found: Tensor, wanted: Tensor, precision: str) -> bool:
     close = (found - wanted).abs() <= AGREEMENT[precision] * wanted.abs().amax().clamp_min(1)
     return bool(close.all())
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__

@@ -142,7 +142,7 @@ def _check_pixels(images: Tensor, adversarial: Tensor) -> None:
     # Written so that NaN fails, too.
     if not ((adversarial >= 0) & (adversarial <= 1)).all():
         low, high = float(adversarial.min()), float(adversarial.max())
-        raise BrokenThreatModelError(f"pixels: found {low:.9g} to {high:.9g}, expected 0 to 1")
+        raise BrokenThreatModelError(f"pixels: found {low:.8g} to {high:.8g}, expected 0 to 1")
 
 
 def _check_budgets(norms: dict[str, Tensor], threat: ThreatModel, chosen: np.ndarray) -> None:

@@ -135,8 +135,6 @@ def test_a_map_that_is_no_log_density_is_no_saliency(
 def test_a_saliency_model_in_train_mode_is_refused(parts: Parts) -> None:
     saliency = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(2))
     before = saliency[0].running_mean.clone()
-    with pytest.raises(
-        UserError, match=r"^saliency: found BatchNorm2d '0' in train mode; call sal"
-    ):
+    with pytest.raises(UserError, match=r"^saliency: found BatchNorm2d '0' in train mode; call sal"):
         salient(saliency, parts)
     assert torch.equal(saliency[0].running_mean, before)

@@ -68,7 +68,7 @@ class Twin(nn.Module):
             self._settle(sample, wanted)
         self.training = getattr(
             model, "training", False
-        )  # each part of the copy has the mode of its original
+        )  # its parts have their own
 
     @property
     def works(self) -> bool:

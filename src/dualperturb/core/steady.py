@@ -45,10 +45,10 @@ def warn_if_random(model: Shown, images: Tensor) -> None:
     modes = tuple(_trains(module) for _, module in _modules(subject))
     if not len(images) or getattr(subject, "draws_noise", False) or _remembered(subject) == modes:
         return
-    own, before = _buffers(subject), [buffer._version for buffer in _buffers(subject)]
     try:
         with torch.no_grad(), torch.random.fork_rng([images.device] if images.is_cuda else []):
-            first, second = (model(images[:TWICE]).clone() for _ in range(2))
+            first, before = model(images[:TWICE]).clone(), _changes(subject)
+            second = model(images[:TWICE])
     except Exception:  # the attack itself will meet it, unless the model takes no other number of images
         return
     apart, largest = (first - second).abs().max(), first.abs().max()
@@ -58,10 +58,9 @@ def warn_if_random(model: Shown, images: Tensor) -> None:
             f"(the largest is {float(largest):.2g}); a success may be chance",
             flush=True,
         )
-    elif [buffer._version for buffer in own] != before:
-        print(
-            "model: every call changes it, so that a success need not last; is it in train mode?", flush=True
-        )
+    elif _changes(subject) != before:
+        line = "model: every call changes it, so that a success need not last; is it in train mode?"
+        print(line, flush=True)
     _remember(subject, modes)
 
 
@@ -101,7 +100,8 @@ def _acts_otherwise(module: nn.Module) -> bool:
     if isinstance(module, torch.jit.ScriptModule):
         # Of a traced one the source tells nothing, but the name of what was traced.
         plain: Any = getattr(nn, module.original_name, nn.Identity)
-        return "training" in getattr(module, "code", "") or _asks(plain.forward, plain)
+        sources = [module._c._get_method(name).code for name in module._c._method_names()]
+        return any("training" in source for source in sources) or _asks(plain.forward, plain)
     hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
     runs = [getattr(module.forward, "__func__", module.forward)]
     runs += [hook if inspect.isfunction(hook) else type(hook).__call__ for hook in hooks]
@@ -124,9 +124,10 @@ def _asks(function: Callable[..., object], owner: Any) -> bool:
     return False
 
 
-def _buffers(model: object) -> list[Tensor]:
-    buffers = [buffer for _, module in _modules(model) for buffer in module.buffers(recurse=False)]
-    return [buffer for buffer in buffers if not buffer.is_inference()]
+def _changes(model: object) -> list[int]:
+    """How often each of its buffers was changed so far, as torch counts it."""
+    buffers = (buffer for _, module in _modules(model) for buffer in module.buffers(recurse=False))
+    return [buffer._version for buffer in buffers if not buffer.is_inference()]
 
 
 def _remembered(model: object) -> tuple[bool, ...] | None:

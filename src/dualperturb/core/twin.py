@@ -66,9 +66,7 @@ class Twin(nn.Module):
             with torch.no_grad(), exact_convolutions():  # in TF32 a faithful copy would be refused
                 wanted = self._itself(sample).float()
             self._settle(sample, wanted)
-        self.training = getattr(
-            model, "training", False
-        )  # its parts have their own
+        self.training = getattr(model, "training", False)  # its parts have their own
 
     @property
     def works(self) -> bool:

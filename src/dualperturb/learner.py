@@ -45,8 +45,8 @@ def settle(model: nn.Module, precision: str, side: int) -> str:
             failed.append(error)
             continue
         if failed and ranks.rank() == 0:
-            line = f"the network failed channels last ({told(failed[0])}); it learns channels first, {chosen}"
-            print(line, flush=True)
+            fault = f"the network failed channels last ({told(failed[0])})"
+            print(f"{fault}; it learns channels first, in {chosen}", flush=True)
         return chosen
     raise failed[0]
 

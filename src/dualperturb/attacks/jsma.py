@@ -71,9 +71,8 @@ def jsma(
 ) -> JsmaResult:
     """Attack `model` by changing at most `max_share` of each image's pixels.
 
-    model: maps pixels (N, C, H, W) in [0, 1] to logits. Put it into eval mode first; the mode is not changed.
-    images: float (N, C, H, W) in [0, 1]; computed in float32 (float64 if given), the model sees their type.
-    labels: int64 (N,). targets: int64 (N,); the goal is then this class, else any class but the label.
+    model, images, labels: as in `pgd`. targets: int64 (N,); the goal is then this class, else any class but
+    the label.
     max_share: the budget, a share of the H * W pixels, rounded down to whole pixels.
     theta: a channel's change in one step, 1/255 to 1, clipped to [0, 1]; with 1 it goes to a bound at once.
     change: "either" lets a channel become brighter or darker, whichever helps (never both in turn);
@@ -87,7 +86,7 @@ def jsma(
     run over the largest budget gives exactly the results of all smaller ones; see `curve`.
 
     Raises UserError for images outside [0, 1], labels or targets that do not fit them, and a max_share,
-    pixels_per_step, theta or change that is not accepted.
+    pixels_per_step, theta or change that is not accepted; and for a model as `pgd` does.
     """
     check_mode(model)
     images = in_range(images)

@@ -80,21 +80,26 @@ def pgd(
     """Attack `model` inside `ball`; of several restarts keep, image by image, the first success, else the
     highest objective. What a restart fooled, the later ones leave alone.
 
-    model: maps pixels (N, C, H, W) in [0, 1] to logits. Put it into eval mode first; the mode is not changed,
-    and BatchNorm in train mode is refused.
-    images: float (N, C, H, W) in [0, 1]; computed in float32 (float64 if given), the model sees their type.
+    model: maps pixels (N, C, H, W) in [0, 1] to logits, or to what holds them (see `shown.logits_in`); what
+    it is shown is a copy. Put it into eval mode first; the mode is not changed, and what acts otherwise in
+    train mode is refused. Where its answers to the same images differ, one line says so (see `steady`).
+    images: float (N, C, H, W) in [0, 1], but for rounding; computed in float32 (float64 if given), the model
+    sees their type.
     labels: int64 (N,). step_size: share of each radius. indices: names of the images for their random
     streams, by default 0..N-1. saliency: images -> log density (N, H, W), needed if salience_weight > 0,
     and then `ball` must be a `Dual`, whose mask the foreground score is taken on. objective: how the salience
     term is climbed, "paper" or "balanced" (see `objectives`); with weight 0 they are the same.
     salience_every: the gradient of the foreground score is renewed in every so many steps.
     precision: "bf16" takes the classifier's gradients of a copy in bfloat16 (see `twin`; the model in eval
-    mode), "auto" of one in bfloat16 where the hardware is fast in it, else in float32; success is always
-    judged by the model itself. The balanced objective judges every step, so that it takes the model itself.
+    mode), "auto" of one in bfloat16 where the hardware is fast in it, else in float32. Where no copy works,
+    the model itself is climbed; success is always judged by it. The balanced objective judges every step,
+    so that it takes the model itself.
 
     Raises UserError for images outside [0, 1], labels, masks or indices that do not fit them or are on
-    another device, counts below 1, and a model or a saliency model without a gradient or with BatchNorm in
-    train mode; for maps that are no log density. Where the gradient is NaN pixels stay as they are.
+    another device, counts below 1, and a model or a saliency model without a gradient or in train mode; for
+    answers without logits and maps that are no log density. Where the gradient is NaN pixels stay as they
+    are, and logits that are NaN fool nobody. Raises BrokenThreatModelError for a result outside the ball,
+    which would be a fault of the attack's own.
     """
     names = list(range(len(images)) if indices is None else indices)
     check_mode(model)

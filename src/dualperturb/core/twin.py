@@ -8,15 +8,15 @@ channels first, and where that fails, too, the classifier itself takes its place
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections import Counter
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch import Tensor, nn
 
+from dualperturb.core.folding import folded, fused
 from dualperturb.core.gradients import gradient_of
 from dualperturb.core.memory import out_of_memory, told
 from dualperturb.core.precision import exact_convolutions, mixed, resolved
@@ -97,14 +97,14 @@ class Twin(nn.Module):
             print(f"torch.compile failed ({told(error)}); attacks go on without it", flush=True)
 
     def forward(self, images: Tensor) -> Tensor:
-        failed: Exception | None = None
+        failed = None  # as words, for an error holds the tensors of its pass
         while True:
             try:
                 logits = self._copied(images) if self.works else self._itself(images).float()
             except Exception as error:  # networks raise many types
                 if not self._next(error):
                     raise
-                failed = failed or error
+                failed = failed or told(error)
             else:
                 self._tell(failed)
                 return logits
@@ -116,7 +116,7 @@ class Twin(nn.Module):
         """
         if not self._next(error):
             return False
-        self._tell(error)
+        self._tell(told(error))
         return True
 
     @torch.no_grad()
@@ -131,7 +131,7 @@ class Twin(nn.Module):
 
     def _settle(self, sample: Tensor, wanted: Tensor) -> None:
         """Take the first way that works on the sample."""
-        failed: Exception | None = None
+        failed = None
         while self.works:
             try:
                 if failed is None:
@@ -141,20 +141,20 @@ class Twin(nn.Module):
             except Exception as error:  # networks, and what copies and traces them, raise many types
                 if not self._next(error):
                     raise
-                failed = failed or error
+                failed = failed or told(error)
         self._tell(failed)
 
     def _make(self, sample: Tensor, wanted: Tensor) -> None:
         try:
-            self._twin, self._pairs = _folded(self.model)
+            self._twin, self._pairs = folded(self.model)
             self._take_weights()
             with torch.no_grad(), exact_convolutions():
-                folded = self._pairs and _agree(logits_in(self._twin(sample.clone())), wanted, "fp32")
+                faithful = self._pairs and _agree(logits_in(self._twin(sample.clone())), wanted, "fp32")
         except Exception as error:
             if out_of_memory(error):
                 raise
-            folded = False
-        if not folded:
+            faithful = False
+        if not faithful:
             self._twin, self._pairs = copy.deepcopy(self.model), []
         # float32 also where the model is wider or narrower, as its pixels are here.
         self._twin.float()
@@ -182,23 +182,24 @@ class Twin(nn.Module):
     def _next(self, error: Exception) -> bool:
         if not self.works or out_of_memory(error):
             return False
-        made = hasattr(self, "_run")
-        if made and self._layout == torch.channels_last:
-            self._arrange(torch.contiguous_format)
-        else:
-            self._layout = None
+        made, last = hasattr(self, "_run"), self._layout == torch.channels_last
+        self._layout = None
+        if made and last:
+            with contextlib.suppress(Exception):
+                self._arrange(torch.contiguous_format)
         return True
 
     def _arrange(self, layout: torch.memory_format) -> None:
-        self._layout, self._run = layout, self._twin.__call__  # no second name of the module itself
+        self._run = self._twin.__call__  # not a second name of the module itself
         self._twin.to(memory_format=layout)
+        self._layout = layout
 
-    def _tell(self, error: Exception | None) -> None:
+    def _tell(self, failed: str | None) -> None:
         ways = _TOLD.setdefault(self.model, set())
         way = "channels first" if self.works else "of the classifier itself"
-        if error is not None and way not in ways:
+        if failed is not None and way not in ways:
             ways.add(way)
-            print(f"the classifier's copy failed ({told(error)}); gradients are taken {way}", flush=True)
+            print(f"the classifier's copy failed ({failed}); gradients are taken {way}", flush=True)
 
     def _take_weights(self) -> None:
         if not self.works:
@@ -207,50 +208,10 @@ class Twin(nn.Module):
         modules = dict(self.model.named_modules())
         with torch.no_grad():
             for conv, norm in self._pairs:
-                source |= _fused(conv, modules[conv], modules[norm])
+                source |= fused(conv, modules[conv], modules[norm])
             for name, own in (*self._twin.named_parameters(), *self._twin.named_buffers()):
                 if name in source:
                     own.copy_(source[name])
-
-
-def _folded(model: nn.Module) -> tuple[nn.Module, list[tuple[str, str]]]:
-    """A copy that leaves out each BatchNorm right behind a convolution, and the names of those pairs.
-
-    Raises what tracing raises, many types: networks' paths may depend on their input's values or shape.
-    """
-    # Of a copy, for a forward that is traced may leave what it was traced with in its module.
-    traced = fx.symbolic_trace(copy.deepcopy(model))
-    modules = dict(traced.named_modules())
-    uses = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")
-    pairs = []
-    for node in list(traced.graph.nodes):
-        before = node.args[0] if node.op == "call_module" and node.args else None
-        if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) > 1:
-            continue
-        conv, norm = modules[str(before.target)], modules[str(node.target)]
-        if _foldable(conv, norm) and uses[before.target] == 1:
-            conv.bias = nn.Parameter(torch.zeros_like(norm.running_mean))
-            node.replace_all_uses_with(before)
-            traced.graph.erase_node(node)
-            pairs.append((str(before.target), str(node.target)))
-    traced.recompile()
-    return traced, pairs
-
-
-def _foldable(conv: nn.Module, norm: nn.Module) -> bool:
-    if type(conv) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d:
-        return False
-    return not norm.training and norm.running_mean is not None
-
-
-def _fused(name: str, conv: nn.Module, norm: nn.Module) -> dict[str, Tensor]:
-    """Weight and bias of a convolution that also does what the BatchNorm behind it does."""
-    assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-    assert norm.running_mean is not None and norm.running_var is not None
-    weight, bias = fuse_conv_bn_weights(
-        conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-    )
-    return {f"{name}.weight": weight, f"{name}.bias": bias}
 
 
 def _agree(found: Tensor, wanted: Tensor, precision: str) -> bool:

@@ -15,6 +15,7 @@ from dualperturb.core.images import ImageSet
 from dualperturb.core.memory import BatchSize, Portions, first_size
 from dualperturb.core.objectives import Saliency
 from dualperturb.core.shown import shown
+from dualperturb.core.steady import check_mode
 
 T = TypeVar("T")
 # indices int64 (n,), images float32 (n, 3, H, W) in [0, 1], labels int64 (n,), foreground bool (n, 1, H, W)
@@ -27,7 +28,8 @@ class Subject:
 
     foreground: bool (N, 1, H, W) for the whole split; indices: int64, the images used;
     saliency: gives the foreground score, and its gradient where an attack weighs it; portions: how many
-    images fit into memory, as far as that is known.
+    images fit into memory, as far as that is known. Raises UserError for a classifier in train mode that acts
+    otherwise in it.
     """
 
     model: nn.Module
@@ -37,6 +39,9 @@ class Subject:
     saliency: Saliency
     device: torch.device
     portions: Portions = field(default_factory=Portions, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_mode(self.model)
 
     def batches(self, size: BatchSize) -> Iterator[Batch]:
         """The images used, in batches of at most `size`, on the device."""

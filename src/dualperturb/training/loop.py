@@ -28,7 +28,7 @@ from dualperturb.core.images import ImageSet
 from dualperturb.errors import UserError
 from dualperturb.training.batches import Batches
 from dualperturb.training.epoch_means import Tally, diverged, read
-from dualperturb.training.learner import Learner
+from dualperturb.training.learner import Learner, settle
 
 if TYPE_CHECKING:
     from dualperturb.params.training import Augment, Optimiser
@@ -88,8 +88,8 @@ def train(
     _check_data(data, foreground, settings)
     device, batch_size = _device(model), settings.optimiser.batch_size
     if settings.precision != "fp32":
-        model.to(memory_format=torch.channels_last)
-    settings = replace(settings, precision=resolved(settings.precision, device, model))
+        chosen = resolved(settings.precision, device, model)
+        settings = replace(settings, precision=settle(model, chosen, data.side))
     batches = Batches(data, foreground, settings.augment, batch_size, settings.seed, device)
     learner = Learner(model, settings.optimiser, settings.epochs * len(batches), settings.precision)
     history = [Epoch(**row) for row in learner.resume(checkpoint)]

@@ -40,7 +40,10 @@ def test_auto_asks_the_processor(
 
 def test_auto_leaves_depthwise_convolutions_in_float32_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
-    depthwise, grouped, plain = (nn.Sequential(nn.Conv2d(4, 4, 3, groups=groups)) for groups in (4, 2, 1))
+    depthwise, grouped, plain = (
+        nn.Sequential(nn.Conv2d(4, 4, 3, groups=groups), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        for groups in (4, 2, 1)
+    )
     assert resolved("auto", CPU, depthwise) == "fp32" and resolved("bf16", CPU, depthwise) == "bf16"
     assert resolved("auto", CPU, grouped) == resolved("auto", CPU, plain) == "bf16"
     sample = torch.zeros(1, 4, 8, 8)

@@ -17,7 +17,7 @@ _HOME = {
     "apgd": "dualperturb.attacks.apgd",
     "auto_attack": "dualperturb.attacks.auto",
     "jsma": "dualperturb.attacks.jsma",
-    "AttackResult": "dualperturb.core.pgd",
+    "AttackResult": "dualperturb.core.result",
     "foreground_mask": "dualperturb.saliency",
     "foreground_score": "dualperturb.saliency",
     "saliency_model": "dualperturb.saliency",

@@ -16,6 +16,7 @@ from dualperturb.attacks.apgd import apgd, checkpoints
 from dualperturb.attacks.losses import LOSSES, cross_entropy
 
 Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]
+LOOKS = 2  # at a classifier that is new: whether it answers alike twice
 Classifier = Callable[[Tensor], Tensor]
 
 
@@ -128,7 +129,7 @@ def test_the_image_kept_is_the_best_that_was_met(parts: Parts) -> None:
         return logits
 
     found = apgd(watched, images, labels, Dual(L2(0.01), L2(0.05), foreground), steps=40, restarts=2)
-    assert not found.success.any() and len(met) == 1 + 2 * 41 + 1
+    assert not found.success.any() and len(met) == LOOKS + 1 + 2 * 41 + 1
     assert met[-1] == pytest.approx(max(met[1:-1]), rel=1e-5) and met[-1] > met[0]
 
 
@@ -151,6 +152,7 @@ def test_a_fooled_image_leaves_the_run(parts: Parts) -> None:
     result = apgd(watched, images, labels, Linf(0.01), steps=30)
     assert torch.equal(result.images[:3], images[:3]) and result.success[:3].all()
     assert 0 < int((~result.success).sum()) < 9
+    sizes = sizes[LOOKS:]
     assert sizes[1] == 9 and sizes[-1] == 12
     assert sizes[1:-1] == sorted(sizes[1:-1], reverse=True)
     assert sizes[-2] >= int((~result.success).sum())

@@ -71,7 +71,7 @@ def margin(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
 
 def task(ball: Linf | L2, pixels: int) -> Task:
     images, labels = torch.full((1, 1, 1, pixels), 0.5), torch.zeros(1, dtype=torch.int64)
-    return Task(slope, torch.float32, margin, images, labels, labels, ball)
+    return Task(slope, margin, images, labels, labels, ball)
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,9 @@ DETACHED: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
     "its preprocessing": lambda model, pixels: model(pixels.detach()),
 }
 NO_LOGITS: dict[str, Callable[[nn.Module, Tensor], object]] = {
-    "tuple": lambda model, pixels: (model(pixels), None),
-    "dict": lambda model, pixels: {"logits": model(pixels)},
+    "tuple": lambda model, pixels: (None, model(pixels)),
+    "dict": lambda model, pixels: {"scores": model(pixels)},
+    "NoneType": lambda model, pixels: None,
 }
 
 
@@ -48,7 +49,7 @@ def test_a_single_logit_is_no_classifier(parts: Parts, attack: Attack) -> None:
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
 @pytest.mark.parametrize("given", NO_LOGITS.values(), ids=NO_LOGITS.keys())
-def test_what_is_no_tensor_is_named(
+def test_an_answer_without_logits_is_named(
     parts: Parts, attack: Attack, given: Callable[[nn.Module, Tensor], object]
 ) -> None:
     model, images, labels, _ = parts(2)
@@ -102,7 +103,7 @@ def test_batchnorm_in_train_mode_is_refused(parts: Parts, attack: Attack) -> Non
     model, images, labels, _ = parts(3)
     model[1].train()
     before = model[1].running_mean.clone()
-    assert "BatchNorm '1' in train mode" in refused(attack, model, images, labels)
+    assert "BatchNorm2d '1' in train mode" in refused(attack, model, images, labels)
     assert torch.equal(model[1].running_mean, before)
     model[1] = nn.BatchNorm2d(8, track_running_stats=False)  # which has no statistics but the batch's
     attack(model, images, labels)
@@ -134,6 +135,6 @@ def test_a_map_that_is_no_log_density_is_no_saliency(
 def test_a_saliency_model_in_train_mode_is_refused(parts: Parts) -> None:
     saliency = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(2))
     before = saliency[0].running_mean.clone()
-    with pytest.raises(UserError, match=r"^saliency: found BatchNorm '0' in train mode; call saliency\.eval"):
+    with pytest.raises(UserError, match=r"^saliency: found BatchNorm2d '0' in train mode; call sal"):
         salient(saliency, parts)
     assert torch.equal(saliency[0].running_mean, before)

@@ -14,6 +14,7 @@ from dualperturb import UserError
 from dualperturb.attacks.jsma import NEVER, JsmaResult, curve, jsma, pixel_budget
 
 Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]
+LOOKS = 2  # at a classifier that is new: whether it answers alike twice
 
 
 def linear(weight: Tensor, bias: float = 0.0) -> Callable[[Tensor], Tensor]:
@@ -93,7 +94,7 @@ def test_a_small_theta_returns_to_a_pixel_until_it_is_saturated() -> None:
         return linear(grey([2.0, 1.0]), 100)(images)
 
     result = jsma(watched, grey([0.5, 0.75]), LABEL, max_share=1.0, theta=0.25)
-    assert seen == [[0.5, 0.75], [0.75, 0.75], [1.0, 0.75], [1.0, 1.0]]
+    assert seen[LOOKS:] == [[0.5, 0.75], [0.75, 0.75], [1.0, 0.75], [1.0, 1.0]]
     assert result.changed.tolist() == [2] and not result.success.any()
 
 
@@ -108,7 +109,7 @@ def test_a_channel_never_goes_to_and_fro(best: float, end: float) -> None:
         return linear(grey([1.0]), 5)(-((images - best) ** 2))
 
     result = jsma(hill, grey([0.5]), LABEL, max_share=1.0, theta=0.25)
-    assert result.images.item() == end and looks == [0.5, end]
+    assert result.images.item() == end and looks[LOOKS:] == [0.5, end]
 
 
 def test_targeted_the_goal_is_the_target() -> None:
@@ -203,7 +204,7 @@ def test_fooled_images_leave_the_batch_and_wrong_ones_cost_nothing() -> None:
 
     start = torch.tensor([[1.0, 1, 1, 1], [0, 0.5, 1, 0.9], [0, 0, 0, 0]]).view(3, 1, 1, 4)
     result = jsma(counted, start, torch.zeros(3, dtype=torch.int64), max_share=1.0)
-    assert sizes == [3, 2, 1, 1]
+    assert sizes[LOOKS:] == [3, 2, 1, 1]
     assert result.first_fooled.tolist() == [0, 1, 3]
     assert torch.equal(result.images[0], start[0])
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from dualperturb import L2, Dual, Linf, UserError, nested_pgd, pgd
+from dualperturb import L2, Dual, Linf, UserError, auto_attack, jsma, nested_pgd, pgd
 
 Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]
 
@@ -142,3 +143,41 @@ def test_a_sweep_tells_of_the_same_mistakes(parts: Parts, names: str, wrong: dic
     with pytest.raises(UserError) as caught:
         nested_pgd(model, balls=[ball], **given)
     assert str(caught.value).startswith(f"{names}: ") and "\n" not in str(caught.value)
+
+
+def test_what_float32_rounds_past_the_range_is_clipped(parts: Parts) -> None:
+    """As resizing with antialiasing makes of ones 1 + 1.2e-7."""
+    model, images, labels, _ = parts(3)
+    images[0, :, :4], images[1, :, :4] = 1.0, 0.0
+    past = images.clone()
+    past[0, :, :4], past[1, :, :4] = 1 + 2.4e-7, -2.4e-7
+    attacks: list[Callable[[Tensor], Any]] = [
+        lambda seen: pgd(model, seen, labels, L2(0.5), steps=2, step_size=0.5),
+        lambda seen: nested_pgd(model, seen, labels, [L2(0.5)], steps=2, step_size=0.5)[0],
+        lambda seen: auto_attack(model, seen, labels, L2(0.5), steps=2),
+        lambda seen: jsma(model, seen, labels),
+    ]
+    for attack in attacks:
+        assert torch.equal(attack(past).images, attack(images).images)
+    assert past.max() > 1 and past.min() < 0, "the caller's own"
+    fooled = auto_attack(model, past, (labels + 1) % 4, L2(0.5), steps=2).fooled_by
+    assert set(fooled) == {"clean"}, "nor does clipping count as a perturbation"
+
+
+@pytest.mark.parametrize(("value", "told"), [(1.00001, "0.5 to 1.00001"), (-2e-6, "-2e-06 to 0.5")])
+def test_what_lies_farther_out_is_refused_with_digits_that_show_it(
+    parts: Parts, value: float, told: str
+) -> None:
+    model, images = parts(2)[0], GOOD.clone()
+    images[0, 0, 0, 0] = value
+    with pytest.raises(UserError, match=rf"^images: expected pixels in \[0, 1\], got values from {told}$"):
+        pgd(model, images, LABELS, L2(0.5), steps=1, step_size=0.5)
+
+
+def test_radii_that_differ_by_rounding_are_nested(parts: Parts) -> None:
+    model, images, labels, _ = parts(2)
+    balls = [L2(0.1 + 0.2), L2(0.3)]
+    assert balls[0].radius > balls[1].radius
+    assert len(nested_pgd(model, images, labels, balls, steps=1, step_size=0.5)) == 2
+    with pytest.raises(UserError, match="^balls: found number 0 not inside number 1"):
+        nested_pgd(model, images, labels, [L2(0.301), L2(0.3)], steps=1, step_size=0.5)

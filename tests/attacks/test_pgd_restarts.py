@@ -13,6 +13,7 @@ from dualperturb import L2, Dual, Linf, nested_pgd, pgd
 from dualperturb.core.seeds import image_seeds
 
 Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]
+LOOKS = 2  # at a classifier that is new: whether it answers alike twice
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def test_the_classifier_is_called_once_a_step_and_once_at_the_end(parts: Parts) 
     calls = []
     model.register_forward_hook(lambda *_: calls.append(None))
     pgd(model, images, labels, L2(0.1), steps=5, step_size=0.1, restarts=3)
-    assert len(calls) == 3 * (5 + 1)
+    assert len(calls) == LOOKS + 3 * (5 + 1)
 
 
 def test_what_a_restart_fooled_the_later_ones_leave_alone() -> None:
@@ -117,7 +118,7 @@ def test_what_a_restart_fooled_the_later_ones_leave_alone() -> None:
     ball = Scripted(0.5, script=[[0.4, 0.0], [9.0, 0.1], [9.0, 0.05]])
     images, labels = torch.full((2, 1, 1, 1), 0.5), torch.zeros(2, dtype=torch.int64)
     pgd(watched, images, labels, ball, steps=1, step_size=0.1, restarts=3)
-    assert seen == [2, 2, 1, 1, 1, 1]
+    assert seen[LOOKS:] == [2, 2, 1, 1, 1, 1]
 
 
 def test_in_a_sweep_only_what_still_stands_starts_again() -> None:

@@ -80,6 +80,8 @@ def test_waits_a_step(parts: Parts, attack: Callable[..., None], standing: int, 
     def robust(pixels: Tensor) -> Tensor:
         return lead + model(pixels)
 
+    for victim in (robust, model):
+        attack(victim, images, labels, 1)  # what is asked of a model once only is none of a step's
     first, fifth = (counted(robust, torch.zeros_like(labels), steps) for steps in (1, 5))
     assert fifth - first == 4 * standing
     first, fifth = (counted(model, labels, steps) for steps in (1, 5))

@@ -68,7 +68,8 @@ def test_the_table_is_the_same_and_each_halving_has_its_line(
     whole = attack_images(make_subject(), DUAL, weight, SETTINGS)
     subject, model = cramped(make_subject(), 6)
     assert_alike(attack_images(subject, DUAL, weight, SETTINGS), whole)
-    assert model.asked[:3] == [20, 10, 5] and set(model.asked[3:]) == {5}
+    assert model.asked[:2] == [4, 4], "of a new classifier, whether it answers alike twice"
+    assert model.asked[2:5] == [20, 10, 5] and set(model.asked[5:]) == {5}
     assert capsys.readouterr().out.splitlines() == [
         "out of memory with a batch of 20 images; going on with 10",
         "out of memory with a batch of 10 images; going on with 5",

@@ -9,15 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from dualperturb import L2, Dual
-from dualperturb.core.pgd import AttackResult
+from dualperturb import L2, Dual, UserError
+from dualperturb.core.result import AttackResult
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.evaluation.measuring import scoring
 from dualperturb.evaluation.measuring.scoring import (
     AttackSettings,
     BrokenThreatModelError,
+    attack_batch,
     attack_images,
     measure,
 )
@@ -232,3 +233,23 @@ def test_no_check_is_an_assertion_that_python_may_leave_out() -> None:
     source = Path(scoring.__file__).read_text()
     lines = [line.strip() for line in source.splitlines() if line.strip().startswith("assert ")]
     assert lines == ["assert radius is not None"]  # for the type checker alone
+
+
+def test_a_classifier_in_train_mode_is_no_subject(make_subject: MakeSubject) -> None:
+    subject = make_subject()
+    subject.model.append(nn.Dropout(0.5))
+    with pytest.raises(UserError, match="^model: found Dropout '6' in train mode"):
+        replace(subject)
+
+
+def test_a_classifier_may_change_what_it_is_shown(make_subject: MakeSubject) -> None:
+    subject = make_subject()
+
+    class Dimming(nn.Module):
+        def forward(self, images: Tensor) -> object:
+            return {"logits": subject.model(images.sub_(0.1))}
+
+    threat, batch = ThreatModel("L2", 0.1), next(subject.batches(20))
+    before = batch[1].clone()
+    _, table = attack_batch(replace(subject, model=Dimming().eval()), batch, threat, 0.0, SETTINGS)
+    assert torch.equal(batch[1], before) and table["foreground_norm"].max() <= 0.1 * (1 + 1e-4)

@@ -236,7 +236,7 @@ def test_a_part_in_train_mode_is_refused(make_subject: MakeSubject) -> None:
     subject = make_subject([0])
     model = nn.Sequential(subject.model, nn.BatchNorm1d(2)).eval()
     model[1].train()
-    with pytest.raises(UserError, match="^model: found BatchNorm '1' in train mode"):
+    with pytest.raises(UserError, match="^model: found BatchNorm1d '1' in train mode"):
         certify_images(replace(subject, model=model), SAMPLING, n0=1)
 
 

@@ -31,7 +31,8 @@ class PgdAdversary:
     salience_weight: float = 0.0
     precision: str = "fp32"
     compile: str = "off"
-    _twin: Twin | None = field(default=None, init=False)
+    _model: nn.Module | None = field(default=None, init=False)
+    _twin: Twin | None = field(default=None, init=False)  # of that model, if it has one
     _to_compile: bool = field(default=False, init=False)
     _portions: Portions = field(default_factory=Portions, init=False)
 
@@ -66,11 +67,12 @@ class PgdAdversary:
 
     def _refreshed(self, model: nn.Module, images: Tensor) -> Twin | None:
         """The model's twin with its present weights: made once, for tracing costs more than a few steps."""
-        if self._twin is None or self._twin.model is not model:
+        if self._model is not model:
+            self._model = model
             self._twin = twin_of(model, self.precision, images[:1])
             self._to_compile = compiles(self.compile, images.device)
             if self._to_compile:
                 self._twin = self._twin or Twin(model, images[:1], "fp32")
-        else:
+        elif self._twin is not None:
             self._twin.refresh()
         return self._twin

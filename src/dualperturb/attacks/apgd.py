@@ -20,14 +20,14 @@ from dualperturb.core.balls import Ball, check_ball
 from dualperturb.core.checks import (
     check_classes,
     check_counts,
-    check_images,
-    check_logits,
-    check_mode,
     check_streams,
+    in_range,
 )
 from dualperturb.core.gradients import gradient_of
-from dualperturb.core.pgd import AttackResult
+from dualperturb.core.result import AttackResult, checked_norms
 from dualperturb.core.seeds import image_seeds
+from dualperturb.core.shown import checked, misclassified
+from dualperturb.core.steady import check_mode, warn_if_random
 from dualperturb.errors import UserError
 
 FIRST_SHARE = 2.0  # of the radius, that the first step moves
@@ -61,36 +61,31 @@ def apgd(
     names = list(range(len(images)) if indices is None else indices)
     counts = {"steps": steps, "restarts": restarts, "targets": targets}
     check_mode(model)
+    images = in_range(images)
     _check(images, labels, ball, names, loss, counts, seed)
     wide = images.detach().to(torch.promote_types(images.dtype, torch.float32))
-    logits = first_logits(model, images, labels)
+    logits_of = checked(model, labels, images.dtype)
+    warn_if_random(logits_of, images)
+    with torch.no_grad():
+        logits = _widened(logits_of(wide))
     goals = others(logits, labels)[:, :targets] if loss == "dlr-targeted" else labels[:, None]
     found, highest = wide.clone(), torch.full_like(labels, -torch.inf, dtype=wide.dtype)
-    left = logits.argmax(dim=1) == labels
+    left = ~misclassified(logits, labels)
     for run in range(goals.shape[1] * restarts):
         rows, rank = left.nonzero().flatten(), run // restarts
         if not len(rows):
             break
         # Three words, the last not 0: streams of no other attack of this seed.
         seeds = image_seeds(seed, (names[row] for row in rows.tolist()), list(LOSSES).index(loss), run, 1)
-        task = Task(model, images.dtype, LOSSES[loss], wide, labels, goals[:, rank], ball)
+        task = Task(logits_of, LOSSES[loss], wide, labels, goals[:, rank], ball)
         end = climb(task.only(rows), steps, seeds)
         better = (end.fooled | (end.value > highest[rows])).nonzero().flatten()
         found[rows[better]] = end.delta[better] + wide[rows[better]]
         highest[rows[better]] = end.value[better]
         left[rows] = ~end.fooled
     with torch.no_grad():
-        success = model(found.to(images.dtype)).argmax(dim=1) != labels
-    return AttackResult(found, success, ball.norms(found - wide))
-
-
-@torch.no_grad()
-def first_logits(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """The logits of the clean images, float32 or wider. Raises UserError if they do not fit the labels."""
-    logits: Tensor = model(images)
-    classes = int(labels.max()) + 1 if len(labels) else 0
-    check_logits(logits, len(labels), classes)
-    return _widened(logits)
+        success = misclassified(logits_of(found), labels)
+    return AttackResult(found, success, checked_norms(ball, wide, found))
 
 
 class Point(NamedTuple):
@@ -112,10 +107,9 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """What a run attacks. images (n, C, H, W), float32 or wider, but the model sees them as `dtype`."""
+    """What a run attacks. images: (n, C, H, W), float32 or wider."""
 
     model: Callable[[Tensor], Tensor]
-    dtype: torch.dtype
     loss: Loss
     images: Tensor
     labels: Tensor
@@ -139,10 +133,10 @@ class Task:
     def look(self, delta: Tensor) -> Point:
         pixels = (self.images + delta).requires_grad_(True)
         with torch.enable_grad():
-            logits = _widened(self.model(pixels.to(self.dtype)))
+            logits = _widened(self.model(pixels))
             value = self.loss(logits, self.labels, self.targets)
             gradient = gradient_of("model", value, pixels)
-        return Point(delta, value.detach(), gradient, logits.argmax(dim=1) != self.labels)
+        return Point(delta, value.detach(), gradient, misclassified(logits, self.labels))
 
 
 class Progress(NamedTuple):
@@ -250,7 +244,6 @@ def _check(
     counts: dict[str, int],
     seed: int,
 ) -> None:
-    check_images(images)
     check_classes("labels", labels, images)
     check_streams(len(images), seed, names)
     check_counts(counts)

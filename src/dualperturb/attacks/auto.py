@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from dualperturb.attacks.apgd import apgd
 from dualperturb.core.balls import Ball
-from dualperturb.core.pgd import AttackResult
+from dualperturb.core.checks import in_range
+from dualperturb.core.result import AttackResult, checked_norms
 
 PARTS = {"apgd-ce": "ce", "apgd-dlr": "dlr", "apgd-t": "dlr-targeted"}  # part -> the loss it climbs
 CLEAN = "clean"  # misclassified as it is
@@ -48,6 +49,7 @@ def auto_attack(
     as it is comes back unchanged, one that withstands all parts as the first part's best try. With too few
     classes for DLR (two), or for its targeted version (two or three), the difference of logits stands in.
     """
+    images = in_range(images)
     names = list(range(len(images)) if indices is None else indices)
     settings = {"steps": steps, "restarts": restarts, "targets": targets, "seed": seed}
     (first, loss), *others = PARTS.items()
@@ -64,5 +66,5 @@ def auto_attack(
         fooled = rows[result.success]
         found[fooled], success[fooled] = result.images[result.success], True
         fooled_by[fooled.cpu()] = part
-    delta = found - images.detach().to(found.dtype)
-    return AutoResult(found, success, ball.norms(delta), tuple(fooled_by))
+    norms = checked_norms(ball, images.detach().to(found.dtype), found)
+    return AutoResult(found, success, norms, tuple(fooled_by))

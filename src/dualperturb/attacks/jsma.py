@@ -20,7 +20,7 @@ The loop leaves the classifier as it is: its mode, its parameters and their grad
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -30,12 +30,13 @@ from torch import Tensor, nn
 from dualperturb.core.checks import (
     check_classes,
     check_counts,
-    check_images,
-    check_logits,
-    check_mode,
+    in_range,
     is_number,
 )
 from dualperturb.core.gradients import gradient_of
+from dualperturb.core.result import BrokenThreatModelError
+from dualperturb.core.shown import Shown, checked
+from dualperturb.core.steady import check_mode, warn_if_random
 from dualperturb.errors import UserError
 
 NEVER = -1  # in `first_fooled`
@@ -70,9 +71,8 @@ def jsma(
 ) -> JsmaResult:
     """Attack `model` by changing at most `max_share` of each image's pixels.
 
-    model: maps pixels (N, C, H, W) in [0, 1] to logits. Put it into eval mode first; the mode is not changed.
-    images: float (N, C, H, W) in [0, 1]; computed in float32 (float64 if given), the model sees their type.
-    labels: int64 (N,). targets: int64 (N,); the goal is then this class, else any class but the label.
+    model, images, labels: as in `pgd`. targets: int64 (N,); the goal is then this class, else any class but
+    the label.
     max_share: the budget, a share of the H * W pixels, rounded down to whole pixels.
     theta: a channel's change in one step, 1/255 to 1, clipped to [0, 1]; with 1 it goes to a bound at once.
     change: "either" lets a channel become brighter or darker, whichever helps (never both in turn);
@@ -86,14 +86,17 @@ def jsma(
     run over the largest budget gives exactly the results of all smaller ones; see `curve`.
 
     Raises UserError for images outside [0, 1], labels or targets that do not fit them, and a max_share,
-    pixels_per_step, theta or change that is not accepted.
+    pixels_per_step, theta or change that is not accepted; and for a model as `pgd` does.
     """
     check_mode(model)
+    images = in_range(images)
     _check(images, labels, pixels_per_step, theta, change, targets)
     wide = images.detach().to(torch.promote_types(images.dtype, torch.float32))
     budget = pixel_budget(max_share, images[0, 0].numel() if len(images) else 0)
     steered = labels if targets is None else targets
-    climb = _Climb(model, images.dtype, _classes(labels, steered), targets is not None)
+    logits_of = checked(model, torch.maximum(labels, steered), images.dtype)
+    warn_if_random(logits_of, images)
+    climb = _Climb(logits_of, targets is not None)
     found = wide.clone()
     first, changed = torch.full_like(labels, NEVER), torch.zeros_like(labels)
     # Copies, for tensors made in inference mode could not be differentiated, nor kept for it.
@@ -109,6 +112,11 @@ def jsma(
             first[search.rows] = torch.where(reached, spent, NEVER)
             search, after = search.those(left), after[left]
         search = search._replace(now=after)
+    if not ((found >= 0) & (found <= 1)).all() or (changed > budget).any():
+        raise BrokenThreatModelError(
+            f"jsma: found pixels from {float(found.min()):.8g} to {float(found.max()):.8g} and up to "
+            f"{int(changed.max())} of them changed, expected 0 to 1 and at most {budget}"
+        )
     return JsmaResult(found, first != NEVER, first, changed)
 
 
@@ -150,22 +158,19 @@ class _Search(NamedTuple):
 class _Climb:
     """The direction that helps: towards the target, or away from the label."""
 
-    model: Callable[[Tensor], Tensor]
-    dtype: torch.dtype
-    classes: int
+    model: Shown
     targeted: bool
 
     def __call__(self, images: Tensor, steered: Tensor) -> tuple[Tensor, Tensor]:
         """(n, C, H, W) -> the log-odds' derivatives, signed so that up helps; goal reached, bool (n,)."""
         images = images.detach().requires_grad_(True)
         with torch.enable_grad():
-            logits = self.model(images.to(self.dtype))
-            check_logits(logits, len(images), self.classes)
+            logits = self.model(images)
             wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
             own = torch.zeros_like(wide, dtype=torch.bool).scatter(1, steered[:, None], True)
             odds = wide.gather(1, steered[:, None])[:, 0] - wide.masked_fill(own, -torch.inf).logsumexp(dim=1)
             gradient = gradient_of("model", odds, images)
-        reached = (logits.argmax(dim=1) == steered) == self.targeted
+        reached = ((logits.argmax(dim=1) == steered) == self.targeted) & ~logits.isnan().any(dim=1)
         return (gradient if self.targeted else -gradient), reached
 
 
@@ -196,15 +201,9 @@ def _step(
     return torch.where(chosen & salient, moved, search.now)
 
 
-def _classes(labels: Tensor, steered: Tensor) -> int:
-    """The fewest classes that the model may know; with a single one there is nothing to confuse."""
-    return max(2, int(torch.maximum(labels, steered).max()) + 1) if len(labels) else 2
-
-
 def _check(
     images: Tensor, labels: Tensor, pixels_per_step: int, theta: float, change: str, targets: Tensor | None
 ) -> None:
-    check_images(images)
     check_classes("labels", labels, images)
     if targets is not None:
         check_classes("targets", targets, images)

@@ -18,18 +18,22 @@ from dualperturb.core.balls import L2, Ball, Dual, Linf, check_ball
 from dualperturb.core.checks import (
     check_classes,
     check_counts,
-    check_images,
-    check_mode,
     check_step_size,
     check_streams,
+    in_range,
 )
+from dualperturb.core.devices.precision import resolved
 from dualperturb.core.gradient_copy import twin_of
 from dualperturb.core.objectives import Objective
-from dualperturb.core.pgd import AttackResult, checked, clipped
+from dualperturb.core.pgd import clipped
+from dualperturb.core.result import AttackResult, checked_norms
 from dualperturb.core.seeds import image_seeds
+from dualperturb.core.shown import checked, misclassified
+from dualperturb.core.steady import check_mode, warn_if_random
 from dualperturb.errors import UserError
 
 SIZES = (0, 1, *(2**power * part for power in range(12) for part in (2, 3)))  # 2, 3, 4, 6, 8, 12, 16, ...
+SAME = 1e-6  # relative difference of two radii that rounding alone may cause
 
 
 @torch.no_grad()
@@ -61,7 +65,7 @@ def nested_pgd(
     around = _checked_order(around, len(balls))
     names = list(range(len(images)) if indices is None else indices)
     check_mode(model)
-    check_images(images)
+    images = in_range(images)
     check_classes("labels", labels, images)
     for ball in balls:
         check_ball(ball, images)
@@ -70,7 +74,10 @@ def nested_pgd(
     check_step_size(step_size)
     check_streams(len(images), seed, names)
     wide = images.detach().to(torch.promote_types(images.dtype, torch.float32))
-    logits_of, twin = checked(model, labels, images.dtype), twin_of(model, precision, images[:1])
+    resolved(precision, images.device)  # an unknown name is told of, where no copy is made, too
+    logits_of = checked(model, labels, images.dtype)
+    warn_if_random(logits_of, images)
+    twin = twin_of(model, precision, images[:1])
     task = _Task(Objective(logits_of, labels, climbed=twin), wide, names, seed)
     wrong = task.fooled(wide)
     found: dict[int, tuple[Tensor, Tensor]] = {}
@@ -115,7 +122,7 @@ def _may_lie_inside(ball: Ball, other: Ball) -> bool:
         parts = (ball.inside, other.inside), (ball.outside, other.outside)
         return torch.equal(ball.foreground, other.foreground) and all(_may_lie_inside(*two) for two in parts)
     if isinstance(ball, L2 | Linf) and type(ball) is type(other):
-        return ball.radius <= other.radius
+        return ball.radius <= other.radius * (1 + SAME)
     return True
 
 
@@ -134,7 +141,7 @@ class _Task:
 
     def fooled(self, images: Tensor, rows: Tensor | None = None) -> Tensor:
         labels = self.objective.labels if rows is None else self.objective.labels[rows]
-        return self.objective.model(images).argmax(dim=1) != labels
+        return misclassified(self.objective.model(images), labels)
 
     def attack(
         self, ball: Ball, delta: Tensor, rows: Tensor, steps: int, step_size: float, restarts: int
@@ -164,10 +171,11 @@ def _closed(
         for other in around[place]:
             own, known = closed[other]
             closed[other] = torch.where((fooled & ~known).view(-1, 1, 1, 1), delta, own), known | fooled
-    return [
-        AttackResult(images + closed[place][0], closed[place][1], ball.norms(closed[place][0]))
-        for place, ball in enumerate(balls)
-    ]
+    results = []
+    for place, ball in enumerate(balls):
+        examples = images + closed[place][0]
+        results.append(AttackResult(examples, closed[place][1], checked_norms(ball, images, examples)))
+    return results
 
 
 def perturb_until_fooled(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb.core.seeds import image_seeds
+from dualperturb.core.shown import logits_in
 from dualperturb.errors import UserError
 
 # Two words, the last not 0: no start's or restart's stream, whose salt is one word, is met again.
@@ -66,6 +67,8 @@ class SmoothedClassifier(nn.Module):
     stay as they are. Raises UserError for a sigma that is not positive or for fewer than one draw.
     """
 
+    draws_noise = True  # on purpose: its answers differ, and no one is warned
+
     def __init__(self, model: nn.Module, sigma: float, draws: int, seed: int, device: torch.device) -> None:
         super().__init__()
         check_sigma(sigma)
@@ -73,11 +76,11 @@ class SmoothedClassifier(nn.Module):
             raise UserError(f"draws: expected at least 1, got {draws}")
         self.model, self.sigma, self.draws = model, sigma, draws
         self.source = generator(image_seeds(seed, [0], *CLIMB_SALT)[0], device)
-        self.training = model.training
+        self.training = getattr(model, "training", False)
 
     def forward(self, images: Tensor) -> Tensor:
         noise = self.sigma * draw(self.draws, images.shape[1:], images.dtype, self.source)
-        logits = self.model((images.unsqueeze(1) + noise).flatten(0, 1))
+        logits = logits_in(self.model((images.unsqueeze(1) + noise).flatten(0, 1)))
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
         log_probabilities = wide.log_softmax(dim=1).unflatten(0, (len(images), self.draws))
         return log_probabilities.logsumexp(dim=1) - math.log(self.draws)

@@ -40,7 +40,10 @@ VERBS = ("start", "ascend", "project", "norms", "only")
 
 
 class Ball(Protocol):
-    """What an attack may do to a batch of images. Every tensor is (N, C, H, W)."""
+    """What an attack may do to a batch of images. Every tensor is (N, C, H, W).
+
+    Where it has `radii`, a number or a tensor (N,) for each region of `norms`, every result is held to them.
+    """
 
     def start(self, images: Tensor, seeds: Seeds) -> Tensor:
         """A random perturbation inside the ball; image i draws from its own stream, named by seeds[i]."""
@@ -84,6 +87,10 @@ class L2:
 
     def only(self, rows: Tensor) -> L2:
         return self
+
+    @property
+    def radii(self) -> dict[str, float]:
+        return {"image": self.radius}
 
     @staticmethod
     def draw(images: Tensor, seeds: Seeds) -> Tensor:
@@ -150,6 +157,10 @@ class Linf:
 
     def only(self, rows: Tensor) -> Linf:
         return self
+
+    @property
+    def radii(self) -> dict[str, float]:
+        return {"image": self.radius}
 
     @staticmethod
     def draw(images: Tensor, seeds: Seeds) -> Tensor:
@@ -228,6 +239,10 @@ class Dual:
 
     def only(self, rows: Tensor) -> Dual:
         return replace(self, foreground=self.foreground[rows])
+
+    @property
+    def radii(self) -> dict[str, float]:
+        return {"foreground": self.inside.radius, "background": self.outside.radius}
 
     @property
     def _alike(self) -> bool:

@@ -7,21 +7,30 @@ from numbers import Real
 from operator import index
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor
 
 from dualperturb.errors import UserError
 
+# How far float32's rounding may carry a pixel past 0 or 1, as resizing with antialiasing does: its numbers
+# near 1 are 1.2e-7 apart, a step of 8 bits is 4e-3.
+ROUNDING = 1e-6
 
-def check_images(images: Tensor) -> None:
-    """Float (N, C, H, W) with pixels in [0, 1]."""
+
+def in_range(images: Tensor) -> Tensor:
+    """Float images (N, C, H, W) with every pixel in [0, 1]: clipped where rounding has carried one past it.
+
+    Raises UserError for anything else.
+    """
     if not isinstance(images, Tensor):
         raise UserError(f"images: expected a float tensor (N, C, H, W), got {type(images).__name__}")
     if images.ndim != 4 or not images.is_floating_point():
         raise UserError(f"images: expected float (N, C, H, W), got {images.dtype} {tuple(images.shape)}")
-    if images.numel() and not (images.min() >= 0 and images.max() <= 1):
-        low, high = float(images.min()), float(images.max())
-        raise UserError(f"images: expected pixels in [0, 1], got values from {low:.4g} to {high:.4g}")
+    if not images.numel():
+        return images
+    low, high = (float(bound) for bound in images.detach().aminmax())
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # so that NaN fails, too
+        raise UserError(f"images: expected pixels in [0, 1], got values from {low:.7g} to {high:.7g}")
+    return images if low >= 0 and high <= 1 else images.clamp(0, 1)
 
 
 def check_place(name: str, values: Tensor, images: Tensor) -> None:
@@ -40,16 +49,6 @@ def check_classes(name: str, classes: Tensor, images: Tensor) -> None:
     check_place(name, classes, images)
     if classes.numel() and classes.min() < 0:
         raise UserError(f"{name}: expected classes from 0, got {int(classes.min())}")
-
-
-def check_mode(model: object, name: str = "model") -> None:
-    """No BatchNorm in train mode: it would let the images of a batch tell on each other's logits, and keep a
-    trace of every pass in its statistics."""
-    if not isinstance(model, nn.Module):
-        return
-    for place, module in model.named_modules():
-        if isinstance(module, _BatchNorm) and module.training and module.running_mean is not None:
-            raise UserError(f"{name}: found BatchNorm {place!r} in train mode; call {name}.eval() first")
 
 
 def check_counts(counts: Mapping[str, int]) -> None:
@@ -87,15 +86,3 @@ def check_streams(count: int, seed: int, indices: Sequence[int]) -> None:
         for value in values:
             if not is_whole(value) or value < 0:
                 raise UserError(f"{name}: expected whole numbers from 0, got {value}")
-
-
-def check_logits(logits: Tensor, count: int, classes: int) -> None:
-    """A tensor with one row an image and at least `classes` columns, and two: one is always the largest."""
-    classes = max(classes, 2)
-    if not isinstance(logits, Tensor):
-        raise UserError(f"model: expected a tensor of logits (N, classes), it gave {type(logits).__name__}")
-    if logits.ndim != 2 or logits.shape[0] != count or logits.shape[1] < classes:
-        raise UserError(
-            f"labels: expected logits for {count} images and at least {classes} classes, "
-            f"the model gave {tuple(logits.shape)}"
-        )

@@ -1,60 +1,77 @@
 """A classifier's copy for attacks: channels last, BatchNorm folded into convolutions, maybe in bfloat16.
 
 It only shows an attack the way. What the attack found is judged by the classifier itself, so that a rounded
-gradient may weaken an attack but never counts an image as fooled that is not.
+gradient may weaken an attack but never counts an image as fooled that is not. A network that works as it is
+need not work as a copy: where anything fails, in making the copy or in a pass of it, the copy goes on with
+channels first, and where that fails, too, the classifier itself takes its place.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections import Counter
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, fx, nn
-from torch.fx.proxy import TraceError
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch import Tensor, nn
 
-from dualperturb.core.devices.memory import out_of_memory
+from dualperturb.core.devices.memory import out_of_memory, told
 from dualperturb.core.devices.precision import exact_convolutions, mixed, resolved
+from dualperturb.core.folding import folded, fused
+from dualperturb.core.gradients import gradient_of
+from dualperturb.core.shown import Shown, logits_in
 
-# What tracing raises on networks whose path depends on the values or on the shape of their input.
-UNTRACEABLE = (TraceError, TypeError, ValueError, RuntimeError, AttributeError, IndexError)
-AGREEMENT = 1e-3  # of the folded copy's logits in float32, relative to the largest
+# How far a copy's logits may lie from the classifier's, relative to the largest. A copy in bfloat16 is a few
+# hundredths off; beyond, it is another function.
+AGREEMENT = {"fp32": 1e-3, "bf16": 0.25}
+
+_TOLD: WeakKeyDictionary[nn.Module, set[str]] = WeakKeyDictionary()  # of a model, once each
 
 
 def twin_of(model: nn.Module, precision: str, sample: Tensor) -> Twin | None:
-    """The model's `Twin` in the number type that `precision` means; None for "fp32", the model itself."""
-    chosen = resolved(precision, sample.device, model)
-    return Twin(model, sample, chosen) if precision != "fp32" and len(sample) else None
+    """The model's `Twin` in the number type that `precision` means.
+
+    None where the model itself is to be climbed: for "fp32", for a function, which has no copy, and where
+    none works.
+    """
+    if precision == "fp32" or not len(sample) or not isinstance(model, nn.Module):
+        return None
+    twin = Twin(model, sample, resolved(precision, sample.device, model))
+    return twin if twin.works else None
 
 
 class Twin(nn.Module):
     """Maps pixels (N, C, H, W) to the model's logits (N, classes), float32, rounded on the way.
 
-    model: in eval mode, which folding needs; it is copied, not changed. sample: some of the images that it
-    will see, (n, C, H, W): unless the copy with folded BatchNorm gives the model's logits there, the copy is
-    made without folding, as it is for a network that cannot be traced. precision: "bf16", or "fp32" for the
+    model: in eval mode, which folding needs; it is copied, not changed. sample: one or a few of the images
+    that it will see, (n, C, H, W), in the type that it sees: unless the copy with folded BatchNorm gives the
+    model's logits there, the copy is made without folding, as it is for a network that cannot be traced; and
+    unless a copy works there, forward and backward, there is none. precision: "bf16", or "fp32" for the
     model's own function up to the order of its sums, only faster.
     """
 
     model: nn.Module
+    _run: Callable[[Tensor], object]
 
     def __init__(self, model: nn.Module, sample: Tensor, precision: str = "bf16") -> None:
         super().__init__()
         object.__setattr__(self, "model", model)  # no part of this module: its weights are not this one's
         self.precision = precision
-        self._twin, self._pairs = _folded(model)
-        self.refresh()
-        if self._pairs and not _agree(self._twin, model, sample):
-            self._twin, self._pairs = copy.deepcopy(model), []
-        self._twin.requires_grad_(False).to(memory_format=torch.channels_last)
-        for module in self._twin.modules():
-            # Rounded once, not at every pass; normalisation layers stay as wide as they are.
-            if precision == "bf16" and isinstance(module, nn.Conv2d | nn.Linear):
-                module.to(torch.bfloat16)
-        self._run: Callable[[Tensor], Tensor] = self._twin.__call__  # not a second name of the module itself
-        self.train(model.training)
+        self._itself = Shown(model, dtype=sample.dtype)
+        self._layout: torch.memory_format | None = torch.channels_last
+        self._pairs: list[tuple[str, str]] = []
+        # Whatever a network draws in these passes, the caller's random numbers stay as they are.
+        with torch.random.fork_rng([sample.device] if sample.is_cuda else []):
+            with torch.no_grad(), exact_convolutions():  # in TF32 a faithful copy would be refused
+                wanted = self._itself(sample).float()
+            self._settle(sample, wanted)
+        self.training = getattr(model, "training", False)  # its parts have their own
+
+    @property
+    def works(self) -> bool:
+        """Whether there is a copy: else the model itself answers."""
+        return self._layout is not None
 
     def compile_for(self, images: Tensor) -> None:
         """Compile forward and backward pass for batches of the shape of `images`, (N, C, H, W), and no other.
@@ -62,80 +79,141 @@ class Twin(nn.Module):
         Where that fails, which one line tells, or where memory runs out, which is raised, everything stays as
         it was.
         """
+        if not self.works:
+            return
         # An epoch's short last batch and the halves of a batch would each be compiled for, in the middle of
         # an attack: tens of seconds for a few passes.
-        eager, compiled, shape = self._run, torch.compile(self._twin, dynamic=False), images.shape
-        self._run = lambda seen: (compiled if seen.shape == shape else eager)(seen)
+        eager, shape = self._run, images.shape
         try:
+            compiled = torch.compile(self._twin, dynamic=False)
+            self._run = lambda seen: (compiled if seen.shape == shape else eager)(seen)
             seen = images.detach().requires_grad_(True)
             with torch.enable_grad():
-                torch.autograd.grad(self(seen).sum(), seen)
+                torch.autograd.grad(self._copied(seen).sum(), seen)
         except Exception as error:  # compilers raise many types
             self._run = eager
             if out_of_memory(error):
                 raise
-            reason = " ".join(str(error).split())[:160]
-            print(f"torch.compile failed ({reason}); attacks go on without it", flush=True)
+            print(f"torch.compile failed ({told(error)}); attacks go on without it", flush=True)
 
     def forward(self, images: Tensor) -> Tensor:
-        with mixed(self.precision, images.device):
-            logits: Tensor = self._run(images.float().contiguous(memory_format=torch.channels_last))
-        return logits.float()
+        failed = None  # as words, for an error holds the tensors of its pass
+        while True:
+            try:
+                logits = self._copied(images) if self.works else self._itself(images).float()
+            except Exception as error:  # networks raise many types
+                if not self._next(error):
+                    raise
+                failed = failed or told(error)
+            else:
+                self._tell(failed)
+                return logits
+
+    def gives_way(self, error: Exception) -> bool:
+        """After an error in a pass: whether another way is left, which is then taken and told of.
+
+        Not after memory ran out, which smaller batches may cure.
+        """
+        if not self._next(error):
+            return False
+        self._tell(told(error))
+        return True
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Take the model's present weights."""
+        try:
+            self._take_weights()
+        except Exception as error:
+            if not self.gives_way(error):
+                raise
+            self.refresh()
+
+    def _settle(self, sample: Tensor, wanted: Tensor) -> None:
+        """Take the first way that works on the sample."""
+        failed = None
+        while self.works:
+            try:
+                if failed is None:
+                    self._make(sample, wanted)
+                self._try(sample, wanted)
+                break
+            except Exception as error:  # networks, and what copies and traces them, raise many types
+                if not self._next(error):
+                    raise
+                failed = failed or told(error)
+        self._tell(failed)
+
+    def _make(self, sample: Tensor, wanted: Tensor) -> None:
+        try:
+            self._twin, self._pairs = folded(self.model)
+            self._take_weights()
+            with torch.no_grad(), exact_convolutions():
+                faithful = self._pairs and _agree(logits_in(self._twin(sample.clone())), wanted, "fp32")
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            faithful = False
+        if not faithful:
+            self._twin, self._pairs = copy.deepcopy(self.model), []
+        # float32 also where the model is wider or narrower, as its pixels are here.
+        self._twin.float()
+        for weights in self._twin.parameters():
+            weights.requires_grad_(False)
+        for module in self._twin.modules():
+            # Rounded once, not at every pass; normalisation layers stay as wide as they are.
+            if self.precision == "bf16" and isinstance(module, nn.Conv2d | nn.Linear):
+                module.to(torch.bfloat16)
+        self._arrange(torch.channels_last)
+
+    def _try(self, sample: Tensor, wanted: Tensor) -> None:
+        pixels = sample.detach().requires_grad_(True)
+        with torch.enable_grad(), exact_convolutions():
+            logits = self._copied(pixels)
+            if not _agree(logits.detach(), wanted, self.precision):
+                raise ValueError("its logits are others than the classifier's")
+            gradient_of("copy", logits.sum(dim=1), pixels)
+
+    def _copied(self, images: Tensor) -> Tensor:
+        with mixed(self.precision, images.device):
+            answer = self._run(images.float().clone(memory_format=self._layout or torch.preserve_format))
+        return logits_in(answer).float()
+
+    def _next(self, error: Exception) -> bool:
+        if not self.works or out_of_memory(error):
+            return False
+        made, last = hasattr(self, "_run"), self._layout == torch.channels_last
+        self._layout = None
+        if made and last:
+            with contextlib.suppress(Exception):
+                self._arrange(torch.contiguous_format)
+        return True
+
+    def _arrange(self, layout: torch.memory_format) -> None:
+        self._run = self._twin.__call__  # not a second name of the module itself
+        self._twin.to(memory_format=layout)
+        self._layout = layout
+
+    def _tell(self, failed: str | None) -> None:
+        ways = _TOLD.setdefault(self.model, set())
+        way = "channels first" if self.works else "of the classifier itself"
+        if failed is not None and way not in ways:
+            ways.add(way)
+            print(f"the classifier's copy failed ({failed}); gradients are taken {way}", flush=True)
+
+    def _take_weights(self) -> None:
+        if not self.works:
+            return
         source = dict(self.model.named_parameters()) | dict(self.model.named_buffers())
         modules = dict(self.model.named_modules())
-        for conv, norm in self._pairs:
-            source |= _fused(conv, modules[conv], modules[norm])
-        for name, own in (*self._twin.named_parameters(), *self._twin.named_buffers()):
-            if name in source:
-                own.copy_(source[name])
+        with torch.no_grad():
+            for conv, norm in self._pairs:
+                source |= fused(conv, modules[conv], modules[norm])
+            for name, own in (*self._twin.named_parameters(), *self._twin.named_buffers()):
+                if name in source:
+                    own.copy_(source[name])
 
 
-def _folded(model: nn.Module) -> tuple[nn.Module, list[tuple[str, str]]]:
-    """A copy that leaves out each BatchNorm right behind a convolution, and the names of those pairs."""
-    try:
-        traced = copy.deepcopy(fx.symbolic_trace(model))
-    except UNTRACEABLE:
-        return copy.deepcopy(model), []
-    modules = dict(traced.named_modules())
-    uses = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")
-    pairs = []
-    for node in list(traced.graph.nodes):
-        before = node.args[0] if node.op == "call_module" and node.args else None
-        if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) > 1:
-            continue
-        conv, norm = modules[str(before.target)], modules[str(node.target)]
-        if _foldable(conv, norm) and uses[before.target] == 1:
-            conv.bias = nn.Parameter(torch.zeros_like(norm.running_mean))
-            node.replace_all_uses_with(before)
-            traced.graph.erase_node(node)
-            pairs.append((str(before.target), str(node.target)))
-    traced.recompile()
-    return traced, pairs
-
-
-def _foldable(conv: nn.Module, norm: nn.Module) -> bool:
-    if type(conv) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d:
-        return False
-    return not norm.training and norm.running_mean is not None
-
-
-def _fused(name: str, conv: nn.Module, norm: nn.Module) -> dict[str, Tensor]:
-    """Weight and bias of a convolution that also does what the BatchNorm behind it does."""
-    assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-    assert norm.running_mean is not None and norm.running_var is not None
-    weight, bias = fuse_conv_bn_weights(
-        conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-    )
-    return {f"{name}.weight": weight, f"{name}.bias": bias}
-
-
-@torch.no_grad()
-def _agree(twin: nn.Module, model: nn.Module, sample: Tensor) -> bool:
-    with exact_convolutions():  # in TF32 a faithful copy of a trained classifier would be refused
-        wanted = model(sample.to(next(model.parameters()).dtype))
-        found = twin(sample)
-    return bool(((found - wanted).abs() <= AGREEMENT * wanted.abs().amax().clamp_min(1)).all())
+def _agree(found: Tensor, wanted: Tensor, precision: str) -> bool:
+    close = (found - wanted).abs() <= AGREEMENT[precision] * wanted.abs().amax().clamp_min(1)
+    return bool(close.all())

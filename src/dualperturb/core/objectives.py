@@ -17,8 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dualperturb.core.balls import L2, regions_of
+from dualperturb.core.gradient_copy import Twin
 from dualperturb.core.gradients import gradient_of
 from dualperturb.core.score import foreground_score
+from dualperturb.core.shown import misclassified, shown
 
 Saliency = Callable[[Tensor], Tensor]
 
@@ -48,6 +50,9 @@ class Objective:
     climbed: Callable[[Tensor], Tensor] | None = None
     _steps: int = field(default=0, init=False)
     _climb_score: Tensor | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.model = shown(self.model)
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(N, C, H, W) -> the objective (N,) and the logits (N, classes)."""
@@ -79,17 +84,22 @@ class Objective:
     def fooled(self, images: Tensor, logits: Tensor, among: Tensor) -> Tensor:
         """Positions of those `among`, bool (N,), that the model takes for another class; logits: of what is
         climbed. One wait for a GPU, or two where a stand-in for the model is fooled."""
-        wrong = (among & (logits.argmax(dim=1) != self.labels)).nonzero().flatten()
+        wrong = (among & misclassified(logits, self.labels)).nonzero().flatten()
         if self.climbed is None or not len(wrong):
             return wrong
-        return wrong[self.model(images[wrong]).argmax(dim=1) != self.labels[wrong]]
+        return wrong[misclassified(self.model(images[wrong]), self.labels[wrong])]
 
     def loss_gradient(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Cross-entropy's gradient, and the logits of what is climbed."""
-        images = images.detach().requires_grad_(True)
-        with torch.enable_grad():
-            loss, logits = self._loss(images, self.climbed)
-            climb = gradient_of("model", loss, images)
+        points = images.detach().requires_grad_(True)
+        try:
+            with torch.enable_grad():
+                loss, logits = self._loss(points, self.climbed)
+                climb = gradient_of("model", loss, points)
+        except Exception as error:  # networks raise many types
+            if not (isinstance(self.climbed, Twin) and self.climbed.gives_way(error)):
+                raise
+            return self.loss_gradient(images)
         # A classifier that works channels last gives its gradient so, and balls would mix the two layouts.
         return climb.contiguous(), logits.detach()
 
@@ -114,7 +124,7 @@ class Objective:
 
     def _score(self, images: Tensor) -> Tensor:
         assert self.saliency is not None and self.foreground is not None
-        return foreground_score(self.saliency(images), self.foreground)
+        return foreground_score(self.saliency(images.clone()), self.foreground)  # it may change them
 
 
 class _Best(NamedTuple):
@@ -143,7 +153,7 @@ class BalancedObjective(Objective):
     def gradient(self, images: Tensor, done: float) -> Tensor:
         climb_loss, logits = self.loss_gradient(images)
         climb_score, score = self._score_gradient(images)
-        fooled = logits.argmax(dim=1) != self.labels
+        fooled = misclassified(logits, self.labels)
         if score is not None:
             self._remember(images.detach(), fooled, score)
         assert self._best is not None and self.foreground is not None
@@ -156,7 +166,7 @@ class BalancedObjective(Objective):
     @torch.no_grad()
     def outcome(self, images: Tensor) -> Tensor:
         """The best of `images` and all that `gradient` was asked for, image by image."""
-        fooled = self.model(images).argmax(dim=1) != self.labels
+        fooled = misclassified(self.model(images), self.labels)
         return self._remember(images, fooled, self._score(images)).images
 
     def _remember(self, images: Tensor, fooled: Tensor, score: Tensor) -> _Best:

@@ -6,8 +6,7 @@ and the salience term. The classifier is left as it is: its mode, its parameters
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,28 +16,20 @@ from dualperturb.core.balls import Ball, Dual, check_ball
 from dualperturb.core.checks import (
     check_classes,
     check_counts,
-    check_images,
-    check_logits,
-    check_mode,
     check_step_size,
     check_streams,
+    in_range,
     is_number,
 )
 from dualperturb.core.devices.precision import resolved
 from dualperturb.core.gradient_copy import twin_of
 from dualperturb.core.objectives import OBJECTIVES, Objective, Saliency
+from dualperturb.core.result import AttackResult, checked_norms
 from dualperturb.core.score import check_log_density
 from dualperturb.core.seeds import image_seeds
+from dualperturb.core.shown import checked, misclassified
+from dualperturb.core.steady import check_mode, warn_if_random
 from dualperturb.errors import UserError
-
-
-@dataclass(frozen=True)
-class AttackResult:
-    """images: (N, C, H, W) in [0, 1]; success: bool (N,), not classified as label; norms: region -> (N,)."""
-
-    images: Tensor
-    success: Tensor
-    norms: dict[str, Tensor]
 
 
 def perturb(
@@ -89,24 +80,30 @@ def pgd(
     """Attack `model` inside `ball`; of several restarts keep, image by image, the first success, else the
     highest objective. What a restart fooled, the later ones leave alone.
 
-    model: maps pixels (N, C, H, W) in [0, 1] to logits. Put it into eval mode first; the mode is not changed,
-    and BatchNorm in train mode is refused.
-    images: float (N, C, H, W) in [0, 1]; computed in float32 (float64 if given), the model sees their type.
+    model: maps pixels (N, C, H, W) in [0, 1] to logits, or to what holds them (see `shown.logits_in`); what
+    it is shown is a copy. Put it into eval mode first; the mode is not changed, and what acts otherwise in
+    train mode is refused. Where its answers to the same images differ, one line says so (see `steady`).
+    images: float (N, C, H, W) in [0, 1], but for rounding; computed in float32 (float64 if given), the model
+    sees their type.
     labels: int64 (N,). step_size: share of each radius. indices: names of the images for their random
     streams, by default 0..N-1. saliency: images -> log density (N, H, W), needed if salience_weight > 0,
     and then `ball` must be a `Dual`, whose mask the foreground score is taken on. objective: how the salience
     term is climbed, "paper" or "balanced" (see `objectives`); with weight 0 they are the same.
     salience_every: the gradient of the foreground score is renewed in every so many steps.
     precision: "bf16" takes the classifier's gradients of a copy in bfloat16 (see `twin`; the model in eval
-    mode), "auto" of one in bfloat16 where the hardware is fast in it, else in float32; success is always
-    judged by the model itself. The balanced objective judges every step, so that it takes the model itself.
+    mode), "auto" of one in bfloat16 where the hardware is fast in it, else in float32. Where no copy works,
+    the model itself is climbed; success is always judged by it. The balanced objective judges every step,
+    so that it takes the model itself.
 
     Raises UserError for images outside [0, 1], labels, masks or indices that do not fit them or are on
-    another device, counts below 1, and a model or a saliency model without a gradient or with BatchNorm in
-    train mode; for maps that are no log density. Where the gradient is NaN pixels stay as they are.
+    another device, counts below 1, and a model or a saliency model without a gradient or in train mode; for
+    answers without logits and maps that are no log density. Where the gradient is NaN pixels stay as they
+    are, and logits that are NaN fool nobody. Raises BrokenThreatModelError for a result outside the ball,
+    which would be a fault of the attack's own.
     """
     names = list(range(len(images)) if indices is None else indices)
     check_mode(model)
+    images = in_range(images)
     _check(images, labels, ball, steps, step_size, restarts, saliency, salience_weight, salience_every)
     if objective not in OBJECTIVES:
         raise UserError(f"objective: found {objective!r}, accepted are {', '.join(OBJECTIVES)}")
@@ -118,6 +115,7 @@ def pgd(
     foreground = ball.foreground if isinstance(ball, Dual) else None
     make = OBJECTIVES[objective if salience_weight else "paper"]
     logits_of = checked(model, labels, images.dtype)
+    warn_if_random(logits_of, images)
     rough = twin_of(model, precision, images[:1]) if make is Objective else None
     whole = make(logits_of, labels, saliency, salience_weight, foreground, salience_every, rough)
     kept = _Kept.clean(wide, labels)
@@ -130,7 +128,7 @@ def pgd(
         own = wide[rows] if kept.success.any() else wide  # no copy while all are attacked
         found = perturb(run, own, ball.only(rows), steps=steps, step_size=step_size, seeds=seeds)
         kept = kept.or_better(rows, found, run)
-    return AttackResult(kept.images, kept.success, ball.norms(kept.images - wide))
+    return AttackResult(kept.images, kept.success, checked_norms(ball, wide, kept.images))
 
 
 class _Kept(NamedTuple):
@@ -150,7 +148,7 @@ class _Kept(NamedTuple):
     def or_better(self, rows: Tensor, candidate: Tensor, objective: Objective) -> _Kept:
         """The first success, else the highest objective; candidate, objective: of the images `rows`."""
         value, logits = objective(candidate)
-        fooled = logits.argmax(dim=1) != objective.labels
+        fooled = misclassified(logits, objective.labels)
         better = fooled | (value > self.value[rows])
         chosen = rows[better]
         return _Kept(
@@ -171,7 +169,6 @@ def _check(
     salience_weight: float,
     salience_every: int,
 ) -> None:
-    check_images(images)
     check_classes("labels", labels, images)
     check_ball(ball, images)  # here, for runs see the masks of some images only, and would not notice
     check_counts({"steps": steps, "restarts": restarts, "salience_every": salience_every})
@@ -190,16 +187,4 @@ def _check(
 @torch.no_grad()
 def _check_saliency(saliency: Saliency, sample: Tensor) -> None:
     check_mode(saliency, "saliency")
-    check_log_density(saliency(sample))
-
-
-def checked(model: nn.Module, labels: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-    """The model on pixels of `dtype`; checks that it gives a row of logits an image, a column a label."""
-    classes = int(labels.max()) + 1 if len(labels) else 0
-
-    def logits_of(images: Tensor) -> Tensor:
-        logits: Tensor = model(images.to(dtype))
-        check_logits(logits, len(images), classes)
-        return logits
-
-    return logits_of
+    check_log_density(saliency(sample.clone()))

@@ -37,7 +37,7 @@ def example_arrays(
     chosen, images, labels, foreground = batch
     duals = [described("dual", dual, weight) for weight in salience_weights]
     with torch.no_grad():
-        log_density = subject.saliency(images)
+        log_density = subject.log_density(images)
     return {
         "indices": chosen,
         "labels": labels.cpu().numpy(),

@@ -33,7 +33,7 @@ def gallery_arrays(
     first = next(iter(subjects.values()))
     chosen, images, labels, foreground = next(first.batches(len(first.indices)))
     with torch.no_grad():
-        log_density = first.saliency(images)
+        log_density = first.log_density(images)
     arrays: dict[str, Any] = {
         "indices": chosen,
         "labels": labels.cpu().numpy(),
@@ -68,7 +68,7 @@ def _measured(subject: Subject, batch: Batch, examples: Tensor, norm: str) -> di
         "examples": examples.cpu().numpy().astype(np.float16),
         "predicted": predicted,
         "confidence": confidence,
-        "foreground_score": foreground_score(subject.saliency(examples), foreground).cpu().numpy(),
+        "foreground_score": foreground_score(subject.log_density(examples), foreground).cpu().numpy(),
         "foreground_norm": _norm(delta, foreground, norm),
         "background_norm": _norm(delta, ~foreground, norm),
     }
@@ -76,7 +76,7 @@ def _measured(subject: Subject, batch: Batch, examples: Tensor, norm: str) -> di
 
 @torch.no_grad()
 def _predictions(subject: Subject, images: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    confidence, predicted = F.softmax(subject.model(images).float(), dim=1).max(dim=1)
+    confidence, predicted = F.softmax(subject.logits(images).float(), dim=1).max(dim=1)
     return predicted.cpu().numpy(), confidence.cpu().numpy()
 
 

@@ -47,7 +47,7 @@ def standard_auto_attack(
         # It seeds torch's global generators.
         with torch.random.fork_rng(devices=[subject.device] if subject.device.type == "cuda" else []):
             attack = AutoAttack(
-                Twin(subject.model, images, "fp32"),
+                Twin(subject.model, images[:1], "fp32"),
                 norm=threat.norm,
                 eps=threat.eps_f,
                 seed=seed,
@@ -93,7 +93,7 @@ def carlini_wagner_norms(subject: Subject, batch_size: BatchSize, steps: int) ->
 
 @torch.no_grad()
 def _still_right(subject: Subject, images: Tensor, labels: Tensor) -> np.ndarray:
-    right: np.ndarray = (subject.model(images).argmax(dim=1) == labels).cpu().numpy()
+    right: np.ndarray = (subject.logits(images).argmax(dim=1) == labels).cpu().numpy()
     return right
 
 

@@ -45,7 +45,7 @@ def suspicion(
         _, images, _, foreground = batch
         adversarial, table = attack_at_once(subject, batch, threat, salience_weight, settings)
         with torch.no_grad():
-            clean = foreground_score(subject.saliency(images), foreground).cpu().numpy()
+            clean = foreground_score(subject.log_density(images), foreground).cpu().numpy()
         found = table[["index", "label", "predicted", "correct"]].assign(
             clean_score=clean,
             foreground_score=table["foreground_score"],

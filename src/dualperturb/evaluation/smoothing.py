@@ -19,9 +19,10 @@ from scipy.stats import binomtest, norm
 from torch import Tensor, nn
 
 from dualperturb.attacks.smoothed import SmoothedClassifier, check_sigma, draw, generator
-from dualperturb.core.checks import check_mode
 from dualperturb.core.devices.memory import Portions
 from dualperturb.core.seeds import image_seeds
+from dualperturb.core.shown import logits_in
+from dualperturb.core.steady import check_mode
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.evaluation.measuring.intervals import wilson
@@ -175,7 +176,7 @@ def _votes(model: nn.Module, image: Tensor, index: int, count: int, sampling: Sa
         nonlocal begun
         source.set_state(begun)  # copies that did not fit are drawn again
         noise = draw(part.stop - part.start, image.shape, image.dtype, source)
-        given: Tensor = model(noise.mul_(sampling.sigma).add_(image)).argmax(dim=1)
+        given = logits_in(model(noise.mul_(sampling.sigma).add_(image))).argmax(dim=1)
         begun = source.get_state()
         return given
 
@@ -189,6 +190,6 @@ def _row(chosen: np.ndarray, labels: Tensor, predicted: int) -> dict[str, object
 
 def _check_mode(model: nn.Module) -> None:
     """In train mode BatchNorm lets noisy copies of an image tell on each other: no certificate holds."""
-    if model.training:
+    if getattr(model, "training", False):
         raise UserError("model: found in train mode, smoothing needs eval mode; call model.eval() first")
     check_mode(model)  # a part of it may be in train mode by itself

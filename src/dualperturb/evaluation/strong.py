@@ -20,7 +20,7 @@ def auto_attack_images(subject: Subject, threat: ThreatModel, settings: AttackSe
     def attacked(batch: Batch) -> pd.DataFrame:
         chosen, images, labels, foreground = batch
         result = auto_attack(
-            Twin(subject.model, images, "fp32"),
+            Twin(subject.model, images[:1], "fp32"),
             images.clone(),
             labels,
             threat.ball(foreground),

@@ -16,13 +16,46 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from dualperturb.core.devices import ranks
+from dualperturb.core.devices.memory import out_of_memory, told
 from dualperturb.core.devices.precision import mixed
+from dualperturb.core.shown import logits_in
 from dualperturb.training.checkpoint import load_checkpoint, save_checkpoint
 from dualperturb.training.losses import Loss
 from dualperturb.training.sync_batch_norm import joint_batch_norm
 
 if TYPE_CHECKING:
     from dualperturb.params.training import Optimiser
+
+
+def settle(model: nn.Module, precision: str, side: int) -> str:
+    """Lay the model's weights out channels last where it works so; the number type in which it works.
+
+    precision: "fp32", or "bf16" for mixed precision; side: pixels of an image. A network may ask for channels
+    first, as one does that flattens with `view`, or for float32: one line tells of it. Leaves the model in
+    eval mode. Raises what the network raises where it works in no way.
+    """
+    ways = [(torch.channels_last, precision), (torch.contiguous_format, precision)]
+    failed: list[Exception] = []
+    for layout, chosen in dict.fromkeys([*ways, (torch.contiguous_format, "fp32")]):
+        try:
+            _pass(model.to(memory_format=layout).eval(), chosen, side)
+        except Exception as error:  # networks raise many types
+            if out_of_memory(error):
+                raise
+            failed.append(error)
+            continue
+        if failed and ranks.rank() == 0:
+            fault = f"the network failed channels last ({told(failed[0])})"
+            print(f"{fault}; it learns channels first, in {chosen}", flush=True)
+        return chosen
+    raise failed[0]
+
+
+@torch.no_grad()
+def _pass(model: nn.Module, precision: str, side: int) -> None:
+    device = next(model.parameters()).device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), mixed(precision, device):
+        logits_in(model(torch.zeros(2, 3, side, side, device=device)))
 
 
 @dataclass

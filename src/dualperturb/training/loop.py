@@ -28,7 +28,7 @@ from dualperturb.core.images import ImageSet
 from dualperturb.errors import UserError
 from dualperturb.training.batches import Batches
 from dualperturb.training.epoch_means import Tally, diverged, read
-from dualperturb.training.learner import Learner
+from dualperturb.training.learner import Learner, settle
 from dualperturb.training.losses import Loss, cross_entropy
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ def train(
     _check_data(data, foreground, settings)
     device, batch_size = _device(model), settings.optimiser.batch_size
     if settings.precision != "fp32":
-        model.to(memory_format=torch.channels_last)
-    settings = replace(settings, precision=resolved(settings.precision, device, model))
+        chosen = resolved(settings.precision, device, model)
+        settings = replace(settings, precision=settle(model, chosen, data.side))
     batches = Batches(data, foreground, settings.augment, batch_size, settings.seed, device)
     updates = settings.epochs * len(batches)
     learner = Learner(model, settings.optimiser, updates, settings.precision, settings.loss)

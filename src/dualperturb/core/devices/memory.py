@@ -77,11 +77,11 @@ class Portions:
                 first = part.stop
         return found
 
-    def _halve(self, size: int, told: str) -> None:
+    def _halve(self, size: int, words: str) -> None:
         if size == 1:
             raise UserError(
                 f"out of memory with 1 of the {self.unit} at a time; accepted: a device with more memory, or "
-                f"with fewer programs that share it ({told})"
+                f"with fewer programs that share it ({words})"
             )
         self._limit = size // 2
         print(f"out of memory with a batch of {size} {self.unit}; going on with {self._limit}", flush=True)
@@ -97,7 +97,7 @@ def enough_memory(otherwise: str) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
-        raise UserError(f"{otherwise} ({_told(error)})") from None
+        raise UserError(f"{otherwise} ({told(error)})") from None
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -107,7 +107,8 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
 
 
-def _told(error: BaseException) -> str:
+def told(error: BaseException) -> str:
+    """An error's own words, on one line that is not too long."""
     return " ".join(str(error).split())[:160] or type(error).__name__
 
 
@@ -118,8 +119,8 @@ def _tried(work: Callable[[slice], T], part: slice) -> tuple[T] | str:
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
-        told = _told(error)
+        words = told(error)
     # Only here, for in the block above the error still holds the work's tensors.
     gc.collect()
     torch.cuda.empty_cache()
-    return told
+    return words

@@ -162,9 +162,8 @@ def unbounded(subject: Subject, threat: ThreatModel, settings: AttackSettings) -
 
 def _judged_batch(subject: Subject, threat: ThreatModel, attack: Attack, batch: Batch) -> Outcome:
     chosen, images, labels, foreground = batch
-    adversarial = attack(batch)
     try:
-        table = measure(subject, chosen, images, adversarial, labels, foreground, threat)
+        table = measure(subject, chosen, images, attack(batch), labels, foreground, threat)
     except BrokenThreatModelError as error:
         table = measure(subject, chosen, images, images, labels, foreground, threat)
         return Outcome(table["correct"].to_numpy(), fault=str(error))

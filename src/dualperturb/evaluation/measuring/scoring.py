@@ -12,6 +12,7 @@ from torch import Tensor
 from dualperturb.core.devices import ranks
 from dualperturb.core.devices.memory import BatchSize
 from dualperturb.core.pgd import pgd
+from dualperturb.core.result import NORM_TOLERANCE, BrokenThreatModelError
 from dualperturb.core.score import foreground_score
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.evaluation.measuring.intervals import accuracy_columns, mean_columns
@@ -21,11 +22,6 @@ COLUMNS = (
     *("index", "label", "predicted", "correct"),
     *("foreground_norm", "background_norm", "foreground_score"),
 )
-NORM_TOLERANCE = 1e-4  # relative, on a region's norm
-
-
-class BrokenThreatModelError(RuntimeError):
-    """An attack handed in examples outside its threat model: a bug of the attack, never a result."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +119,8 @@ def measure(
         "background": _norm(delta * ~foreground, threat.norm),
     }
     _check_budgets(norms, threat, chosen)
-    predicted = subject.model(adversarial).argmax(dim=1)
-    scores = foreground_score(subject.saliency(adversarial), foreground)
+    predicted = subject.logits(adversarial).argmax(dim=1)
+    scores = foreground_score(subject.log_density(adversarial), foreground)
     columns = {
         "label": labels,
         "predicted": predicted,
@@ -162,7 +158,7 @@ def _check_pixels(images: Tensor, adversarial: Tensor) -> None:
     # Written so that NaN fails, too.
     if not ((adversarial >= 0) & (adversarial <= 1)).all():
         low, high = float(adversarial.min()), float(adversarial.max())
-        raise BrokenThreatModelError(f"pixels: found {low:.6g} to {high:.6g}, expected 0 to 1")
+        raise BrokenThreatModelError(f"pixels: found {low:.8g} to {high:.8g}, expected 0 to 1")
 
 
 def _check_budgets(norms: dict[str, Tensor], threat: ThreatModel, chosen: np.ndarray) -> None:

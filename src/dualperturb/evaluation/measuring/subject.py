@@ -14,6 +14,8 @@ from dualperturb.core.devices import ranks
 from dualperturb.core.devices.memory import BatchSize, Portions, first_size
 from dualperturb.core.images import ImageSet
 from dualperturb.core.objectives import Saliency
+from dualperturb.core.shown import shown
+from dualperturb.core.steady import check_mode
 
 T = TypeVar("T")
 
@@ -41,7 +43,8 @@ class Subject:
 
     foreground: bool (N, 1, H, W) for the whole split; indices: int64, the images used;
     saliency: gives the foreground score, and its gradient where an attack weighs it; portions: how many
-    images fit into memory, as far as that is known.
+    images fit into memory, as far as that is known. Raises UserError for a classifier in train mode that acts
+    otherwise in it.
     """
 
     model: nn.Module
@@ -51,6 +54,9 @@ class Subject:
     saliency: Saliency
     device: torch.device
     portions: Portions = field(default_factory=Portions, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_mode(self.model)
 
     def batches(self, size: BatchSize) -> Iterator[Batch]:
         """The images used, in batches of at most `size`, on the device."""
@@ -67,11 +73,19 @@ class Subject:
             self._first_size(size, copies),
         )
 
+    def logits(self, images: Tensor) -> Tensor:
+        """The classifier's answers to images (n, 3, H, W), which stay as they are: (n, classes)."""
+        return shown(self.model)(images)
+
+    def log_density(self, images: Tensor) -> Tensor:
+        """The saliency model's answers to images (n, 3, H, W), which stay as they are: (n, H, W)."""
+        return self.saliency(images.clone())
+
     @torch.no_grad()
     def classes(self, images: Tensor) -> Tensor:
         """The classifier's answers to images (n, 3, H, W), at least one: int64 (n,)."""
         answers = self.portions.run(
-            lambda part: self.model(images[part].to(self.device)).argmax(dim=1), len(images)
+            lambda part: self.logits(images[part].to(self.device)).argmax(dim=1), len(images)
         )
         return torch.cat(answers)
 

@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from dualperturb.errors import UserError
-from dualperturb.training.checkpoint import epochs_done, load_checkpoint, save_checkpoint
+from dualperturb.training.checkpoint import epochs_done, load_checkpoint, read_checkpoint, save_checkpoint
 
 Run = tuple[nn.Module, torch.optim.Optimizer, LRScheduler]
 
@@ -192,7 +192,7 @@ def test_a_checkpoint_with_another_thing_in_a_place_is_refused_on_one_line(
 ) -> None:
     path = tmp_path / "run.pt"
     save_checkpoint(path, *run(steps=1), [])
-    whole = torch.load(io.BytesIO(path.read_bytes().partition(b"\n")[2]), weights_only=True)
+    whole = read_checkpoint(path)
     sealed(path, whole | {part: content})
     with pytest.raises(UserError, match=REFUSED):
         load_checkpoint(path, *run())

@@ -21,6 +21,7 @@ from dualperturb.core.images import ImageSet
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.params.training import Augment, Optimiser
+from dualperturb.training.checkpoint import epochs_done, read_checkpoint
 from dualperturb.training.loop import Epoch, TrainingSettings, train
 from dualperturb.training.losses import cross_entropy
 
@@ -217,7 +218,7 @@ def test_a_run_killed_by_sigkill_goes_on_to_the_same_weights(tmp_path: Path) -> 
     )
     killed = subprocess.run([sys.executable, "-c", script], check=False, timeout=120)
     assert killed.returncode == -signal.SIGKILL
-    assert len(torch.load(tmp_path / "run.pt", weights_only=True)["history"]) == 1
+    assert epochs_done(tmp_path / "run.pt") == 1
     resumed, history = trained(tmp_path, adversary=ADVERSARIES["at_dual"])
     undisturbed, whole = trained(tmp_path / "undisturbed", adversary=ADVERSARIES["at_dual"])
     assert same(undisturbed, resumed) and history == whole
@@ -328,7 +329,7 @@ def test_one_cycle_and_cosine_reach_their_ends_without_warnings(tmp_path: Path, 
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             _, history = trained(folder, replace(SETTINGS, optimiser=optimiser, epochs=epochs))
-        state = torch.load(folder / "run.pt", weights_only=True)
+        state = read_checkpoint(folder / "run.pt")
         return [row.learning_rate for row in history], state["optimiser"]["param_groups"][0]["lr"]
 
     cosine, last = rates("cosine")
@@ -405,7 +406,7 @@ def test_weights_that_are_not_finite_after_the_last_update_are_no_result(tmp_pat
     calls: list[object] = []
     with pytest.raises(UserError, match=r"the weights 7.weight are no longer finite after epoch 2"):
         trained(tmp_path, model=model, progress=lambda *call: calls.append(call))
-    assert len(torch.load(tmp_path / "run.pt", weights_only=True)["history"]) == 1
+    assert epochs_done(tmp_path / "run.pt") == 1
 
 
 def test_progress_hears_the_mean_over_the_images_so_far(tmp_path: Path) -> None:

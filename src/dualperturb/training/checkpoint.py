@@ -54,7 +54,7 @@ def load_checkpoint(
 
     Raises UserError if the file is damaged or of another classifier.
     """
-    state = _read(path)
+    state = read_checkpoint(path)
     try:
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
@@ -68,10 +68,11 @@ def load_checkpoint(
 
 def epochs_done(path: Path) -> int:
     """Epochs that the checkpoint at `path` holds, 0 without a file. Raises UserError if it is damaged."""
-    return len(_read(path)["history"]) if path.exists() else 0
+    return len(read_checkpoint(path)["history"]) if path.exists() else 0
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The state as it was saved: model, optimiser, schedule, history. Raises UserError if it is damaged."""
     header, _, body = path.read_bytes().partition(b"\n")
     known = _KNOWN.fullmatch(header)
     if known is None or hashlib.sha256(body).hexdigest().encode() != known["sha256"]:

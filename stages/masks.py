@@ -51,10 +51,19 @@ def main(dataset: str) -> None:
                     progress=progress,
                 )
             summary[split] |= counted(dataset, split, own[split])
+            print(share_line(dataset, split, summary[split]))
     write_sheet(dataset, splits["test"])
     write_json(
         MASK_SUMMARIES / f"{dataset}.json",
         {"source": settings.source, "model": settings.model.name, **summary},
+    )
+
+
+def share_line(dataset: str, split: str, summary: Mapping[str, Any]) -> str:
+    """What tells masks that are inverted, or of the wrong label, from others."""
+    return (
+        f"{dataset} {split}: the foreground is {summary['foreground_fraction_mean']:.1%} of the pixels; "
+        f"{summary['empty']} masks empty, {summary['full']} full"
     )
 
 

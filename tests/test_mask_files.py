@@ -27,7 +27,7 @@ def save(path: Path, mask: np.ndarray) -> None:
     Image.fromarray(mask.astype(np.uint8) * 255).save(path)
 
 
-def find(folder: Path, names: list[str] | None = None, split: str = "test", **changes: str) -> MaskFiles:
+def find(folder: Path, names: list[str] | None = None, split: str = "test", **changes: object) -> MaskFiles:
     return find_masks(folder, split, names, 3, SIDE, MaskFilesParams(**{**REFUSE, **changes}))
 
 
@@ -146,7 +146,11 @@ def test_an_unreadable_mask_is_one_line(folder: Path, content: bytes) -> None:
         find(folder)[slice(0, 3)]
 
 
-def test_values_that_none_is_foreground_of_are_refused(folder: Path) -> None:
-    Image.fromarray(drawn(1).astype(np.uint8)).save(folder / "test" / "01.png")
-    with pytest.raises(UserError, match=r"01\.png: largest value 1; accepted: above 127 is foreground"):
-        find(folder)[slice(0, 3)]
+def test_labels_are_chosen(folder: Path) -> None:
+    labels = np.repeat(np.array([[0, 0, 3, 3, 7, 255]], np.uint8), SIDE, 0)
+    Image.fromarray(labels).save(folder / "test" / "01.png")
+    with pytest.raises(UserError, match=r"01\.png: holds the values 0, 3, 7, 255; accepted: 0 and one other"):
+        find(folder)[slice(1, 2)]
+    for foreground, columns in (((3,), [2, 3]), ((7,), [4, 5]), ((9,), [])):
+        chosen = find(folder, foreground=foreground, ignore=[255])[slice(1, 2)]
+        assert np.flatnonzero(chosen[0, 0, 0]).tolist() == columns

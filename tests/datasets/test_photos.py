@@ -273,9 +273,12 @@ def test_two_masks_of_one_image_are_refused(tmp_path: Path) -> None:
         rows(tmp_path)
 
 
-def test_mask_of_zeros_and_ones_is_refused(tmp_path: Path) -> None:
-    save(with_masks(tree(tmp_path)) / "masks/train/cat/0.png", Image.new("L", (24, 16), 1))
-    with pytest.raises(UserError, match="largest value 1; accepted: above 127"):
+def test_mask_of_three_values_is_refused(tmp_path: Path) -> None:
+    values = np.repeat(np.array([[0, 3, 255]], np.uint8), 16, 0).repeat(8, 1)
+    save(with_masks(tree(tmp_path)) / "masks/train/cat/0.png", Image.fromarray(values))
+    with pytest.raises(
+        UserError, match=r"masks/train/cat/0\.png: holds the values 0, 3, 255; accepted: 0 and"
+    ):
         rows(tmp_path)
 
 

@@ -221,8 +221,8 @@ def to_file(name: str) -> Callable[[Path], None]:
             "masks/test_cat_0.png: the mask is 16x16 pixels; accepted: 32x32",
         ),
         (
-            lambda root: halved(root / "masks" / "test_cat_0.png", value=100),
-            "masks/test_cat_0.png: largest value 100; accepted: foreground is 1, or above 127",
+            lambda root: picture(root / "masks" / "test_cat_0.png", 100, mode="L"),
+            "masks/test_cat_0.png: holds the value 100; accepted: 0 and one other value, with soft edges",
         ),
         (
             lambda root: write_list(root / "partitions.csv", all_rows(), "file,animal,partition"),

@@ -72,7 +72,9 @@ def test_missing_masks_are_told_and_counted(project: Path, capsys: pytest.Captur
     assert not (project / "data/masks").exists()
     write_params(project, missing="background")
     masks.main("folder")
-    assert "folder test: 1 masks missing and filled, 0 files of no image" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "folder test: 1 masks missing and filled, 0 files of no image" in out
+    assert "folder test: the foreground is 4.2% of the pixels; 1 masks empty, 0 full" in out
     test = json.loads((project / "reports/masks/folder.json").read_text())["test"]
     assert (test["missing"], test["empty"]) == (1, 1)
 

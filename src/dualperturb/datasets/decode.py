@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from dualperturb.datasets.mask_values import TWO_VALUES, WIDE_MODES, Labels, foreground_of
 from dualperturb.errors import UserError
 from dualperturb.files import refuse_special
 
@@ -21,9 +22,7 @@ _FORMATS = tuple(
     for name in ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
     if name in Image.OPEN
 )
-_WIDE_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _MAX_16_BIT = 65535
-MASK_THRESHOLD = 127
 
 
 class UnreadableError(Exception):
@@ -63,19 +62,15 @@ def read_photo(path: Path, mask: Path | None, resize: int, side: int) -> tuple[n
     grey = open_mask(mask)
     _check_size(grey, mask, image, path)
     cropped = np.asarray(_resize_crop(grey, resize, side, Image.Resampling.NEAREST))
-    return pixels, cropped[None] > MASK_THRESHOLD
+    return pixels, cropped[None] > 0
 
 
-def open_mask(path: Path) -> Image.Image:
-    """Decode a mask to 8-bit grey, upright; above MASK_THRESHOLD is foreground.
+def open_mask(path: Path, labels: Labels = TWO_VALUES) -> Image.Image:
+    """Decode a mask, upright, to 8-bit grey of 0 and, where there is foreground, 255.
 
-    Raises UnreadableError, and UserError for values of 0 and 1, say, that none could be foreground.
+    Raises UnreadableError, and UserError for values of which none can tell the foreground: see `mask_values`.
     """
-    grey = _to_eight_bit(open_upright(path), path).convert("L")
-    highest = int(np.asarray(grey).max())
-    if 0 < highest <= MASK_THRESHOLD:
-        raise UserError(f"{path}: largest value {highest}; accepted: above {MASK_THRESHOLD} is foreground")
-    return grey
+    return Image.fromarray(foreground_of(open_upright(path), path, labels).astype(np.uint8) * 255)
 
 
 def open_upright(path: Path) -> Image.Image:
@@ -89,9 +84,11 @@ def open_upright(path: Path) -> Image.Image:
         except Exception as error:  # a damaged file makes Pillow's decoders raise almost any exception
             raise UnreadableError(path, _reason(error)) from error
         try:
-            return ImageOps.exif_transpose(image)
+            upright = ImageOps.exif_transpose(image)
         except Exception:  # damaged EXIF data says nothing about the pixels: they stay as they are stored
             return image
+        upright.format = image.format  # a copy forgets it
+        return upright
 
 
 def _reason(error: Exception) -> str:
@@ -119,7 +116,7 @@ def _to_eight_bit(image: Image.Image, path: Path) -> Image.Image:
     """16-bit grey values are divided by 257; other wide pixels have no agreed range and are unreadable."""
     if image.mode == "F":
         raise UnreadableError(path, "floating-point pixels, whose range is not known")
-    if image.mode not in _WIDE_MODES:
+    if image.mode not in WIDE_MODES:
         return image
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > _MAX_16_BIT:

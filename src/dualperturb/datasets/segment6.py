@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from dualperturb.core.images import SPLITS, Row
-from dualperturb.datasets.decode import UnreadableError, open_upright, read_photo
+from dualperturb.datasets.decode import UnreadableError, open_mask, open_upright, read_photo
 from dualperturb.datasets.segment6_layout import (
     CLASS_NAMES,
     PARTITIONS,
@@ -26,8 +26,6 @@ from dualperturb.datasets.segment6_layout import (
 )
 from dualperturb.errors import UserError
 from dualperturb.files import entries
-
-_MASK_THRESHOLD = 127
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def read(items: Sequence[Item]) -> Iterator[Row]:
     """Yield rows (see `images.write_split`), one in memory at a time.
 
     Raises UserError for a file that does not decode, an image or mask that is not 32x32, and a mask whose
-    values are neither 0 and 1 nor reach above 127.
+    foreground is not clear (see `mask_values`).
     """
     for item in items:
         try:
@@ -161,12 +159,8 @@ def _check_side(path: Path, size: tuple[int, int], kind: str) -> None:
 
 
 def _read_mask(path: Path) -> np.ndarray:
-    """Foreground, bool (1, 32, 32), of a mask whose foreground is 1, or above 127 (so 255)."""
-    grey = open_upright(path).convert("L")
+    """Foreground, bool (1, 32, 32)."""
+    grey = open_mask(path)
     _check_side(path, grey.size, "mask")
-    values = np.asarray(grey)[None]
-    highest = int(values.max())
-    if 1 < highest <= _MASK_THRESHOLD:
-        raise UserError(f"{path}: largest value {highest}; accepted: foreground is 1, or above 127")
-    foreground: np.ndarray = values == 1 if highest == 1 else values > _MASK_THRESHOLD
+    foreground: np.ndarray = np.asarray(grey)[None] > 0
     return foreground

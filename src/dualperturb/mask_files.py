@@ -18,12 +18,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dualperturb.datasets.decode import UnreadableError, is_image, open_mask
+from dualperturb.datasets.decode import UnreadableError, open_mask
+from dualperturb.datasets.formats import may_be_image
 from dualperturb.datasets.mask_values import Labels
-from dualperturb.datasets.photos import IMAGE_SUFFIXES, split_folder
+from dualperturb.datasets.photos import split_folder
 from dualperturb.errors import UserError
 from dualperturb.files import entries
 from dualperturb.mask_params import MaskFilesParams
+from dualperturb.text import nfc
 
 _FOLDER = "accepted: a folder of masks; masks.files.folder names the one that holds it"
 
@@ -83,7 +85,7 @@ def find_masks(
     inside = split_folder(folder, split)
     by_key = _by_key(inside, files.match)
     if files.match == "name":
-        keys: list[int | str] = [str(Path(name).with_suffix("")) for name in _known(names)]
+        keys: list[int | str] = [nfc(str(Path(name).with_suffix(""))) for name in _known(names)]
     else:
         keys = list(range(count))
     paths = [by_key.get(key) for key in keys]
@@ -115,9 +117,9 @@ def _by_key(folder: Path, match: str) -> dict[int | str, Path]:
     """Index, or CLASS/STEM -> file."""
     files: dict[int | str, Path] = {}
     for path in _files(folder, deep=match == "name"):
-        if path.suffix.lower() not in IMAGE_SUFFIXES and not is_image(path):
+        if not may_be_image(path):
             continue
-        key = str(path.relative_to(folder).with_suffix("")) if match == "name" else _index(path)
+        key = nfc(str(path.relative_to(folder).with_suffix(""))) if match == "name" else _index(path)
         if key in files:
             raise UserError(f"{path}: {files[key].name} is a mask of the same image; accepted: one mask each")
         files[key] = path

@@ -25,6 +25,7 @@ from dualperturb.accepted import (
     is_inside,
     wrong_key,
 )
+from dualperturb.text import nfc
 
 # The options of each model. Named here, too, so that a mistake is found without importing torch.
 OPTIONS: dict[str, tuple[str, ...]] = {
@@ -50,7 +51,7 @@ def _are_categories(raw: object) -> object:
     for name, category in raw.items() if isinstance(raw, dict) else ():
         if not isinstance(name, str) or category not in VOC:
             raise ValueError(f"found {name!r}: {category!r}; accepted categories: {', '.join(VOC)}")
-    return raw
+    return {nfc(name): category for name, category in raw.items()} if isinstance(raw, dict) else raw
 
 
 class SaliencyParams(BaseModel):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,39 @@ def test_dangling_link_says_where_it_points(params: Params, tmp_path: Path) -> N
     (tmp_path / "folder" / "train").symlink_to(tmp_path / "gone")
     with pytest.raises(UserError, match=r"folder/train: a link to .*gone, which is absent; link"):
         prepare("folder", params, tmp_path / "folder", tmp_path / "out")
+
+
+@pytest.mark.parametrize("place", ["train", "val/cat", "masks/train"])
+def test_a_linked_folder_is_refused_with_the_command_that_links_its_files(
+    params: Params, raw: Path, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "photos").mkdir()
+    elsewhere = (raw / place).rename(tmp_path / "photos" / Path(place).name)
+    (raw / place).symlink_to(elsewhere)
+    with pytest.raises(
+        UserError, match=rf"{place}: a link to the folder .*photos.*: dualperturb data link folder "
+    ):
+        prepare("folder", params, raw, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_raw_folder_itself_may_be_a_link(params: Params, raw: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder").symlink_to(raw)
+    assert prepare("folder", params, tmp_path / "folder", tmp_path / "out")["splits"]["train"]["count"] == 4
+
+
+def test_a_linked_folder_that_no_command_makes_is_refused_with_one_that_does(
+    params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("my masks", "raw"):
+        Path(name).mkdir()
+    Path("my masks/1.png").write_text("")
+    Path("raw/masks").symlink_to(tmp_path / "my masks")
+    with pytest.raises(UserError, match="rm raw/masks && cp -r --symbolic-link ") as refused:
+        prepare("stl10", params, Path("raw"), Path("out"))
+    subprocess.run(str(refused.value).partition("one by one: ")[2], shell=True, check=True)
+    assert Path("raw/masks/1.png").readlink() == tmp_path / "my masks" / "1.png"
 
 
 def test_unknown_data_set_is_refused(params: Params, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,6 +110,14 @@ def test_mask_may_have_another_suffix_and_ones_for_foreground(root: Path) -> Non
     rows = list(segment6.read(segment6.chosen(segment6.survey(root), "test", "all")))
     mask = rows[CLASS_NAMES.index("cat")][2]
     assert mask is not None and mask.mean() == 0.5
+
+
+def test_names_are_compared_in_one_unicode_form(root: Path) -> None:
+    (root / "images" / "test_cat_0.png").rename(root / "images" / unicodedata.normalize("NFD", "é.png"))
+    (root / "masks" / "test_cat_0.png").rename(root / "masks" / unicodedata.normalize("NFC", "é.png"))
+    names = {"test_cat_0.png": unicodedata.normalize("NFC", "é.png")}
+    write_list(root / "partitions.csv", [(names.get(name, name), *rest) for name, *rest in all_rows()])
+    assert len(segment6.survey(root).items["test"]) == 6
 
 
 def test_counts_that_deviate_from_the_published_ones_are_named(

@@ -17,7 +17,7 @@ NEVER_LISTED = {
     *("stages/__init__.py", "stages/by_norm.py", "stages/common.py"),
     *(
         f"src/dualperturb/{name}.py"
-        for name in ("__init__", *PARAMS, "accepted", "files", "errors", "launch", "progress")
+        for name in ("__init__", *PARAMS, "accepted", "files", "errors", "launch", "progress", "text")
     ),
 }
 # They hold a docstring: a stage lists them only with their whole folder.

@@ -91,3 +91,11 @@ def test_masks_that_the_data_set_should_bring_and_does_not_are_one_line(project:
     assert load_split(project / "data/prepared/folder", "test").foreground is None
     with pytest.raises(UserError, match=r"^masks\.folder\.source: found dataset, .*accepted: saliency"):
         masks.main("folder")
+
+
+def test_a_linked_folder_of_masks_is_refused(project: Path) -> None:
+    mine = project / "data/raw/folder/mine"
+    mine.rename(project / "elsewhere")
+    mine.symlink_to(project / "elsewhere")
+    with pytest.raises(UserError, match="mine: a link to the folder .*: rm data/raw/folder/mine && cp -r"):
+        masks.main("folder")

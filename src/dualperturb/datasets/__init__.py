@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dualperturb.core.images import SPLITS, Row, write_meta, write_split
+from dualperturb.datasets.linked import refuse_linked_folders
 from dualperturb.errors import UserError
 from dualperturb.files import replacing, write_json
 from dualperturb.params import Params
@@ -23,11 +24,12 @@ def prepare(
 
     raw: the data set's own raw folder (unused by shapes6). The folder is written beside `out` under a
     temporary name and renamed when complete, so that an interrupted run leaves nothing half written at `out`.
-    Raises UserError for an unknown data set, an absent raw folder, a full disk and what its reader
-    refuses.
+    Raises UserError for an unknown data set, an absent raw folder, a link to a folder in it, a full disk
+    and what its reader refuses.
     """
     if dataset not in READERS:
         raise UserError(f"dataset: found {dataset!r}; accepted: {', '.join(READERS)}")
+    refuse_linked_folders(raw, dataset)
     try:
         with replacing(out) as folder:
             meta = {"name": dataset, **READERS[dataset](dataset, params, raw, folder, progress)}
@@ -84,6 +86,7 @@ def _photographs(
         "source": f"photographs under {raw.name if raw.is_absolute() else raw.as_posix()}",
         "splits": splits,
         "skipped": skipped,
+        "passed_over": list(found.passed_over),
     }
 
 

@@ -43,6 +43,7 @@ class CheckReport:
     splits: dict[str, SplitReport]
     skipped: tuple[str, ...]
     deviations: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
 
 
 def check(folder: Path) -> CheckReport:
@@ -72,6 +73,7 @@ def check(folder: Path) -> CheckReport:
         splits=splits,
         skipped=tuple(meta["skipped"]),
         deviations=tuple(meta.get("deviations", ())),
+        passed_over=tuple(meta.get("passed_over", ())),
     )
 
 

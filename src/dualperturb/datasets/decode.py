@@ -23,6 +23,15 @@ _FORMATS = tuple(
     if name in Image.OPEN
 )
 _MAX_16_BIT = 65535
+# Of these Pillow finds a small preview at most, which it reads as a TIFF.
+RAW_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("3fr", "arw", "cr2", "cr3", "crw", "dcr", "dng", "erf", "fff", "iiq", "k25", "kdc", "mef", "mos"),
+        *("mrw", "nef", "nrw", "orf", "pef", "raf", "raw", "rw2", "rwl", "sr2", "srf", "srw", "x3f"),
+    )
+)
+_SUBFILE_TYPE, _DNG_VERSION = 254, 50706  # tags of TIFF
 
 
 class UnreadableError(Exception):
@@ -80,7 +89,10 @@ def open_upright(path: Path) -> Image.Image:
         try:
             refuse_special(path)
             with Image.open(path, formats=_FORMATS) as image:
+                _refuse_preview(image, path)
                 image.load()
+        except UnreadableError:
+            raise
         except Exception as error:  # a damaged file makes Pillow's decoders raise almost any exception
             raise UnreadableError(path, _reason(error)) from error
         try:
@@ -89,6 +101,13 @@ def open_upright(path: Path) -> Image.Image:
             return image
         upright.format = image.format  # a copy forgets it
         return upright
+
+
+def _refuse_preview(image: Image.Image, path: Path) -> None:
+    tags = getattr(image, "tag_v2", {})
+    reduced = int(tags.get(_SUBFILE_TYPE, 0)) & 1
+    if reduced or _DNG_VERSION in tags or path.suffix.lower() in RAW_SUFFIXES:
+        raise UnreadableError(path, "a camera's raw file, of which only a preview can be read; convert it")
 
 
 def _reason(error: Exception) -> str:

@@ -4,13 +4,14 @@
     ROOT/val/CLASS/*            the test split; the folder may be called test/ (val/ wins where both exist)
     ROOT/masks/train/CLASS/*    optional: one mask an image under its stem, in any format; likewise masks/val
 
-A file is an image by its content, whatever its name. One whose content is no image's counts as an unreadable
-image if it is named like one, and is passed over if not (notes.txt, Thumbs.db). Hidden files are ignored.
+A file is an image by its content, whatever its name. What only looks like one, by its name or its first
+bytes, counts as an unreadable image (a HEIC, a camera's raw file). What does not (notes.txt, Thumbs.db), and
+hidden files and folders below a class, are passed over and told of. Names are compared in one Unicode form.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,30 +19,14 @@ from typing import TYPE_CHECKING, Literal
 
 from dualperturb.core.images import SPLITS, Row
 from dualperturb.data_params import PhotoData
-from dualperturb.datasets.decode import UnreadableError, is_image
+from dualperturb.datasets.decode import UnreadableError
+from dualperturb.datasets.formats import may_be_image
 from dualperturb.errors import UserError
+from dualperturb.text import by_name, nfc
 
 if TYPE_CHECKING:
     from dualperturb.datasets.pool import Decode
 
-IMAGE_SUFFIXES = frozenset(
-    (
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".bmp",
-        ".gif",
-        ".tif",
-        ".tiff",
-        ".webp",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-    )
-    + (".pnm", ".avif", ".jp2")
-)
 _FOLDERS = {"train": ("train",), "test": ("val", "test")}
 
 
@@ -56,11 +41,15 @@ class Photo:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a raw folder holds: folder and shown names by label, and each split's photographs by label."""
+    """What a raw folder holds: folder and shown names by label, and each split's photographs by label.
+
+    passed_over: files and folders that are no photographs, relative to the raw folder.
+    """
 
     folders: tuple[str, ...]
     class_names: tuple[str, ...]
     photos: dict[str, tuple[tuple[Photo, ...], ...]]
+    passed_over: tuple[str, ...] = ()
 
 
 def split_folder(root: Path, split: str) -> Path:
@@ -69,9 +58,9 @@ def split_folder(root: Path, split: str) -> Path:
     return next((root / name for name in names if (root / name).is_dir()), root / names[0])
 
 
-def class_folders(folder: Path) -> list[str]:
-    """Names of the folders in `folder`, sorted, without hidden ones."""
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not _hidden(entry))
+def class_folders(folder: Path) -> dict[str, Path]:
+    """The folders in `folder` by their names in NFC, sorted, without hidden ones."""
+    return by_name(entry for entry in folder.iterdir() if entry.is_dir() and not _hidden(entry))
 
 
 def survey(root: Path, spec: PhotoData) -> Survey:
@@ -81,16 +70,16 @@ def survey(root: Path, spec: PhotoData) -> Survey:
     class, or a missing mask.
     """
     names = _class_names(root, spec)
-    with_masks = (root / "masks").is_dir()
-    photos = {}
+    photos, others = {}, []
     for split in SPLITS:
-        folder = split_folder(root, split)
-        masks = split_folder(root / "masks", split) if with_masks else None
+        folders, masks = class_folders(split_folder(root, split)), _mask_folders(root / "masks", split)
+        others += [path for path in split_folder(root, split).iterdir() if not path.is_dir() or _hidden(path)]
         photos[split] = tuple(
-            _class_photos(folder / name, masks / name if masks else None, label, _wanted(spec, split), split)
+            _class_photos(folders[name], masks and masks(name), label, _wanted(spec, split), split, others)
             for label, name in enumerate(names)
         )
-    return Survey(tuple(names), tuple(names.values()), photos)
+    passed_over = tuple(sorted(str(path.relative_to(root)) for path in others))
+    return Survey(tuple(names), tuple(names.values()), photos, passed_over)
 
 
 def read(
@@ -135,7 +124,7 @@ def _readable(
     tasks = [(photo.path, photo.mask, spec.resize, spec.side) for photo in photos]
     for photo, outcome in zip(photos, decode(tasks), strict=True):
         if not isinstance(outcome, UnreadableError):
-            names.append(f"{photo.path.parent.name}/{photo.path.name}")
+            names.append(nfc(f"{photo.path.parent.name}/{photo.path.name}"))
             pixels, mask = outcome
             yield pixels, photo.label, mask
             continue
@@ -164,46 +153,64 @@ def _class_names(root: Path, spec: PhotoData) -> dict[str, str]:
     for folder, there in found.items():
         for name in names:
             if name not in there:
-                raise UserError(f"{folder / name}: class folder not found; {folder} holds {_listed(there)}")
+                raise UserError(
+                    f"{folder / name}: class folder not found; {folder} holds {_listed(list(there))}"
+                )
     return names
 
 
+def _mask_folders(masks: Path, split: str) -> Callable[[str], Path] | None:
+    """The folder of a class's masks by its name; None where the data set brings no masks."""
+    if not masks.is_dir():
+        return None
+    folder = split_folder(masks, split)
+    there = class_folders(folder) if folder.is_dir() else {}
+    return lambda name: there.get(name, folder / name)
+
+
 def _class_photos(
-    folder: Path, masks: Path | None, label: int, wanted: int | Literal["all"], split: str
+    folder: Path,
+    masks: Path | None,
+    label: int,
+    wanted: int | Literal["all"],
+    split: str,
+    others: list[Path],
 ) -> tuple[Photo, ...]:
-    files = sorted((entry for entry in folder.iterdir() if _may_be_image(entry)), key=lambda path: path.name)
+    """What is no photograph is appended to `others`."""
+    files = _images(folder, others)
     _check_count(folder, len(files), wanted, split)
     if masks is None:
         return tuple(Photo(path, None, label) for path in files)
-    by_stem = _masks_by_stem(masks)
+    by_stem = _masks_by_stem(masks, others)
     photos = []
     for path in files:
-        if path.stem not in by_stem:
+        if nfc(path.stem) not in by_stem:
             expected = masks / f"{path.stem}.png"
             raise UserError(
                 f"{expected}: no mask for {path}; accepted: one for every image, or no folder masks/"
             )
-        photos.append(Photo(path, by_stem[path.stem], label))
+        photos.append(Photo(path, by_stem[nfc(path.stem)], label))
     return tuple(photos)
 
 
-def _masks_by_stem(folder: Path) -> dict[str, Path]:
+def _images(folder: Path, others: list[Path]) -> list[Path]:
+    """By name, in one Unicode form; what is no photograph is appended to `others`."""
+    found: list[Path] = []
+    for path in folder.iterdir():
+        (found if may_be_image(path) else others).append(path)
+    return list(by_name(found).values())
+
+
+def _masks_by_stem(folder: Path, others: list[Path]) -> dict[str, Path]:
     masks: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if not _may_be_image(path):
-            continue
-        if path.stem in masks:
+    for path in _images(folder, others) if folder.is_dir() else ():
+        stem = nfc(path.stem)
+        if stem in masks:
             raise UserError(
-                f"{path}: {masks[path.stem].name} is a mask of the same image; accepted: one mask each"
+                f"{path}: {masks[stem].name} is a mask of the same image; accepted: one mask each"
             )
-        masks[path.stem] = path
+        masks[stem] = path
     return masks
-
-
-def _may_be_image(path: Path) -> bool:
-    if _hidden(path) or path.is_dir():
-        return False
-    return path.suffix.lower() in IMAGE_SUFFIXES or is_image(path)
 
 
 def _check_count(folder: Path, count: int, wanted: int | Literal["all"], split: str) -> None:

@@ -26,6 +26,7 @@ from dualperturb.datasets.segment6_layout import (
 )
 from dualperturb.errors import UserError
 from dualperturb.files import entries
+from dualperturb.text import by_name, nfc
 
 
 @dataclass(frozen=True)
@@ -106,18 +107,19 @@ def read(items: Sequence[Item]) -> Iterator[Row]:
 
 def _files(folder: Path, kind: str) -> dict[str, Path]:
     there = entries(folder, f"accepted: the folder of {kind}")
-    return {path.name: path for path in there if not path.name.startswith(".")}
+    return by_name(path for path in there if not path.name.startswith("."))
 
 
 def _masks_by_image(images: dict[str, Path], masks: dict[str, Path]) -> dict[str, Path]:
     stems: dict[str, Path] = {}
     for path in masks.values():
-        if path.stem in stems:
-            raise UserError(f"{path}: {stems[path.stem].name} is a mask of the same image; accepted: one")
-        stems[path.stem] = path
+        stem = nfc(path.stem)
+        if stem in stems:
+            raise UserError(f"{path}: {stems[stem].name} is a mask of the same image; accepted: one")
+        stems[stem] = path
     found = {}
     for name in sorted(images):
-        mask = stems.pop(images[name].stem, None)
+        mask = stems.pop(nfc(images[name].stem), None)
         if mask is None:
             raise UserError(f"{images[name]}: has no mask; accepted: one of its name in the folder of masks")
         found[name] = mask

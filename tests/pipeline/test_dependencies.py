@@ -17,7 +17,17 @@ NEVER_LISTED = {
     *("stages/__init__.py", "stages/by_norm.py", "stages/common.py"),
     *(
         f"src/dualperturb/{name}.py"
-        for name in ("__init__", *PARAMS, "accepted", "files", "errors", "launch", "progress", "text")
+        for name in (
+            "__init__",
+            *PARAMS,
+            "accepted",
+            "files",
+            "errors",
+            "launch",
+            "progress",
+            "text",
+            "fonts",
+        )
     ),
 }
 # They hold a docstring: a stage lists them only with their whole folder.

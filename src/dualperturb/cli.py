@@ -209,7 +209,7 @@ def data_check(
 
     from dualperturb.core.images import load_split
     from dualperturb.datasets.check import check, contact_sheet
-    from dualperturb.datasets.formats import passed_over_line
+    from dualperturb.datasets.formats import passed_over_line, transparent_line
     from dualperturb.files import replacing
 
     folder = prepared or Path("data/prepared") / dataset
@@ -221,9 +221,9 @@ def data_check(
     console.print(_table(report))
     for line in report.deviations:
         console.print(f"deviation: {line}", markup=False, highlight=False, soft_wrap=True)
-    if report.passed_over:
-        line = passed_over_line(report.passed_over)
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for tell, paths in ((passed_over_line, report.passed_over), (transparent_line, report.transparent)):
+        if paths:
+            console.print(tell(paths), markup=False, highlight=False, soft_wrap=True)
     for line in report.skipped:
         console.print(f"skipped: {line}", markup=False, highlight=False)
     with replacing(picture) as temporary:

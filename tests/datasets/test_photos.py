@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from dualperturb.data_params import PhotoData
 from dualperturb.datasets.decode import UnreadableError, read_photo
-from dualperturb.datasets.photos import read, survey
+from dualperturb.datasets.photos import Notes, read, survey
 from dualperturb.datasets.pool import decoding
 from dualperturb.errors import UserError
 
@@ -42,7 +42,8 @@ def rows(
 ) -> list:
     chosen = spec(**changes)
     with decoding(processes) as decode:
-        return list(read(survey(root, chosen), split, chosen, [] if skipped is None else skipped, [], decode))
+        notes = Notes(skipped=[] if skipped is None else skipped)
+        return list(read(survey(root, chosen), split, chosen, notes, decode))
 
 
 def colour(path: Path) -> list[int]:
@@ -62,7 +63,7 @@ def test_crop_is_the_centre_of_the_resized_image(tmp_path: Path) -> None:
     stripes = np.zeros((64, 128, 3), np.uint8)
     # The crop of side = resize spans columns 32 to 96: its left half is red.
     stripes[:, 32:64, 0] = 255
-    pixels, _ = read_photo(save(tmp_path / "a.png", Image.fromarray(stripes)), None, 16, 16)
+    pixels = read_photo(save(tmp_path / "a.png", Image.fromarray(stripes)), None, 16, 16).pixels
     assert (pixels[0, :, 1:6] > 250).all() and (pixels[0, :, 10:] < 5).all()
 
 

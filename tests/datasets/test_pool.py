@@ -64,7 +64,7 @@ def test_masks_come_back_with_their_images(tmp_path: Path) -> None:
     tasks = write(tmp_path, 4)
     Image.new("L", (SIDE, SIDE), 255).save(tmp_path / "mask.png")
     with decoding(2) as decode:
-        for _, mask in decode([(path, tmp_path / "mask.png", SIDE, SIDE) for path, *_ in tasks]):
+        for _, mask, _ in decode([(path, tmp_path / "mask.png", SIDE, SIDE) for path, *_ in tasks]):
             assert mask.shape == (1, SIDE, SIDE) and mask.dtype == np.bool_ and mask.all()
 
 

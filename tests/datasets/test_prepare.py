@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from dualperturb import datasets
+from dualperturb.cli import app
 from dualperturb.core.images import ImageSet, load_names, load_split
 from dualperturb.datasets import prepare
 from dualperturb.datasets.check import check, contact_sheet
 from dualperturb.errors import UserError
 from dualperturb.params import DATASETS, Params, load_params
+from stages import prepare as stage
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -154,6 +157,30 @@ def test_folder_that_may_not_be_read(params: Params, raw: Path, user: None) -> N
     with pytest.raises(UserError, match=r"^raw/train/cat: Permission denied; folder is not prepared$"):
         prepare("folder", params, Path("raw"), Path("out"))
     assert not Path("out").exists()
+
+
+def test_what_is_passed_over_and_what_is_transparent_is_told(
+    params: Params,
+    raw: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (raw / "val" / "dog" / "Thumbs.db").write_text("")
+    Image.new("RGBA", (16, 16), (9, 9, 9, 0)).save(raw / "train" / "cat" / "1.png")
+    Image.new("RGBA", (16, 16), (9, 9, 9, 255)).save(raw / "train" / "cat" / "0.png")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "raw").mkdir(parents=True)
+    raw.rename("data/raw/folder")
+    monkeypatch.setattr("stages.prepare.params", lambda: params)
+    lines = {
+        "1 passed over, no photographs by name or content: val/dog/Thumbs.db",
+        "1 with transparent parts, which are shown on white: train/cat/1.png",
+    }
+    stage.main("folder")
+    assert {f"folder: {line}" for line in lines} <= set(capsys.readouterr().out.splitlines())
+    shown = CliRunner().invoke(app, ["data", "check", "folder"]).stdout.splitlines()
+    assert lines <= set(shown)
 
 
 def test_progress_counts_each_split(params: Params, raw: Path, tmp_path: Path) -> None:

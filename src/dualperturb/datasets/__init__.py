@@ -71,14 +71,15 @@ def _photographs(
     spec = getattr(params.data, dataset)
     found = photos.survey(raw, spec)
     totals = {split: photos.total(found, split, spec) for split in SPLITS}
-    skipped: list[str] = []
-    splits = {}
+    skipped, transparent, splits = [], [], {}
     with decoding(processes_for(sum(totals.values()))) as decode:
         for split, total in totals.items():
-            names: list[str] = []
-            rows = photos.read(found, split, spec, skipped, names, decode)
+            notes = photos.Notes()
+            rows = photos.read(found, split, spec, notes, decode)
             splits[split] = write_split(out, split, spec.side, _counted(rows, split, total, progress))
-            write_json(out / f"{split}.names.json", names)
+            write_json(out / f"{split}.names.json", notes.names)
+            skipped += notes.skipped
+            transparent += notes.transparent
     return {
         "class_names": list(found.class_names),
         "folders": list(found.folders),
@@ -87,6 +88,7 @@ def _photographs(
         "splits": splits,
         "skipped": skipped,
         "passed_over": list(found.passed_over),
+        "transparent": transparent,
     }
 
 

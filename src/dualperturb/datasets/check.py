@@ -46,6 +46,7 @@ class CheckReport:
     skipped: tuple[str, ...]
     deviations: tuple[str, ...] = ()
     passed_over: tuple[str, ...] = ()
+    transparent: tuple[str, ...] = ()
 
 
 def check(folder: Path) -> CheckReport:
@@ -76,6 +77,7 @@ def check(folder: Path) -> CheckReport:
         skipped=tuple(meta["skipped"]),
         deviations=tuple(meta.get("deviations", ())),
         passed_over=tuple(meta.get("passed_over", ())),
+        transparent=tuple(meta.get("transparent", ())),
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -57,21 +58,32 @@ def is_image(path: Path) -> bool:
             return False
 
 
-def read_photo(path: Path, mask: Path | None, resize: int, side: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels uint8 (3, side, side), RGB, and foreground bool (1, side, side), or None where there is no mask.
+class Picture(NamedTuple):
+    """Pixels uint8 (3, side, side), RGB; foreground bool (1, side, side), or None where there is no mask.
+
+    transparent: whether the photograph has transparent parts, which are shown on white.
+    """
+
+    pixels: np.ndarray
+    foreground: np.ndarray | None
+    transparent: bool
+
+
+def read_photo(path: Path, mask: Path | None, resize: int, side: int) -> Picture:
+    """Decode a photograph and its mask.
 
     The image is turned as its EXIF orientation says, its shorter side resized to `resize` pixels (bicubic,
     antialiased; a small image is enlarged) and the centre cut out; so is the mask, but by nearest neighbour.
     Raises UnreadableError for a file that does not decode, UserError for a mask that is not its image's.
     """
-    image = _to_rgb(open_upright(path), path)
+    image, transparent = _to_rgb(open_upright(path), path)
     pixels = np.asarray(_resize_crop(image, resize, side, Image.Resampling.BICUBIC)).transpose(2, 0, 1)
     if mask is None:
-        return pixels, None
+        return Picture(pixels, None, transparent)
     grey = open_mask(mask)
     _check_size(grey, mask, image, path)
     cropped = np.asarray(_resize_crop(grey, resize, side, Image.Resampling.NEAREST))
-    return pixels, cropped[None] > 0
+    return Picture(pixels, cropped[None] > 0, transparent)
 
 
 def open_mask(path: Path, labels: Labels = TWO_VALUES) -> Image.Image:
@@ -118,17 +130,21 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
-    """Grey, palette, CMYK, 16-bit and so on -> RGB; transparent parts are shown on white, as on a page."""
+def _to_rgb(image: Image.Image, path: Path) -> tuple[Image.Image, bool]:
+    """Grey, palette, CMYK, 16-bit and so on -> RGB; transparent parts are shown on white, as on a page.
+
+    Whether there are any is returned, too.
+    """
     image = _to_eight_bit(image, path)
     if not image.has_transparency_data:
         try:
-            return image.convert("RGB")
+            return image.convert("RGB"), False
         except ValueError as error:
             raise UnreadableError(path, f"pixels of mode {image.mode}, which has no way to RGB") from error
     image = image.convert("RGBA")
     page = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(page, image).convert("RGB")
+    transparent = image.getchannel("A").getextrema() != (255, 255)
+    return Image.alpha_composite(page, image).convert("RGB"), transparent
 
 
 def _to_eight_bit(image: Image.Image, path: Path) -> Image.Image:

@@ -36,8 +36,16 @@ def may_be_image(path: Path) -> bool:
 
 def passed_over_line(paths: Sequence[object]) -> str:
     """What is said of files and folders that are no photographs; at least one."""
-    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    return f"{len(paths)} passed over, no photographs by name or content: {paths[0]}{more}"
+    return f"{len(paths)} passed over, no photographs by name or content: {_first(paths)}"
+
+
+def transparent_line(paths: Sequence[object]) -> str:
+    """What is said of photographs with transparent parts; at least one."""
+    return f"{len(paths)} with transparent parts, which are shown on white: {_first(paths)}"
+
+
+def _first(paths: Sequence[object]) -> str:
+    return f"{paths[0]}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
 
 
 def _begins_like_one(path: Path) -> bool:

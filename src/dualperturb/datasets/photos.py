@@ -12,7 +12,7 @@ hidden files and folders below a class, are passed over and told of. Names are c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -52,6 +52,19 @@ class Survey:
     passed_over: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Notes:
+    """What reading a split tells of its files.
+
+    names: CLASS/FILE of each row; skipped: a line for each file that was left out; transparent: the rows with
+    transparent parts, which are shown on white.
+    """
+
+    names: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    transparent: list[str] = field(default_factory=list)
+
+
 def split_folder(root: Path, split: str) -> Path:
     """The folder of a split under `root`: train/, and val/ or test/."""
     names = _FOLDERS[split]
@@ -82,16 +95,14 @@ def survey(root: Path, spec: PhotoData) -> Survey:
     return Survey(tuple(names), tuple(names.values()), photos, passed_over)
 
 
-def read(
-    found: Survey, split: str, spec: PhotoData, skipped: list[str], names: list[str], decode: Decode
-) -> Iterator[Row]:
+def read(found: Survey, split: str, spec: PhotoData, notes: Notes, decode: Decode) -> Iterator[Row]:
     """Yield a split's rows (see `images.write_split`) by class and file name, few in memory at a time.
 
     decode: see `pool.decoding`; the rows and all else are the same whatever the number of processes.
 
     An unreadable image is refused (UserError) or left out, as `spec.unreadable` says; where a number was
-    asked for, the next file takes its place. What was left out is appended to `skipped`, one line a file:
-    split, class folder, file name and reason. CLASS/FILE of each row is appended to `names`.
+    asked for, the next file takes its place. What was left out is noted, one line a file:
+    split, class folder, file name and reason.
     Raises UserError, too, when a class ends with fewer images than asked for, or none.
     """
     wanted = _wanted(spec, split)
@@ -100,7 +111,7 @@ def read(
         count, missing = 0, len(photos) if wanted == "all" else wanted
         # As many files as rows are missing: no file is decoded that a smaller number of processes would not.
         while missing and (batch := list(islice(rest, missing))):
-            for row in _readable(batch, spec, split, skipped, names, decode):
+            for row in _readable(batch, spec, split, notes, decode):
                 count += 1
                 yield row
             missing = 0 if wanted == "all" else wanted - count
@@ -114,26 +125,22 @@ def total(found: Survey, split: str, spec: PhotoData) -> int:
 
 
 def _readable(
-    photos: list[Photo],
-    spec: PhotoData,
-    split: str,
-    skipped: list[str],
-    names: list[str],
-    decode: Decode,
+    photos: list[Photo], spec: PhotoData, split: str, notes: Notes, decode: Decode
 ) -> Iterator[Row]:
     tasks = [(photo.path, photo.mask, spec.resize, spec.side) for photo in photos]
     for photo, outcome in zip(photos, decode(tasks), strict=True):
         if not isinstance(outcome, UnreadableError):
-            names.append(nfc(f"{photo.path.parent.name}/{photo.path.name}"))
-            pixels, mask = outcome
-            yield pixels, photo.label, mask
+            notes.names.append(nfc(f"{photo.path.parent.name}/{photo.path.name}"))
+            if outcome.transparent:
+                notes.transparent.append(f"{split}/{notes.names[-1]}")
+            yield outcome.pixels, photo.label, outcome.foreground
             continue
         if spec.unreadable == "refuse":
             raise UserError(
                 f"{outcome.path}: unreadable image ({outcome}); remove it, or set unreadable: skip"
             ) from outcome
         kind = "mask " if outcome.path == photo.mask else ""
-        skipped.append(f"{kind}{split}/{photo.path.parent.name}/{outcome.path.name}: {outcome}")
+        notes.skipped.append(f"{kind}{split}/{photo.path.parent.name}/{outcome.path.name}: {outcome}")
 
 
 def _class_names(root: Path, spec: PhotoData) -> dict[str, str]:

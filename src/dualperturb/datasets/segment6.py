@@ -99,8 +99,7 @@ def read(items: Sequence[Item]) -> Iterator[Row]:
     for item in items:
         try:
             _check_side(item.image, open_upright(item.image).size, "image")
-            pixels, _ = read_photo(item.image, None, SIDE, SIDE)
-            yield pixels, item.label, _read_mask(item.mask)
+            yield read_photo(item.image, None, SIDE, SIDE).pixels, item.label, _read_mask(item.mask)
         except UnreadableError as error:
             raise UserError(f"{error.path}: unreadable image ({error}); fetch or build it again") from error
 

@@ -124,7 +124,7 @@ def _refuse_preview(image: Image.Image, path: Path) -> None:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
-        return "no image format that is known"
+        return "no image format that can be read here"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return " ".join(str(error).split()) or type(error).__name__

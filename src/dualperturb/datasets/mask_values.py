@@ -131,7 +131,7 @@ def _wide(image: Image.Image, path: Path) -> np.ndarray:
 
 
 def _two_values(values: np.ndarray, path: Path, lossy: bool, indexed: bool) -> np.ndarray:
-    distinct = np.unique(values)
+    distinct = _distinct(values)
     top = _WIDE_TOP if distinct[-1] > _TOP else _TOP
     smooth = not indexed and (lossy or len(distinct) >= _SMOOTH)
     if smooth:
@@ -149,6 +149,13 @@ def _two_values(values: np.ndarray, path: Path, lossy: bool, indexed: bool) -> n
         raise _refusal(path, distinct)
     upper: np.ndarray = 2 * values > low + high
     return upper
+
+
+def _distinct(values: np.ndarray) -> np.ndarray:
+    """The values that occur, sorted; of those that files mostly hold without sorting them all."""
+    if values.min() < 0 or values.max() > _WIDE_TOP:
+        return np.unique(values)
+    return np.flatnonzero(np.bincount(values.ravel()))
 
 
 def _are_edges(values: np.ndarray, between: np.ndarray, smooth: bool) -> bool:

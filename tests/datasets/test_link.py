@@ -115,7 +115,7 @@ def test_what_is_passed_over_is_told(tmp_path: Path, target: Path) -> None:
     (root / "train" / "cat" / "gone.png").symlink_to("nowhere")
     arguments = ["data", "link", "folder", "--root", str(root), "--raw", str(target)]
     lines = CliRunner().invoke(app, arguments).stdout.splitlines()
-    passed = f"3 passed over, no photographs by name or content: {root}/train/labels.csv and 2 more"
+    passed = f"3 passed over, neither photographs nor masks of any: {root}/train/labels.csv and 2 more"
     assert lines == [f"{target}: 6 links made, 0 kept, 0 removed", f"{target}: {passed}"]
     linked = [name for name in files(target) if name.startswith("train/cat")]
     assert linked == ["train/cat/1.HEIC", "train/cat/1.png", "train/cat/gone.png"]

@@ -166,7 +166,8 @@ def test_what_is_passed_over_and_what_is_transparent_is_told(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (raw / "val" / "dog" / "Thumbs.db").write_text("")
+    (raw / "val" / "dog" / "caf\udce9.txt").write_text("")
+    Image.new("L", (16, 16)).save(raw / "masks" / "val" / "dog" / "9.png")
     Image.new("RGBA", (16, 16), (9, 9, 9, 0)).save(raw / "train" / "cat" / "1.png")
     Image.new("RGBA", (16, 16), (9, 9, 9, 255)).save(raw / "train" / "cat" / "0.png")
     monkeypatch.chdir(tmp_path)
@@ -174,7 +175,7 @@ def test_what_is_passed_over_and_what_is_transparent_is_told(
     raw.rename("data/raw/folder")
     monkeypatch.setattr("stages.prepare.params", lambda: params)
     lines = {
-        "1 passed over, no photographs by name or content: val/dog/Thumbs.db",
+        "2 passed over, neither photographs nor masks of any: masks/val/dog/9.png and 1 more",
         "1 with transparent parts, which are shown on white: train/cat/1.png",
     }
     stage.main("folder")

@@ -35,8 +35,8 @@ def may_be_image(path: Path) -> bool:
 
 
 def passed_over_line(paths: Sequence[object]) -> str:
-    """What is said of files and folders that are no photographs; at least one."""
-    return f"{len(paths)} passed over, no photographs by name or content: {_first(paths)}"
+    """What is said of files and folders that are not read; at least one."""
+    return f"{len(paths)} passed over, neither photographs nor masks of any: {_first(paths)}"
 
 
 def transparent_line(paths: Sequence[object]) -> str:
@@ -45,7 +45,8 @@ def transparent_line(paths: Sequence[object]) -> str:
 
 
 def _first(paths: Sequence[object]) -> str:
-    return f"{paths[0]}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
+    name = f"{paths[0]}".encode(errors="backslashreplace").decode()  # it may hold bytes that are no text
+    return name + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
 
 
 def _begins_like_one(path: Path) -> bool:

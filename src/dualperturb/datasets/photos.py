@@ -5,8 +5,8 @@
     ROOT/masks/train/CLASS/*    optional: one mask an image under its stem, in any format; likewise masks/val
 
 A file is an image by its content, whatever its name. What only looks like one, by its name or its first
-bytes, counts as an unreadable image (a HEIC, a camera's raw file). What does not (notes.txt, Thumbs.db), and
-hidden files and folders below a class, are passed over and told of. Names are compared in one Unicode form.
+bytes, counts as an unreadable image (a HEIC, a camera's raw file). What does not (notes.txt, Thumbs.db), masks
+of no image, hidden files and folders below a class are passed over and told of. Names are compared in one Unicode form.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Photo:
 class Survey:
     """What a raw folder holds: folder and shown names by label, and each split's photographs by label.
 
-    passed_over: files and folders that are no photographs, relative to the raw folder.
+    passed_over: files and folders that are neither photographs nor masks of any, relative to the raw folder.
     """
 
     folders: tuple[str, ...]
@@ -183,12 +183,14 @@ def _class_photos(
     split: str,
     others: list[Path],
 ) -> tuple[Photo, ...]:
-    """What is no photograph is appended to `others`."""
+    """What is neither a photograph nor the mask of one is appended to `others`."""
     files = _images(folder, others)
     _check_count(folder, len(files), wanted, split)
     if masks is None:
         return tuple(Photo(path, None, label) for path in files)
     by_stem = _masks_by_stem(masks, others)
+    stems = {nfc(path.stem) for path in files}
+    others += [mask for stem, mask in by_stem.items() if stem not in stems]
     photos = []
     for path in files:
         if nfc(path.stem) not in by_stem:

@@ -21,7 +21,7 @@ from PIL import Image
 from dualperturb.datasets.decode import UnreadableError, open_mask
 from dualperturb.datasets.formats import may_be_image
 from dualperturb.datasets.mask_values import Labels
-from dualperturb.datasets.photos import split_folder
+from dualperturb.datasets.photo_folders import split_folder
 from dualperturb.errors import UserError
 from dualperturb.files import entries
 from dualperturb.mask_params import MaskFilesParams

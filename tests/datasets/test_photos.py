@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from dualperturb.data_params import PhotoData
 from dualperturb.datasets.decode import UnreadableError, read_photo
-from dualperturb.datasets.photos import Notes, read, survey
+from dualperturb.datasets.photo_folders import survey
+from dualperturb.datasets.photos import Notes, read
 from dualperturb.datasets.pool import decoding
 from dualperturb.errors import UserError
 

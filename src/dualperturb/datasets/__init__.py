@@ -64,12 +64,12 @@ def _shapes6(dataset: str, params: Params, raw: Path, out: Path, progress: Progr
 def _photographs(
     dataset: str, params: Params, raw: Path, out: Path, progress: Progress | None
 ) -> dict[str, Any]:
-    from dualperturb.datasets import photos
+    from dualperturb.datasets import photo_folders, photos
     from dualperturb.datasets.pool import decoding, processes_for
 
     _require_raw(dataset, raw)
     spec = getattr(params.data, dataset)
-    found = photos.survey(raw, spec)
+    found = photo_folders.survey(raw, spec)
     totals = {split: photos.total(found, split, spec) for split in SPLITS}
     skipped, transparent, splits = [], [], {}
     with decoding(processes_for(sum(totals.values()))) as decode:
@@ -144,7 +144,7 @@ def _stl10(dataset: str, params: Params, raw: Path, out: Path, progress: Progres
 
 
 def _require_raw(dataset: str, raw: Path) -> None:
-    from dualperturb.datasets.photos import split_folder
+    from dualperturb.datasets.photo_folders import split_folder
 
     for split in SPLITS:
         folder = split_folder(raw, split)

@@ -10,7 +10,7 @@ from typing import Literal
 from dualperturb.core.images import SPLITS
 from dualperturb.datasets import imagenet_val, stl10
 from dualperturb.datasets.formats import may_be_image
-from dualperturb.datasets.photos import class_folders, split_folder
+from dualperturb.datasets.photo_folders import class_folders, split_folder
 from dualperturb.datasets.placing import Links, Progress, place
 from dualperturb.errors import UserError
 from dualperturb.text import nfc

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dualperturb.core.images import SPLITS, ImageSet, load_foreground, load_names, load_split
+from dualperturb.datasets.linked import refuse_linked_folders
 from dualperturb.errors import UserError
 from dualperturb.files import replacing, write_json
 from dualperturb.masks.files import MaskFiles, find_masks
@@ -31,6 +32,7 @@ def main(dataset: str) -> None:
     chosen = params(dataset)
     chosen.check_test_images(dataset, len(load_split(PREPARED / dataset, "test")))
     settings = chosen.masks[dataset]
+    refuse_linked_folders(RAW / dataset, dataset)
     splits = {split: load_split(PREPARED / dataset, split) for split in SPLITS}
     warn_of_unseen_files(dataset, settings)
     # Models are built once and freed with the process, which ends with the stage.
@@ -51,10 +53,19 @@ def main(dataset: str) -> None:
                     progress=progress,
                 )
             summary[split] |= counted(dataset, split, own[split])
+            print(share_line(dataset, split, summary[split]))
     write_sheet(dataset, splits["test"])
     write_json(
         MASK_SUMMARIES / f"{dataset}.json",
         {"source": settings.source, "model": settings.model.name, **summary},
+    )
+
+
+def share_line(dataset: str, split: str, summary: Mapping[str, Any]) -> str:
+    """What tells masks that are inverted, or of the wrong label, from others."""
+    return (
+        f"{dataset} {split}: the foreground is {summary['foreground_fraction_mean']:.1%} of the pixels; "
+        f"{summary['empty']} masks empty, {summary['full']} full"
     )
 
 

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dualperturb.datasets import prepare
+from dualperturb.datasets.formats import passed_over_line, transparent_line
 from stages.common import PREPARED, RAW, params, run, timed
 
 
@@ -23,6 +24,10 @@ def main(dataset: str) -> None:
     for kind in ("warning", "deviation"):
         for line in meta.get(f"{kind}s", ()):
             print(f"{kind}: {line}")
+    if passed_over := meta.get("passed_over"):
+        print(f"{dataset}: {passed_over_line(passed_over)}")
+    if transparent := meta.get("transparent"):
+        print(f"{dataset}: {transparent_line(transparent)}")
     counts = ", ".join(f"{entry['count']} {split}" for split, entry in meta["splits"].items())
     skipped = f", {len(meta['skipped'])} unreadable skipped" if meta["skipped"] else ""
     print(f"{dataset}: {counts} images of {meta['side']}x{meta['side']} pixels{skipped}")

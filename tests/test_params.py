@@ -394,6 +394,20 @@ def test_the_size_of_stl10s_test_split_is_checked_where_it_is_limited() -> None:
     Params.model_validate(changed(datasets=["stl10"]))
 
 
+@pytest.mark.parametrize(
+    ("labels", "line"),
+    [
+        ({"foreground": 3}, "foreground: found 3; accepted: a list of whole numbers from 0 to 65535"),
+        ({"ignore": [-1]}, "ignore: found [-1]; accepted: a list of whole numbers from 0 to 65535"),
+        ({"foreground": [3], "ignore": [3]}, "ignore: found 3, which foreground holds, too; accepted: other"),
+    ],
+)
+def test_labels_of_mask_files_are_numbers(labels: dict[str, object], line: str) -> None:
+    named = {f"masks.stl10.files.{key}": value for key, value in labels.items()}
+    assert refusal(**named).startswith(f"masks.stl10.files.{line}")
+    Params.model_validate(changed(**{"masks.stl10.files.foreground": [3], "masks.stl10.files.ignore": [255]}))
+
+
 def test_mask_files_are_named_where_they_are_the_source() -> None:
     line = refusal(**{"masks.stl10.source": "files", "masks.stl10.files": ABSENT})
     assert line == "masks.stl10.files: missing key; source is files"

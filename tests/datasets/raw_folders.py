@@ -27,7 +27,7 @@ def segment6(raw: Path) -> None:
     for split in ("train", "test"):
         for seed, name in enumerate(CLASS_NAMES):
             noise(seed, 32).save(raw / "images" / f"{split}_{name}.jpg")
-            noise(seed, 32).convert("L").save(raw / "masks" / f"{split}_{name}.png")
+            noise(seed, 32).convert("1", dither=Image.Dither.NONE).save(raw / "masks" / f"{split}_{name}.png")
             rows.append(f"{split}_{name}.jpg,{name},{split}")
     (raw / "partitions.csv").write_text("\n".join(rows) + "\n")
 

@@ -68,7 +68,7 @@ BAD: dict[str, Case] = {
         "masks/test_dog.png: unreadable image",
     ),
     "wrong-size mask": (
-        lambda folder: noise(0, 16).save(folder / RAW6 / "masks/train_cat.png"),
+        lambda folder: noise(0, 16).convert("1").save(folder / RAW6 / "masks/train_cat.png"),
         SIX,
         "masks/train_cat.png: the mask is 16x16 pixels; accepted: 32x32, as published",
     ),

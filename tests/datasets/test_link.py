@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,28 @@ def test_command_copies_where_asked_to(tmp_path: Path, target: Path, monkeypatch
     (tmp_path / "labels.csv").write_text("file,wnid\n")
     refused = CliRunner().invoke(app, [*arguments, "--val-labels", "labels.csv"])
     assert str(refused.exception).startswith("--val-labels: folder needs none")
+
+
+def test_what_is_passed_over_is_told(tmp_path: Path, target: Path) -> None:
+    root = copy(tmp_path / "copy")
+    for name in ("train/cat/.DS_Store", "train/labels.csv", "train/cat/2019/1.png", "train/cat/1.HEIC"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("")
+    (root / "train" / "cat" / "gone.png").symlink_to("nowhere")
+    arguments = ["data", "link", "folder", "--root", str(root), "--raw", str(target)]
+    lines = CliRunner().invoke(app, arguments).stdout.splitlines()
+    passed = f"3 passed over, neither photographs nor masks of any: {root}/train/labels.csv and 2 more"
+    assert lines == [f"{target}: 6 links made, 0 kept, 0 removed", f"{target}: {passed}"]
+    linked = [name for name in files(target) if name.startswith("train/cat")]
+    assert linked == ["train/cat/1.HEIC", "train/cat/1.png", "train/cat/gone.png"]
+
+
+def test_classes_are_linked_whatever_unicode_form_they_are_listed_in(tmp_path: Path, target: Path) -> None:
+    listed, there = (unicodedata.normalize(form, "Möwe") for form in ("NFC", "NFD"))
+    root = copy(tmp_path / "copy")
+    for split in ("train", "val"):
+        (root / split / "cat").rename(root / split / there)
+    assert link("folder", root, target, [listed, "dog"]).made == 4
 
 
 def test_raw_folder_itself_is_no_root(target: Path) -> None:

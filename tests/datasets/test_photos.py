@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from dualperturb.datasets.decode import UnreadableError, read_photo
-from dualperturb.datasets.photos import read, survey
+from dualperturb.datasets.photo_folders import survey
+from dualperturb.datasets.photos import Notes, read
 from dualperturb.datasets.pool import decoding
 from dualperturb.errors import UserError
 from dualperturb.params.data import PhotoData
@@ -40,7 +43,8 @@ def rows(
 ) -> list:
     chosen = spec(**changes)
     with decoding(processes) as decode:
-        return list(read(survey(root, chosen), split, chosen, [] if skipped is None else skipped, [], decode))
+        notes = Notes(skipped=[] if skipped is None else skipped)
+        return list(read(survey(root, chosen), split, chosen, notes, decode))
 
 
 def colour(path: Path) -> list[int]:
@@ -60,7 +64,7 @@ def test_crop_is_the_centre_of_the_resized_image(tmp_path: Path) -> None:
     stripes = np.zeros((64, 128, 3), np.uint8)
     # The crop of side = resize spans columns 32 to 96: its left half is red.
     stripes[:, 32:64, 0] = 255
-    pixels, _ = read_photo(save(tmp_path / "a.png", Image.fromarray(stripes)), None, 16, 16)
+    pixels = read_photo(save(tmp_path / "a.png", Image.fromarray(stripes)), None, 16, 16).pixels
     assert (pixels[0, :, 1:6] > 250).all() and (pixels[0, :, 10:] < 5).all()
 
 
@@ -151,13 +155,76 @@ def test_unreadable_image_is_skipped_and_listed(tmp_path: Path, kind: str) -> No
     assert len(skipped) == 1 and skipped[0].startswith("train/dog/1b.jpg: ")
 
 
-def test_other_files_and_hidden_ones_are_passed_over(tmp_path: Path) -> None:
+def test_other_files_hidden_ones_and_folders_are_passed_over_and_listed(tmp_path: Path) -> None:
     folder = tree(tmp_path) / "train" / "cat"
     (folder / "notes.txt").write_text("not a picture")
     damaged(folder / ".hidden.jpg", "text")
     (folder / "sub.jpg").mkdir()
     (tmp_path / "train" / ".cache").mkdir()
+    (tmp_path / "val" / "labels.csv").write_text("1")
     assert len(rows(tmp_path)) == 6
+    passed_over = ("train/.cache", "train/cat/.hidden.jpg", "train/cat/notes.txt", "train/cat/sub.jpg")
+    assert survey(tmp_path, spec()).passed_over == (*passed_over, "val/labels.csv")
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *(
+            ("a.HEIC", HEIC),
+            ("a", HEIC),
+            ("a.svg", b"<svg/>"),
+            ("a", b'<?xml version="1.0"?><svg/>'),
+            ("a.CR2", b""),
+        ),
+        *(("a", b"8BPS\0\1"), ("a.jxl", b"\xff\x0a"), ("a", b"\xff\xd8\xff\xe0")),
+    ],
+)
+def test_what_looks_like_a_photograph_is_unreadable_and_not_passed_over(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    (tree(tmp_path) / "train" / "cat" / name).write_bytes(content)
+    skipped: list[str] = []
+    assert len(rows(tmp_path, skipped=skipped, unreadable="skip")) == 6
+    assert [line.partition(": ")[0] for line in skipped] == [f"train/cat/{name}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "tags"), [("a.NEF", {}), ("a.dat", {254: 1}), ("a.tif", {50706: b"\1\4\0\0"})]
+)
+def test_the_preview_in_a_cameras_raw_file_is_no_photograph(
+    tmp_path: Path, name: str, tags: dict[int, object]
+) -> None:
+    path = save(tmp_path / name, format="TIFF", tiffinfo=tags)
+    with pytest.raises(UnreadableError, match="a camera's raw file, of which only a preview can be read"):
+        read_photo(path, None, 16, 12)
+
+
+NFC, NFD = (unicodedata.normalize(form, "Möwe") for form in ("NFC", "NFD"))
+
+
+@pytest.mark.parametrize(("there", "listed"), [(NFD, NFC), (NFC, NFD)])
+def test_names_are_compared_in_one_unicode_form(tmp_path: Path, there: str, listed: str) -> None:
+    root = with_masks(tree(tmp_path, ("cat", there)))
+    for path in list((root / "masks" / "train" / there).iterdir()):
+        path.rename(path.with_stem(unicodedata.normalize("NFD", f"é{path.stem}")))
+    for path in list((root / "train" / there).iterdir()):
+        path.rename(path.with_stem(f"é{path.stem}"))
+    (root / "masks" / "val" / there).rename(root / "masks" / "val" / listed)
+    found = survey(root, spec(classes={"cat": "cat", listed: listed}))
+    assert found.folders == found.class_names == ("cat", NFC)
+    assert [len(photos) for photos in found.photos["train"]] == [3, 3]
+    assert survey(root, spec()).folders == (NFC, "cat")
+
+
+def test_two_folders_that_differ_in_unicode_form_alone_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"the same name in another Unicode form, .*; rename one$"):
+        survey(tree(tmp_path, (NFC, NFD)), spec())
+    with pytest.raises(ValidationError, match="holds 'Möwe' twice"):
+        spec(classes={NFC: "a", NFD: "b"})
 
 
 def test_image_under_a_strange_name_is_read(tmp_path: Path) -> None:
@@ -273,9 +340,12 @@ def test_two_masks_of_one_image_are_refused(tmp_path: Path) -> None:
         rows(tmp_path)
 
 
-def test_mask_of_zeros_and_ones_is_refused(tmp_path: Path) -> None:
-    save(with_masks(tree(tmp_path)) / "masks/train/cat/0.png", Image.new("L", (24, 16), 1))
-    with pytest.raises(UserError, match="largest value 1; accepted: above 127"):
+def test_mask_of_three_values_is_refused(tmp_path: Path) -> None:
+    values = np.repeat(np.array([[0, 3, 255]], np.uint8), 16, 0).repeat(8, 1)
+    save(with_masks(tree(tmp_path)) / "masks/train/cat/0.png", Image.fromarray(values))
+    with pytest.raises(
+        UserError, match=r"masks/train/cat/0\.png: holds the values 0, 3, 255; accepted: 0 and"
+    ):
         rows(tmp_path)
 
 

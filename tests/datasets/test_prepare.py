@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from dualperturb import datasets
+from dualperturb.cli.commands import app
 from dualperturb.core.images import ImageSet, load_names, load_split
 from dualperturb.datasets import prepare
 from dualperturb.datasets.check import check, contact_sheet
 from dualperturb.errors import UserError
 from dualperturb.params import DATASETS, Params, load_params
+from stages import prepare as stage
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -155,6 +159,31 @@ def test_folder_that_may_not_be_read(params: Params, raw: Path, user: None) -> N
     assert not Path("out").exists()
 
 
+def test_what_is_passed_over_and_what_is_transparent_is_told(
+    params: Params,
+    raw: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (raw / "val" / "dog" / "caf\udce9.txt").write_text("")
+    Image.new("L", (16, 16)).save(raw / "masks" / "val" / "dog" / "9.png")
+    Image.new("RGBA", (16, 16), (9, 9, 9, 0)).save(raw / "train" / "cat" / "1.png")
+    Image.new("RGBA", (16, 16), (9, 9, 9, 255)).save(raw / "train" / "cat" / "0.png")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "raw").mkdir(parents=True)
+    raw.rename("data/raw/folder")
+    monkeypatch.setattr("stages.prepare.params", lambda: params)
+    lines = {
+        "2 passed over, neither photographs nor masks of any: masks/val/dog/9.png and 1 more",
+        "1 with transparent parts, which are shown on white: train/cat/1.png",
+    }
+    stage.main("folder")
+    assert {f"folder: {line}" for line in lines} <= set(capsys.readouterr().out.splitlines())
+    shown = CliRunner().invoke(app, ["data", "check", "folder"]).stdout.splitlines()
+    assert lines <= set(shown)
+
+
 def test_progress_counts_each_split(params: Params, raw: Path, tmp_path: Path) -> None:
     calls: list[tuple[str, int, int]] = []
     prepare("folder", params, raw, tmp_path / "out", lambda *call: calls.append(call))
@@ -175,6 +204,39 @@ def test_dangling_link_says_where_it_points(params: Params, tmp_path: Path) -> N
     (tmp_path / "folder" / "train").symlink_to(tmp_path / "gone")
     with pytest.raises(UserError, match=r"folder/train: a link to .*gone, which is absent; link"):
         prepare("folder", params, tmp_path / "folder", tmp_path / "out")
+
+
+@pytest.mark.parametrize("place", ["train", "val/cat", "masks/train"])
+def test_a_linked_folder_is_refused_with_the_command_that_links_its_files(
+    params: Params, raw: Path, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "photos").mkdir()
+    elsewhere = (raw / place).rename(tmp_path / "photos" / Path(place).name)
+    (raw / place).symlink_to(elsewhere)
+    with pytest.raises(
+        UserError, match=rf"{place}: a link to the folder .*photos.*: dualperturb data link folder "
+    ):
+        prepare("folder", params, raw, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_raw_folder_itself_may_be_a_link(params: Params, raw: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder").symlink_to(raw)
+    assert prepare("folder", params, tmp_path / "folder", tmp_path / "out")["splits"]["train"]["count"] == 4
+
+
+def test_a_linked_folder_that_no_command_makes_is_refused_with_one_that_does(
+    params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("my masks", "raw"):
+        Path(name).mkdir()
+    Path("my masks/1.png").write_text("")
+    Path("raw/masks").symlink_to(tmp_path / "my masks")
+    with pytest.raises(UserError, match="rm raw/masks && cp -r --symbolic-link ") as refused:
+        prepare("stl10", params, Path("raw"), Path("out"))
+    subprocess.run(str(refused.value).partition("one by one: ")[2], shell=True, check=True)
+    assert Path("raw/masks/1.png").readlink() == tmp_path / "my masks" / "1.png"
 
 
 def test_unknown_data_set_is_refused(params: Params, tmp_path: Path) -> None:

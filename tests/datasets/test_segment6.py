@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,6 +110,14 @@ def test_mask_may_have_another_suffix_and_ones_for_foreground(root: Path) -> Non
     rows = list(segment6.read(segment6.chosen(segment6.survey(root), "test", "all")))
     mask = rows[CLASS_NAMES.index("cat")][2]
     assert mask is not None and mask.mean() == 0.5
+
+
+def test_names_are_compared_in_one_unicode_form(root: Path) -> None:
+    (root / "images" / "test_cat_0.png").rename(root / "images" / unicodedata.normalize("NFD", "é.png"))
+    (root / "masks" / "test_cat_0.png").rename(root / "masks" / unicodedata.normalize("NFC", "é.png"))
+    names = {"test_cat_0.png": unicodedata.normalize("NFC", "é.png")}
+    write_list(root / "partitions.csv", [(names.get(name, name), *rest) for name, *rest in all_rows()])
+    assert len(segment6.survey(root).items["test"]) == 6
 
 
 def test_counts_that_deviate_from_the_published_ones_are_named(
@@ -221,8 +230,8 @@ def to_file(name: str) -> Callable[[Path], None]:
             "masks/test_cat_0.png: the mask is 16x16 pixels; accepted: 32x32",
         ),
         (
-            lambda root: halved(root / "masks" / "test_cat_0.png", value=100),
-            "masks/test_cat_0.png: largest value 100; accepted: foreground is 1, or above 127",
+            lambda root: picture(root / "masks" / "test_cat_0.png", 100, mode="L"),
+            "masks/test_cat_0.png: holds the value 100; accepted: 0 and one other value, with soft edges",
         ),
         (
             lambda root: write_list(root / "partitions.csv", all_rows(), "file,animal,partition"),

@@ -13,7 +13,7 @@ from PIL import Image
 
 from dualperturb.datasets.check import check
 from dualperturb.datasets.coco import read_annotations
-from dualperturb.datasets.photos import survey
+from dualperturb.datasets.photo_folders import survey
 from dualperturb.datasets.segment6_build import build
 from dualperturb.datasets.segment6_layout import read_table
 from dualperturb.datasets.stl10 import survey as survey_stl10

@@ -14,7 +14,7 @@ from tests.pipeline.workspace import PROGRAMS, PROJECT, Workspace
 # What only reads, writes, checks or shows: no stage lists it.
 NEVER_LISTED = {
     *("stages/__init__.py", "stages/by_norm.py", "stages/common.py"),
-    *(f"src/dualperturb/{name}.py" for name in ("__init__", "files", "errors", "launch", "progress")),
+    *(f"src/dualperturb/{name}.py" for name in ("__init__", "files", "errors", "launch", "progress", "text")),
     *(str(file.relative_to(PROJECT)) for file in (PROJECT / "src/dualperturb/params").glob("*.py")),
 }
 # They hold a docstring: a stage lists them only with their whole folder.
@@ -25,13 +25,14 @@ PACKAGES = {
 }
 # params imports it for every stage; it counts where a stage works with budgets.
 BUDGETS = "src/dualperturb/core/budgets.py"
-# Imported where params.yaml names their model or data set, which the runs of this test do not.
+# Imported for a model, a data set or letters of a class name that no run of this test has.
 BY_NAME = {
     *(
         f"src/dualperturb/saliency/{name}.py"
         for name in ("center", "deepgaze", "scripted", "segmentation", "weights")
     ),
     "src/dualperturb/core/classifiers/state_dicts.py",
+    "src/dualperturb/fonts.py",
     *(f"src/dualperturb/datasets/{name}.py" for name in ("segment6", "segment6_layout")),
 }
 

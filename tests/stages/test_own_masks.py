@@ -72,7 +72,9 @@ def test_missing_masks_are_told_and_counted(project: Path, capsys: pytest.Captur
     assert not (project / "data/masks").exists()
     write_params(project, missing="background")
     masks.main("folder")
-    assert "folder test: 1 masks missing and filled, 0 files of no image" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "folder test: 1 masks missing and filled, 0 files of no image" in out
+    assert "folder test: the foreground is 4.2% of the pixels; 1 masks empty, 0 full" in out
     test = json.loads((project / "reports/masks/folder.json").read_text())["test"]
     assert (test["missing"], test["empty"]) == (1, 1)
 
@@ -88,4 +90,12 @@ def test_masks_that_the_data_set_should_bring_and_does_not_are_one_line(project:
     write_params(project, source="dataset")
     assert load_split(project / "data/prepared/folder", "test").foreground is None
     with pytest.raises(UserError, match=r"^masks\.folder\.source: found dataset, .*accepted: saliency"):
+        masks.main("folder")
+
+
+def test_a_linked_folder_of_masks_is_refused(project: Path) -> None:
+    mine = project / "data/raw/folder/mine"
+    mine.rename(project / "elsewhere")
+    mine.symlink_to(project / "elsewhere")
+    with pytest.raises(UserError, match="mine: a link to the folder .*: rm data/raw/folder/mine && cp -r"):
         masks.main("folder")

@@ -176,6 +176,7 @@ def data_link(
 
     Of imagenet10 the classes that params.yaml lists are linked, if there is a params.yaml.
     """
+    from dualperturb.datasets.formats import passed_over_line
     from dualperturb.datasets.link import link
     from dualperturb.progress import counting
 
@@ -185,6 +186,8 @@ def data_link(
         links = link(dataset, root, target, classes, copy=copy, val_labels=val_labels, progress=progress)
     made = "copies" if copy else "links"
     print(f"{target}: {links.made} {made} made, {links.kept} kept, {links.removed} removed")
+    if links.passed_over:
+        print(f"{target}: {passed_over_line(links.passed_over)}")
 
 
 def _listed_classes(dataset: str) -> Literal["all"] | list[str]:
@@ -218,6 +221,7 @@ def data_check(
 
     from dualperturb.core.images import load_split
     from dualperturb.datasets.check import check, contact_sheet
+    from dualperturb.datasets.formats import passed_over_line, transparent_line
     from dualperturb.files import replacing
 
     folder = prepared or Path("data/prepared") / dataset
@@ -229,6 +233,9 @@ def data_check(
     console.print(_table(report))
     for line in report.deviations:
         console.print(f"deviation: {line}", markup=False, highlight=False, soft_wrap=True)
+    for tell, paths in ((passed_over_line, report.passed_over), (transparent_line, report.transparent)):
+        if paths:
+            console.print(tell(paths), markup=False, highlight=False, soft_wrap=True)
     for line in report.skipped:
         console.print(f"skipped: {line}", markup=False, highlight=False)
     with replacing(picture) as temporary:

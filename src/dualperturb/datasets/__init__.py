@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dualperturb.core.images import SPLITS, Row, write_meta, write_split
+from dualperturb.datasets.linked import refuse_linked_folders
 from dualperturb.errors import UserError
 from dualperturb.files import replacing, write_json
 from dualperturb.params import Params
@@ -23,11 +24,12 @@ def prepare(
 
     raw: the data set's own raw folder (unused by shapes6). The folder is written beside `out` under a
     temporary name and renamed when complete, so that an interrupted run leaves nothing half written at `out`.
-    Raises UserError for an unknown data set, an absent raw folder, a full disk and what its reader
-    refuses.
+    Raises UserError for an unknown data set, an absent raw folder, a link to a folder in it, a full disk
+    and what its reader refuses.
     """
     if dataset not in READERS:
         raise UserError(f"dataset: found {dataset!r}; accepted: {', '.join(READERS)}")
+    refuse_linked_folders(raw, dataset)
     try:
         with replacing(out) as folder:
             meta = {"name": dataset, **READERS[dataset](dataset, params, raw, folder, progress)}
@@ -62,21 +64,22 @@ def _shapes6(dataset: str, params: Params, raw: Path, out: Path, progress: Progr
 def _photographs(
     dataset: str, params: Params, raw: Path, out: Path, progress: Progress | None
 ) -> dict[str, Any]:
-    from dualperturb.datasets import photos
+    from dualperturb.datasets import photo_folders, photos
     from dualperturb.datasets.pool import decoding, processes_for
 
     _require_raw(dataset, raw)
     spec = getattr(params.data, dataset)
-    found = photos.survey(raw, spec)
+    found = photo_folders.survey(raw, spec)
     totals = {split: photos.total(found, split, spec) for split in SPLITS}
-    skipped: list[str] = []
-    splits = {}
+    skipped, transparent, splits = [], [], {}
     with decoding(processes_for(sum(totals.values()))) as decode:
         for split, total in totals.items():
-            names: list[str] = []
-            rows = photos.read(found, split, spec, skipped, names, decode)
+            notes = photos.Notes()
+            rows = photos.read(found, split, spec, notes, decode)
             splits[split] = write_split(out, split, spec.side, _counted(rows, split, total, progress))
-            write_json(out / f"{split}.names.json", names)
+            write_json(out / f"{split}.names.json", notes.names)
+            skipped += notes.skipped
+            transparent += notes.transparent
     return {
         "class_names": list(found.class_names),
         "folders": list(found.folders),
@@ -84,6 +87,8 @@ def _photographs(
         "source": f"photographs under {raw.name if raw.is_absolute() else raw.as_posix()}",
         "splits": splits,
         "skipped": skipped,
+        "passed_over": list(found.passed_over),
+        "transparent": transparent,
     }
 
 
@@ -139,7 +144,7 @@ def _stl10(dataset: str, params: Params, raw: Path, out: Path, progress: Progres
 
 
 def _require_raw(dataset: str, raw: Path) -> None:
-    from dualperturb.datasets.photos import split_folder
+    from dualperturb.datasets.photo_folders import split_folder
 
     for split in SPLITS:
         folder = split_folder(raw, split)

@@ -17,6 +17,8 @@ from dualperturb.files import entries, refuse_special, sha256
 _TILE_PIXELS = 112
 _GAP = 4
 _LABEL_WIDTH = 150
+_LETTERS = 14  # points
+_LAST_OF_LATIN = "\u017f"  # of the letters that Pillow's own font has
 _OUTLINE = (255, 0, 255)
 _KEYS = ("name", "class_names", "folders", "side", "source", "skipped")
 _SPLIT_KEYS = ("count", "sha256")
@@ -43,6 +45,8 @@ class CheckReport:
     splits: dict[str, SplitReport]
     skipped: tuple[str, ...]
     deviations: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
+    transparent: tuple[str, ...] = ()
 
 
 def check(folder: Path) -> CheckReport:
@@ -72,6 +76,8 @@ def check(folder: Path) -> CheckReport:
         splits=splits,
         skipped=tuple(meta["skipped"]),
         deviations=tuple(meta.get("deviations", ())),
+        passed_over=tuple(meta.get("passed_over", ())),
+        transparent=tuple(meta.get("transparent", ())),
     )
 
 
@@ -85,8 +91,8 @@ def contact_sheet(image_set: ImageSet, columns: int) -> Image.Image:
     names = image_set.class_names
     sheet = Image.new("RGB", (_LABEL_WIDTH + columns * step, len(names) * step + _GAP), "white")
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=14)
     for label, name in enumerate(names):
+        name, font = _lettered(name)
         top = _GAP + label * step
         draw.text((_GAP, top + tile // 2), _fitting(name, font), fill="black", anchor="lm", font=font)
         for column, index in enumerate(np.flatnonzero(image_set.labels == label)[:columns]):
@@ -147,6 +153,17 @@ def _outline(mask: np.ndarray) -> np.ndarray:
     inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     outline: np.ndarray = mask & ~inner
     return outline
+
+
+def _lettered(name: str) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
+    """The name, or its escaped form, and a font that has its letters: Pillow's own or an installed one."""
+    usual = ImageFont.load_default(size=_LETTERS)
+    if all(letter <= _LAST_OF_LATIN for letter in name):
+        return name, usual
+    from dualperturb.fonts import escaped, file_of
+
+    file = file_of(name)
+    return (name, ImageFont.truetype(file, _LETTERS)) if file else (escaped(name), usual)
 
 
 def _fitting(name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from dualperturb.datasets.mask_values import TWO_VALUES, WIDE_MODES, Labels, foreground_of
 from dualperturb.errors import UserError
 from dualperturb.files import refuse_special
 
@@ -21,9 +23,16 @@ _FORMATS = tuple(
     for name in ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
     if name in Image.OPEN
 )
-_WIDE_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _MAX_16_BIT = 65535
-MASK_THRESHOLD = 127
+# Of these Pillow finds a small preview at most, which it reads as a TIFF.
+RAW_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("3fr", "arw", "cr2", "cr3", "crw", "dcr", "dng", "erf", "fff", "iiq", "k25", "kdc", "mef", "mos"),
+        *("mrw", "nef", "nrw", "orf", "pef", "raf", "raw", "rw2", "rwl", "sr2", "srf", "srw", "x3f"),
+    )
+)
+_SUBFILE_TYPE, _DNG_VERSION = 254, 50706  # tags of TIFF
 
 
 class UnreadableError(Exception):
@@ -49,33 +58,40 @@ def is_image(path: Path) -> bool:
             return False
 
 
-def read_photo(path: Path, mask: Path | None, resize: int, side: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels uint8 (3, side, side), RGB, and foreground bool (1, side, side), or None where there is no mask.
+class Picture(NamedTuple):
+    """Pixels uint8 (3, side, side), RGB; foreground bool (1, side, side), or None where there is no mask.
+
+    transparent: whether the photograph has transparent parts, which are shown on white.
+    """
+
+    pixels: np.ndarray
+    foreground: np.ndarray | None
+    transparent: bool
+
+
+def read_photo(path: Path, mask: Path | None, resize: int, side: int) -> Picture:
+    """Decode a photograph and its mask.
 
     The image is turned as its EXIF orientation says, its shorter side resized to `resize` pixels (bicubic,
     antialiased; a small image is enlarged) and the centre cut out; so is the mask, but by nearest neighbour.
     Raises UnreadableError for a file that does not decode, UserError for a mask that is not its image's.
     """
-    image = _to_rgb(open_upright(path), path)
+    image, transparent = _to_rgb(open_upright(path), path)
     pixels = np.asarray(_resize_crop(image, resize, side, Image.Resampling.BICUBIC)).transpose(2, 0, 1)
     if mask is None:
-        return pixels, None
+        return Picture(pixels, None, transparent)
     grey = open_mask(mask)
     _check_size(grey, mask, image, path)
     cropped = np.asarray(_resize_crop(grey, resize, side, Image.Resampling.NEAREST))
-    return pixels, cropped[None] > MASK_THRESHOLD
+    return Picture(pixels, cropped[None] > 0, transparent)
 
 
-def open_mask(path: Path) -> Image.Image:
-    """Decode a mask to 8-bit grey, upright; above MASK_THRESHOLD is foreground.
+def open_mask(path: Path, labels: Labels = TWO_VALUES) -> Image.Image:
+    """Decode a mask, upright, to 8-bit grey of 0 and, where there is foreground, 255.
 
-    Raises UnreadableError, and UserError for values of 0 and 1, say, that none could be foreground.
+    Raises UnreadableError, and UserError for values of which none can tell the foreground: see `mask_values`.
     """
-    grey = _to_eight_bit(open_upright(path), path).convert("L")
-    highest = int(np.asarray(grey).max())
-    if 0 < highest <= MASK_THRESHOLD:
-        raise UserError(f"{path}: largest value {highest}; accepted: above {MASK_THRESHOLD} is foreground")
-    return grey
+    return Image.fromarray(foreground_of(open_upright(path), path, labels).astype(np.uint8) * 255)
 
 
 def open_upright(path: Path) -> Image.Image:
@@ -85,41 +101,57 @@ def open_upright(path: Path) -> Image.Image:
         try:
             refuse_special(path)
             with Image.open(path, formats=_FORMATS) as image:
+                _refuse_preview(image, path)
                 image.load()
+        except UnreadableError:
+            raise
         except Exception as error:  # a damaged file makes Pillow's decoders raise almost any exception
             raise UnreadableError(path, _reason(error)) from error
         try:
-            return ImageOps.exif_transpose(image)
+            upright = ImageOps.exif_transpose(image)
         except Exception:  # damaged EXIF data says nothing about the pixels: they stay as they are stored
             return image
+        upright.format = image.format  # a copy forgets it
+        return upright
+
+
+def _refuse_preview(image: Image.Image, path: Path) -> None:
+    tags = getattr(image, "tag_v2", {})
+    reduced = int(tags.get(_SUBFILE_TYPE, 0)) & 1
+    if reduced or _DNG_VERSION in tags or path.suffix.lower() in RAW_SUFFIXES:
+        raise UnreadableError(path, "a camera's raw file, of which only a preview can be read; convert it")
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
-        return "no image format that is known"
+        return "no image format that can be read here"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
-    """Grey, palette, CMYK, 16-bit and so on -> RGB; transparent parts are shown on white, as on a page."""
+def _to_rgb(image: Image.Image, path: Path) -> tuple[Image.Image, bool]:
+    """Grey, palette, CMYK, 16-bit and so on -> RGB; transparent parts are shown on white, as on a page.
+
+    Whether there are any is returned, too.
+    """
     image = _to_eight_bit(image, path)
     if not image.has_transparency_data:
         try:
-            return image.convert("RGB")
+            return image.convert("RGB"), False
         except ValueError as error:
             raise UnreadableError(path, f"pixels of mode {image.mode}, which has no way to RGB") from error
     image = image.convert("RGBA")
     page = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(page, image).convert("RGB")
+    transparent = image.getchannel("A").getextrema() != (255, 255)
+    return Image.alpha_composite(page, image).convert("RGB"), transparent
 
 
 def _to_eight_bit(image: Image.Image, path: Path) -> Image.Image:
     """16-bit grey values are divided by 257; other wide pixels have no agreed range and are unreadable."""
     if image.mode == "F":
         raise UnreadableError(path, "floating-point pixels, whose range is not known")
-    if image.mode not in _WIDE_MODES:
+    if image.mode not in WIDE_MODES:
         return image
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > _MAX_16_BIT:

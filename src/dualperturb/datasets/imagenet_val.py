@@ -12,8 +12,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from dualperturb.datasets.photos import IMAGE_SUFFIXES
+from dualperturb.datasets.formats import may_be_image
 from dualperturb.errors import UserError
+from dualperturb.text import nfc
 
 _CSV = "LOC_val_solution.csv"
 _DEVKIT = "ILSVRC2012_devkit_t12"
@@ -38,29 +39,22 @@ def by_synset(val: Path, wnids: Sequence[str], labels: Path | None) -> dict[str,
     Raises UserError if there are none, for a malformed file of labels, for an image without a label and for a
     wnid that labels no image.
     """
-    images = _images(val)
+    images = sorted(path for path in val.iterdir() if may_be_image(path))
     if not images:
         raise UserError(f"{val}: holds neither class folders nor images; accepted: one of the two")
     path = _label_file(labels) if labels is not None else _find(val)
     by_stem = _from_csv(path) if path.suffix.lower() == ".csv" else _from_devkit(path)
     found: dict[str, list[Path]] = {wnid: [] for wnid in wnids}
     for image in images:
-        if image.stem not in by_stem:
+        stem = nfc(image.stem)
+        if stem not in by_stem:
             raise UserError(f"{path}: holds no label of {image}; it labels {len(by_stem)} images")
-        if by_stem[image.stem] in found:
-            found[by_stem[image.stem]].append(image)
+        if by_stem[stem] in found:
+            found[by_stem[stem]].append(image)
     for wnid, labelled in found.items():
         if not labelled:
             raise UserError(f"{path}: labels no image of {val} as {wnid}, which params.yaml lists")
     return found
-
-
-def _images(val: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in val.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
 
 
 def _find(val: Path) -> Path:
@@ -141,7 +135,7 @@ def _from_csv(path: Path) -> dict[str, str]:
                 f"{path}: line {number}: found {','.join(row)!r}; accepted: {','.join(columns)}, "
                 "with a wnid like n01440764"
             )
-        stem = PurePosixPath(row[file].strip()).stem
+        stem = nfc(PurePosixPath(row[file].strip()).stem)
         if stem in labels:
             raise UserError(f"{path}: line {number}: a second label of {stem}; accepted: one an image")
         labels[stem] = wnid

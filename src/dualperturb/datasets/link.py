@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from dualperturb.core.images import SPLITS
 from dualperturb.datasets import imagenet_val, stl10
-from dualperturb.datasets.photos import class_folders, split_folder
+from dualperturb.datasets.formats import may_be_image
+from dualperturb.datasets.photo_folders import class_folders, split_folder
 from dualperturb.datasets.placing import Links, Progress, place
 from dualperturb.errors import UserError
+from dualperturb.text import nfc
 
 LINKABLE = ("imagenet10", "folder", "stl10")
 _PLACES = ("train", "val", "masks")
@@ -33,8 +36,9 @@ def link(
     root: holds train/ and val/ (or test/) with one folder a class, and perhaps masks/ with the same two; of
     stl10, its five files, which are linked into `target` itself. Of imagenet10 val/ may be flat, as it is
     published (see `imagenet_val`); val_labels: its labels, if they lie elsewhere.
-    classes: the class folders to link, or "all". Links of an earlier copy or of other classes are removed;
-    run again, it changes nothing (see `placing.place`).
+    classes: the class folders to link, or "all"; names are compared in one Unicode form. Hidden files,
+    folders below a class and files beside the classes are passed over, and returned. Links of an earlier copy
+    or of other classes are removed; run again, it changes nothing (see `placing.place`).
     Raises UserError for a data set that needs no link, a root of another layout, a class that it lacks,
     labels that do not fit, or a file of the user's own in `target`.
     """
@@ -47,8 +51,12 @@ def link(
         raise UserError(f"--val-labels: {dataset} needs none; accepted: with imagenet10 alone")
     if dataset == "stl10":
         return place(dict(_stl10_files(root)), target, stl10.FILES, copy, progress)
-    wanted = _imagenet(root, classes, val_labels) if dataset == "imagenet10" else _folders(root, classes)
-    return place(dict(wanted), target, _PLACES, copy, progress)
+    left: list[Path] = []
+    if dataset == "imagenet10":
+        wanted = dict(_imagenet(root, classes, val_labels, left))
+    else:
+        wanted = dict(_folders(root, classes, left))
+    return replace(place(wanted, target, _PLACES, copy, progress), passed_over=tuple(left))
 
 
 def _stl10_files(root: Path) -> Pairs:
@@ -60,7 +68,7 @@ def _stl10_files(root: Path) -> Pairs:
         yield Path(name), (root / name).resolve()
 
 
-def _imagenet(root: Path, classes: Classes, val_labels: Path | None) -> Pairs:
+def _imagenet(root: Path, classes: Classes, val_labels: Path | None, left: list[Path]) -> Pairs:
     top = imagenet_val.image_folder(root)
     val = split_folder(top, "test")
     if not val.is_dir() or class_folders(val):
@@ -68,24 +76,25 @@ def _imagenet(root: Path, classes: Classes, val_labels: Path | None) -> Pairs:
             raise UserError(
                 f"--val-labels: {val} is no flat folder; accepted: where its images lie side by side"
             )
-        yield from _folders(top, classes)
+        yield from _folders(top, classes, left)
         return
     chosen = _chosen(_split(top, "train"), classes)
-    yield from _files(top / "train", Path("train"), chosen)
+    yield from _files(top / "train", Path("train"), chosen, left)
+    left += sorted(path for path in val.iterdir() if not may_be_image(path))
     for wnid, images in imagenet_val.by_synset(val, chosen, val_labels).items():
         for image in images:
             yield Path("val", wnid, image.name), image.resolve()
 
 
-def _folders(root: Path, classes: Classes) -> Pairs:
-    """Both splits and their masks."""
+def _folders(root: Path, classes: Classes, left: list[Path]) -> Pairs:
+    """Both splits and their masks; what is not taken is appended to `left`."""
     for name, split in zip(("train", "val"), SPLITS, strict=True):
         folder = _split(root, split)
         chosen = _chosen(folder, classes)
-        yield from _files(folder, Path(name), chosen)
+        yield from _files(folder, Path(name), chosen, left)
         masks = split_folder(root / "masks", split)
         if masks.is_dir():
-            yield from _files(masks, Path("masks", name), chosen)
+            yield from _files(masks, Path("masks", name), chosen, left)
 
 
 def _split(root: Path, split: str) -> Path:
@@ -102,16 +111,19 @@ def _chosen(folder: Path, classes: Classes) -> list[str]:
     found = class_folders(folder)
     if not found:
         raise UserError(f"{folder}: holds no class folder; accepted: one folder of images a class")
-    chosen = found if classes == "all" else list(classes)
+    chosen = list(found) if classes == "all" else [nfc(name) for name in classes]
     absent = [one for one in chosen if one not in found]
     if absent:
         raise UserError(f"{folder}: holds no class folder {absent[0]}, which params.yaml lists")
     return chosen
 
 
-def _files(folder: Path, place: Path, classes: Sequence[str]) -> Pairs:
+def _files(folder: Path, place: Path, classes: Sequence[str], left: list[Path]) -> Pairs:
+    there = class_folders(folder)
+    left += sorted(entry for entry in folder.iterdir() if not entry.is_dir())
     for name in classes:
-        entries = sorted((folder / name).iterdir()) if (folder / name).is_dir() else []
-        for entry in entries:
-            if entry.is_file() and not entry.name.startswith("."):
+        for entry in sorted(there[name].iterdir()) if name in there else ():
+            if entry.is_dir() or entry.name.startswith("."):
+                left.append(entry)
+            else:
                 yield place / name / entry.name, entry.resolve()

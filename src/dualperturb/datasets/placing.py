@@ -26,11 +26,12 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Links:
-    """How many files were linked or copied, kept as they were, and removed."""
+    """How many files were linked or copied, kept as they were, and removed; and what was passed over."""
 
     made: int
     kept: int
     removed: int
+    passed_over: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,12 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.resource_tracker import ensure_running
 from pathlib import Path
 
-import numpy as np
-
-from dualperturb.datasets.decode import UnreadableError, read_photo
+from dualperturb.datasets.decode import Picture, UnreadableError, read_photo
 from dualperturb.errors import UserError
 
 # Image, mask or None, resize, side: the arguments of `decode.read_photo`; and what it returns, or why not.
 Task = tuple[Path, Path | None, int, int]
-Outcome = tuple[np.ndarray, np.ndarray | None] | UnreadableError
+Outcome = Picture | UnreadableError
 Decode = Callable[[Sequence[Task]], Iterator[Outcome]]
 
 MOST_PROCESSES = 8  # each takes some 100 MB, whatever the machine has

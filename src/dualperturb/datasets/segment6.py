@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from dualperturb.core.images import SPLITS, Row
-from dualperturb.datasets.decode import UnreadableError, open_upright, read_photo
+from dualperturb.datasets.decode import UnreadableError, open_mask, open_upright, read_photo
 from dualperturb.datasets.segment6_layout import (
     CLASS_NAMES,
     PARTITIONS,
@@ -26,8 +26,7 @@ from dualperturb.datasets.segment6_layout import (
 )
 from dualperturb.errors import UserError
 from dualperturb.files import entries
-
-_MASK_THRESHOLD = 127
+from dualperturb.text import by_name, nfc
 
 
 @dataclass(frozen=True)
@@ -95,31 +94,31 @@ def read(items: Sequence[Item]) -> Iterator[Row]:
     """Yield rows (see `images.write_split`), one in memory at a time.
 
     Raises UserError for a file that does not decode, an image or mask that is not 32x32, and a mask whose
-    values are neither 0 and 1 nor reach above 127.
+    foreground is not clear (see `mask_values`).
     """
     for item in items:
         try:
             _check_side(item.image, open_upright(item.image).size, "image")
-            pixels, _ = read_photo(item.image, None, SIDE, SIDE)
-            yield pixels, item.label, _read_mask(item.mask)
+            yield read_photo(item.image, None, SIDE, SIDE).pixels, item.label, _read_mask(item.mask)
         except UnreadableError as error:
             raise UserError(f"{error.path}: unreadable image ({error}); fetch or build it again") from error
 
 
 def _files(folder: Path, kind: str) -> dict[str, Path]:
     there = entries(folder, f"accepted: the folder of {kind}")
-    return {path.name: path for path in there if not path.name.startswith(".")}
+    return by_name(path for path in there if not path.name.startswith("."))
 
 
 def _masks_by_image(images: dict[str, Path], masks: dict[str, Path]) -> dict[str, Path]:
     stems: dict[str, Path] = {}
     for path in masks.values():
-        if path.stem in stems:
-            raise UserError(f"{path}: {stems[path.stem].name} is a mask of the same image; accepted: one")
-        stems[path.stem] = path
+        stem = nfc(path.stem)
+        if stem in stems:
+            raise UserError(f"{path}: {stems[stem].name} is a mask of the same image; accepted: one")
+        stems[stem] = path
     found = {}
     for name in sorted(images):
-        mask = stems.pop(images[name].stem, None)
+        mask = stems.pop(nfc(images[name].stem), None)
         if mask is None:
             raise UserError(f"{images[name]}: has no mask; accepted: one of its name in the folder of masks")
         found[name] = mask
@@ -161,12 +160,8 @@ def _check_side(path: Path, size: tuple[int, int], kind: str) -> None:
 
 
 def _read_mask(path: Path) -> np.ndarray:
-    """Foreground, bool (1, 32, 32), of a mask whose foreground is 1, or above 127 (so 255)."""
-    grey = open_upright(path).convert("L")
+    """Foreground, bool (1, 32, 32)."""
+    grey = open_mask(path)
     _check_side(path, grey.size, "mask")
-    values = np.asarray(grey)[None]
-    highest = int(values.max())
-    if 1 < highest <= _MASK_THRESHOLD:
-        raise UserError(f"{path}: largest value {highest}; accepted: foreground is 1, or above 127")
-    foreground: np.ndarray = values == 1 if highest == 1 else values > _MASK_THRESHOLD
+    foreground: np.ndarray = np.asarray(grey)[None] > 0
     return foreground

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dualperturb.errors import UserError
 from dualperturb.files import entries, refuse_special
+from dualperturb.text import nfc
 
 CLASS_NAMES = ("train", "bird", "cat", "dog", "toilet", "clock")
 SIDE = 32
@@ -101,7 +102,7 @@ def _parsed(
     where: str, row: dict[str, str | None], columns: dict[str, str], folder: str
 ) -> tuple[str, int, str]:
     file, class_name, partition = ((row[columns[meaning]] or "").strip() for meaning in _COLUMNS)
-    file = file.removeprefix(f"{folder}/")
+    file = nfc(file).removeprefix(f"{folder}/")
     if not file or "/" in file or "\\" in file:
         raise UserError(f"{where}: found file {file!r}; accepted: the name of a file in {folder}/")
     if class_name.lower() not in CLASS_NAMES:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from dualperturb.figures.names import label
 from dualperturb.figures.pictures import _grid, _outline, _picture, short
 from dualperturb.figures.style import Style, house_style
+from dualperturb.fonts import families
 
 
 def gradient_pictures(arrays: Mapping[str, Any], labels: Mapping[str, str], style: Style) -> Figure:
@@ -47,4 +48,4 @@ def _energy(arrays: Mapping[str, Any], c: int, k: int) -> str:
 
 
 def _write(axes: Axes, text: str) -> None:
-    axes.set_xlabel(text, fontsize=7.5, labelpad=2, parse_math=False)
+    axes.set_xlabel(text, fontsize=7.5, labelpad=2, parse_math=False, fontfamily=families(text))

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dualperturb.figures.style import Style, house_style, new_figure
+from dualperturb.fonts import families, shown
 
 Array = npt.NDArray[Any]
 
@@ -54,7 +55,8 @@ def noise_examples(examples: Mapping[str, Any], style: Style) -> Figure:
 
 
 def short(name: str) -> str:
-    """A class name short enough to stand under a picture."""
+    """A class name short enough to stand under a picture, in letters that a font here has."""
+    name = shown(name)
     return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1].rstrip(" ,") + "…"
 
 
@@ -99,6 +101,7 @@ def _outcome(axes: Axes, examples: Mapping[str, Any], k: int, predicted: int, sc
         color=_WRONG if wrong else "black",
         labelpad=2,
         parse_math=False,
+        fontfamily=families(name),
     )
 
 
@@ -119,7 +122,7 @@ def _density(axes: Axes, examples: Mapping[str, Any], k: int) -> None:
     _outline(axes, mask)
     name = short(str(examples["class_names"][int(examples["labels"][k])]))
     text = f"label: {name}\n{mask.mean():.0%} foreground"
-    axes.set_xlabel(text, fontsize=7.5, labelpad=2, parse_math=False)
+    axes.set_xlabel(text, fontsize=7.5, labelpad=2, parse_math=False, fontfamily=families(name))
 
 
 def _outline(axes: Axes, mask: Array) -> None:

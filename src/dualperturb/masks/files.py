@@ -5,7 +5,8 @@
     FOLDER/train/CLASS/STEM.png         matched by name: the image's class folder and its name without suffix
     FOLDER/test/..., or FOLDER/val/...  likewise for the test split
 
-Masks are in any image format, square, of the side of the prepared images; above 127 is foreground.
+Masks are in any image format, square, of the side of the prepared images; what is foreground in one, see
+`datasets.mask_values`.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dualperturb.datasets.decode import MASK_THRESHOLD, UnreadableError, is_image, open_mask
-from dualperturb.datasets.photos import IMAGE_SUFFIXES, split_folder
+from dualperturb.datasets.decode import UnreadableError, open_mask
+from dualperturb.datasets.formats import may_be_image
+from dualperturb.datasets.mask_values import Labels
+from dualperturb.datasets.photo_folders import split_folder
 from dualperturb.errors import UserError
 from dualperturb.files import entries
 from dualperturb.params.masks import MaskFilesParams
+from dualperturb.text import nfc
 
 _FOLDER = "accepted: a folder of masks; masks.files.folder names the one that holds it"
 
@@ -31,8 +35,9 @@ class MaskFiles:
     """The masks of one split, decoded when a slice of them is taken: bool (n, 1, side, side).
 
     paths: the file of each image, or None where it has none; filled: what a missing mask is full of;
-    unused: how many files in the folder are no image's. A slice raises UserError for a file that does not
-    decode, or of another size where `resize` is False.
+    unused: how many files in the folder are no image's; labels: which values are foreground. A slice raises
+    UserError for a file that does not decode, for values of no mask, and for another size where `resize` is
+    False.
     """
 
     paths: Sequence[Path | None]
@@ -40,6 +45,7 @@ class MaskFiles:
     filled: bool
     resize: bool
     unused: int
+    labels: Labels
 
     @property
     def missing(self) -> int:
@@ -52,7 +58,7 @@ class MaskFiles:
         if path is None:
             return np.full((self.side, self.side), self.filled)
         try:
-            grey = open_mask(path)
+            grey = open_mask(path, self.labels)
         except UnreadableError as error:
             raise UserError(f"{path}: unreadable mask ({error})") from error
         if self.resize and grey.width == grey.height:
@@ -62,7 +68,7 @@ class MaskFiles:
                 f"{path}: {grey.width}x{grey.height} pixels; accepted: {self.side}x{self.side}, the size of "
                 "the prepared images, or any square with other_size: resize"
             )
-        mask: np.ndarray = np.asarray(grey) > MASK_THRESHOLD
+        mask: np.ndarray = np.asarray(grey) > 0
         return mask
 
 
@@ -79,7 +85,7 @@ def find_masks(
     inside = split_folder(folder, split)
     by_key = _by_key(inside, files.match)
     if files.match == "name":
-        keys: list[int | str] = [str(Path(name).with_suffix("")) for name in _known(names)]
+        keys: list[int | str] = [nfc(str(Path(name).with_suffix(""))) for name in _known(names)]
     else:
         keys = list(range(count))
     paths = [by_key.get(key) for key in keys]
@@ -89,6 +95,7 @@ def find_masks(
         files.missing == "foreground",
         files.other_size == "resize",
         len(by_key.keys() - set(keys)),
+        Labels(files.foreground, files.ignore),
     )
     if found.missing == count:
         raise UserError(f"{inside}: holds no mask of any image; accepted: files matched by {files.match}")
@@ -110,9 +117,9 @@ def _by_key(folder: Path, match: str) -> dict[int | str, Path]:
     """Index, or CLASS/STEM -> file."""
     files: dict[int | str, Path] = {}
     for path in _files(folder, deep=match == "name"):
-        if path.suffix.lower() not in IMAGE_SUFFIXES and not is_image(path):
+        if not may_be_image(path):
             continue
-        key = str(path.relative_to(folder).with_suffix("")) if match == "name" else _index(path)
+        key = nfc(str(path.relative_to(folder).with_suffix(""))) if match == "name" else _index(path)
         if key in files:
             raise UserError(f"{path}: {files[key].name} is a mask of the same image; accepted: one mask each")
         files[key] = path

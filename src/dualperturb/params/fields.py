@@ -18,6 +18,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from dualperturb.text import nfc
+
 LARGEST_SEED = 2**63 - 1  # torch's generators take no larger one
 
 
@@ -100,9 +102,12 @@ def are_names(raw: object) -> object:
             raise ValueError(
                 f"found {_shown(folder)}: {_shown(name)}; accepted: two texts, a number in quotes"
             )
-    if isinstance(raw, dict):
-        are_distinct(tuple(raw.values()))
-    return raw
+    if not isinstance(raw, dict):
+        return raw
+    are_distinct(tuple(map(nfc, raw)))
+    names = {nfc(folder): nfc(name) for folder, name in raw.items()}
+    are_distinct(tuple(names.values()))
+    return names
 
 
 def is_inside(path: str) -> str:

@@ -4,9 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_serializer,
+    model_validator,
+)
 
-from dualperturb.params.fields import Count, CountOrAuto, Section, Text, check_keys, is_inside, wrong_key
+from dualperturb.params.fields import (
+    Count,
+    CountOrAuto,
+    Section,
+    Text,
+    accepts,
+    are_distinct,
+    check_keys,
+    is_inside,
+    wrong_key,
+)
+from dualperturb.text import nfc
 
 # The options of each model. Named here, too, so that a mistake is found without importing torch.
 OPTIONS: dict[str, tuple[str, ...]] = {
@@ -32,7 +51,7 @@ def _are_categories(raw: object) -> object:
     for name, category in raw.items() if isinstance(raw, dict) else ():
         if not isinstance(name, str) or category not in VOC:
             raise ValueError(f"found {name!r}: {category!r}; accepted categories: {', '.join(VOC)}")
-    return raw
+    return {nfc(name): category for name, category in raw.items()} if isinstance(raw, dict) else raw
 
 
 class SaliencyParams(BaseModel):
@@ -104,13 +123,32 @@ class SegmentationParams(Section):
     fallback: Literal["saliency", "center"] = "saliency"
 
 
+# Pixel values; of a palette its indices.
+MaskLabels = Annotated[
+    tuple[Annotated[int, Field(strict=True, ge=0, le=65535)], ...],
+    AfterValidator(are_distinct),
+    accepts("a list of whole numbers from 0 to 65535"),
+]
+
+
 class MaskFilesParams(Section):
-    """`folder`: in the data set's raw folder, where DVC notices that a mask has changed."""
+    """`folder`: in the data set's raw folder, where DVC notices that a mask has changed.
+
+    foreground, ignore: labels, where the files are label maps; without them a mask holds two values.
+    """
 
     folder: Annotated[Text, AfterValidator(is_inside)]
     match: Literal["index", "name"]
     missing: Literal["refuse", "background", "foreground"]
     other_size: Literal["refuse", "resize"]
+    foreground: MaskLabels = ()
+    ignore: MaskLabels = ()
+
+    @model_validator(mode="after")
+    def _labels_differ(self) -> MaskFilesParams:
+        if both := sorted({*self.foreground} & {*self.ignore}):
+            raise wrong_key("ignore", f"found {both[0]}, which foreground holds, too; accepted: other labels")
+        return self
 
 
 class Masks(Section):

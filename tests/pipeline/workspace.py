@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,17 @@ atexit.register(record)
 """
 
 
+
+def _files() -> list[str]:
+    """The checkout's files that git does not ignore; in an unpacked archive, too, which is no repository."""
+    with tempfile.TemporaryDirectory() as folder:
+        empty = ["git", f"--git-dir={folder}", f"--work-tree={PROJECT}"]
+        subprocess.run([*empty, "init", "--quiet"], check=True)
+        listed = [*empty, "ls-files", "--others", "--exclude-standard", "-z"]
+        names = subprocess.run(listed, cwd=PROJECT, check=True, capture_output=True).stdout
+    return list(filter(None, os.fsdecode(names).split("\0")))
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a command returned and printed (both streams), and the stages that `dvc repro` ran, in order."""
@@ -100,9 +112,7 @@ class Workspace:
     def clone(cls, home: Path, programs: Path = PROGRAMS) -> Workspace:
         """The checkout's files, committed or not, as the first commit of a repository of their own."""
         made = cls(home, programs)
-        listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-        names = subprocess.run(listed, cwd=PROJECT, check=True, capture_output=True, text=True).stdout
-        for name in filter(None, names.split("\0")):
+        for name in _files():
             if name != "dvc.lock" and (PROJECT / name).is_file():
                 (made.root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(PROJECT / name, made.root / name)

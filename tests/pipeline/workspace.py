@@ -74,7 +74,6 @@ atexit.register(record)
 """
 
 
-
 def _files() -> list[str]:
     """The checkout's files that git does not ignore; in an unpacked archive, too, which is no repository."""
     with tempfile.TemporaryDirectory() as folder:

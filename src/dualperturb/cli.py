@@ -15,6 +15,7 @@ import typer
 
 from dualperturb import __version__
 from dualperturb.errors import UserError
+from dualperturb.launch import speak_utf8
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,6 +36,7 @@ app.add_typer(workflow, name="workflow")
 
 def main() -> None:
     """Run the command line; a user's mistake becomes one line on stderr and exit code 1."""
+    speak_utf8()
     try:
         app()
     except (UserError, OSError) as error:

@@ -64,7 +64,7 @@ def record():
         return
     files = {Path(m.__file__) for m in list(sys.modules.values()) if getattr(m, "__file__", None)}
     line = {
-        "cmd": " ".join(["python -m stages." + script.stem, *sys.argv[1:]]),
+        "cmd": " ".join(["sh stages/run", script.stem, *sys.argv[1:]]),
         "files": sorted(str(f.relative_to(root)) for f in files if f.is_relative_to(root)),
     }
     with open(os.environ["IMPORTS_LOG"], "a") as log:

@@ -219,8 +219,11 @@ def _wanted(spec: PhotoData, split: str) -> int | Literal["all"]:
 
 
 def _is_text(name: str) -> bool:
-    """Whether a file's name can be shown: Python keeps bytes that are not UTF-8 as surrogates."""
-    return name.encode(errors="ignore").decode() == name
+    """Whether a file's name is UTF-8: Python keeps bytes that the locale's encoding lacks as surrogates."""
+    try:
+        return bool(name.encode(errors="surrogateescape").decode())
+    except UnicodeError:
+        return False
 
 
 def _hidden(path: Path) -> bool:

@@ -1,8 +1,8 @@
 # Two commands matter: `make repro` (the whole chain to reports/index.html) and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
-# Stages call `python`: it must be the one of .venv, here as in `dvc repro` run by hand in an activated shell.
-RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
+# In every locale DVC names files in UTF-8, as their hashes do.
+RUN := PYTHONUTF8=1 PATH="$(CURDIR)/$(BIN):$$PATH"
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: help repro test bench lint format clean

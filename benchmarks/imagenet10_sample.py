@@ -128,7 +128,7 @@ def run(work: Path, deadline: float) -> list[str]:
             ended = subprocess.run(command, cwd=work, env=environment, timeout=seconds)
         except subprocess.TimeoutExpired:
             ended = None
-        with (work / "seconds.csv").open("a") as file:
+        with (work / "seconds.csv").open("a", encoding="utf-8") as file:
             file.write(f"{name},{time.monotonic() - begun:.1f}\n")
         if ended is None:
             break

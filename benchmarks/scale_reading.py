@@ -101,5 +101,5 @@ def _read(file: Path) -> None:
 
 def _read_bytes() -> int:
     """What this process has had fetched from disks, read-ahead included."""
-    lines = (line.split() for line in Path("/proc/self/io").read_text().splitlines())
+    lines = (line.split() for line in Path("/proc/self/io").read_text(encoding="utf-8").splitlines())
     return next(int(words[1]) for words in lines if words[0] == "read_bytes:")

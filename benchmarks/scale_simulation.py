@@ -199,7 +199,7 @@ def _memory() -> Iterator[dict[str, float]]:
 
 def memory() -> dict[str, float]:
     """RssAnon and VmRSS of this process, MB: without and with the pages of mapped files."""
-    lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
+    lines = (line.split() for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
     return {words[0][:-1]: int(words[1]) / 1024 for words in lines if words[0] in ("RssAnon:", "VmRSS:")}
 
 

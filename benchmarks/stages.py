@@ -96,6 +96,7 @@ def _until_useful(stage: str, options: Namespace) -> tuple[float, bool]:
         [sys.executable, "-P", "-c", UNTIL, stage, where, *arguments],
         capture_output=True,
         text=True,
+        encoding="utf-8",
         cwd=options.workspace,
         env=_environment(),
     )

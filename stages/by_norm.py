@@ -8,12 +8,14 @@ processes, one after the other.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import IO
@@ -53,33 +55,70 @@ def in_this_process(stage: str, arguments: list[str]) -> None:
 
 def side_by_side(commands: list[list[str]]) -> None:
     """Run them at once and wait; the first that fails ends the others, and this process with its status."""
+    from dualperturb.progress import one_display
+
     cores = len(os.sched_getaffinity(0))
     threads = {"OMP_NUM_THREADS": str(max(1, cores // len(commands)))}
     environment = threads | os.environ | {"PYTHONUNBUFFERED": "1"}
-    # A bar for each on one terminal would be a mess: through a pipe they print lines.
-    runs = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, preexec_fn=_end_with_us)
-        for command in commands
-    ]
-    printers = [threading.Thread(target=_print_all, args=(process.stdout,), daemon=True) for process in runs]
-    for printer in printers:
-        printer.start()
-    try:
-        while None in (codes := [process.poll() for process in runs]) and not any(codes):
-            time.sleep(POLL)
-    finally:
-        for process in runs:
-            process.terminate()
-            process.wait()
-        for printer in printers:
-            printer.join()
-    if failed := next((code for code in codes if code), 0):
-        raise SystemExit(failed if failed > 0 else 128 - failed)
+    if len(commands) == 1:  # it has the terminal to itself, and so have its ranks
+        ended = subprocess.run(commands[0], env=environment, preexec_fn=_end_with_us).returncode
+        return _end(ended)
+    with one_display() as follow:
+        runs = [_Shown(command, environment, follow) for command in commands]
+        try:
+            while None in (codes := [run.process.poll() for run in runs]) and not any(codes):
+                time.sleep(POLL)
+        finally:
+            for run in runs:
+                run.end()
+    _end(next((code for code in codes if code), 0))
 
 
-def _print_all(lines: IO[str] | None) -> None:
+def _end(code: int) -> None:
+    if code:
+        raise SystemExit(code if code > 0 else 128 - code)
+
+
+class _Shown:
+    """A run whose lines this process prints, and whose progress it draws: two that draw would be a mess."""
+
+    def __init__(
+        self, command: list[str], environment: dict[str, str], follow: Callable[[IO[str]], None] | None
+    ) -> None:
+        from dualperturb.progress import REPORTS_TO
+
+        received, sent = os.pipe()
+        reporting = {} if follow is None else {REPORTS_TO: str(sent)}
+        self.process = subprocess.Popen(
+            command,
+            env=environment | reporting | {"PYTHONIOENCODING": "utf-8:backslashreplace"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="backslashreplace",
+            pass_fds=[sent],
+            preexec_fn=_end_with_us,
+        )
+        os.close(sent)
+        reads = (
+            functools.partial(_print_all, self.process.stdout, "stdout"),
+            functools.partial(_print_all, self.process.stderr, "stderr"),
+            functools.partial(follow or list, os.fdopen(received, encoding="utf-8")),
+        )
+        self.readers = [threading.Thread(target=read, daemon=True) for read in reads]
+        for reader in self.readers:
+            reader.start()
+
+    def end(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+        for reader in self.readers:
+            reader.join()
+
+
+def _print_all(lines: IO[str] | None, stream: str) -> None:
     for line in lines or ():
-        print(line, end="", flush=True)
+        print(line, end="", file=getattr(sys, stream), flush=True)  # asked for anew: the display wraps it
 
 
 def _end_with_us() -> None:

@@ -99,6 +99,7 @@ def run(main: Callable[..., None], ranked: bool = False) -> None:
         except (UserError, OSError) as error:
             raise SystemExit(_reported(error)) from None
 
+    launch.speak_utf8()
     _keep_freed_memory()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(guarded)

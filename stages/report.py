@@ -144,7 +144,7 @@ def times(settings: Params) -> pd.DataFrame:
 def _read(path: Path, meaning: Callable[[Any], T]) -> T:
     """What a JSON file means. Raises UserError if it is absent, damaged or another."""
     try:
-        return meaning(json.loads(path.read_text()))
+        return meaning(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: cannot be read ({error!r}); {REMAKE}") from error
 

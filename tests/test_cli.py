@@ -51,6 +51,29 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out == f"dualperturb {__version__}\n"
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "workflow check",
+        "data fetch stl10",
+        "data import-masks stl10 --marks .",
+        "data build-segment6 --coco .",
+        "data link folder --root .",
+        "data check folder",
+    ],
+)
+def test_every_command_checks_the_parameters_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str
+) -> None:
+    shipped = PARAMS.read_text(encoding="utf-8")
+    wrong = shipped.replace("\n- L2\n- Linf\n", "\n").replace("\nnorms: ", "\nnorms: L2 ")
+    (tmp_path / "params.yaml").write_text(wrong, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, *command.split()) == 1
+    line = "error: params.yaml: norms: found 'L2'; accepted: a list of at least one value\n"
+    assert capsys.readouterr().err == line
+
+
 def test_command_line_starts_without_heavy_modules() -> None:
     heavy = ("torch", "pandas", "matplotlib")
     code = f"import sys, dualperturb.cli.commands; print([name for name in {heavy} if name in sys.modules])"

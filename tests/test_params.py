@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -441,7 +442,7 @@ def test_the_size_of_a_test_split_of_photographs_is_checked_where_it_is_known() 
         ("null\n", f"empty; accepted: a mapping with the keys {TOP}"),
         ("- 1\n", f"found [1]; accepted: a mapping with the keys {TOP}"),
         ("seed: 0\nseed: 1\n", "not readable as YAML: line 2: found duplicate key"),
-        ("seed: [0\n", "not readable as YAML: line 2: expected ',' or ']'"),
+        ("seed: [0\n", "not readable as YAML: line 2: did not find expected ',' or ']'"),
         ("seed: !!python/object/apply:os.getcwd []\n", "not readable as YAML: line 1: "),
         ("seed: !!int one\n", "not readable as YAML: invalid literal for int() with base 10: 'one'"),
         ("seed: 2026-13-01\n", "not readable as YAML: month must be in 1..12"),
@@ -586,6 +587,25 @@ def test_the_axes_that_have_a_grid_are_its_keys() -> None:
     assert [axis for axis in AXES if axis in Grid.model_fields] == ["eps", "eps_f", "eps_b"]
     assert set(AXES) - set(Grid.model_fields) == {"salience_weight"}
     assert "salience_weights" in Evaluate.model_fields
+
+
+def test_a_tab_before_a_comment_is_read_as_dvc_reads_it(tmp_path: Path) -> None:
+    serialize = pytest.importorskip("dvc.utils.serialize")
+    path = tmp_path / "params.yaml"
+    shipped = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    path.write_text(shipped.replace("\nseed: 0\n", "\nseed: 7\t# another\n"), encoding="utf-8")
+    assert load_params(path).seed == serialize.load_yaml(path)["seed"] == 7
+
+
+def test_an_experiment_changes_the_line_of_its_value_alone(tmp_path: Path) -> None:
+    """The file is kept in the form that DVC writes, with comments where DVC keeps them."""
+    hydra = pytest.importorskip("dvc.utils.hydra")
+    path = Path(shutil.copy(ROOT / "params.yaml", tmp_path))
+    shipped = path.read_text(encoding="utf-8")
+    hydra.apply_overrides(path, ["seed=0"])
+    assert path.read_text(encoding="utf-8") == shipped
+    hydra.apply_overrides(path, ["seed=1"])
+    assert path.read_text(encoding="utf-8") == shipped.replace("\nseed: 0\n", "\nseed: 1\n")
 
 
 def test_reading_parameters_imports_no_torch() -> None:

@@ -114,7 +114,7 @@ def entries(folder: Path, accepted: str) -> list[Path]:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON with sorted keys (stable bytes), atomically."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+        temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

@@ -2,11 +2,13 @@
 
 A rank is told its place by whoever started it: torchrun, srun, a Kubernetes job, or `run_ranks` here, which
 sets the same variables as torchrun. Imports no torch; what the ranks say to each other is in `ranks`.
+Also what a process of either kind does first, in whatever locale it was started.
 """
 
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 import signal
 import socket
@@ -29,6 +31,18 @@ LOST = 75  # exit status of a rank whose partner is gone: the partner's own end 
 POLL = 0.1  # seconds between two looks at the ranks
 GRACE = 3.0  # seconds in which the others may end by themselves after the first failure
 _LAUNCHER = "DUALPERTURB_LAUNCHER"  # names the process of `run_ranks` to the ranks that it started
+
+
+def speak_utf8() -> None:
+    """Let file names be UTF-8 in every locale, and print in escaped form what the terminal's encoding lacks.
+
+    To be called first: in a locale of another encoding it starts this program anew, in Python's UTF-8 mode.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        spoken = {"PYTHONUTF8": "1", "PYTHONIOENCODING": f"{sys.stdout.encoding}:backslashreplace"}
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | spoken)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # standard error does so by itself
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def world_size() -> int:
@@ -62,7 +76,10 @@ def run_ranks(count: int) -> None:
     0 has printed it.
     """
     with ExitStack() as stack:
-        logs = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(count)]
+        logs = [
+            stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8", errors="backslashreplace"))
+            for _ in range(count)
+        ]
         port = _free_port()
         ranks = [_start(number, count, logs[number], port) for number in range(count)]
         try:
@@ -104,6 +121,10 @@ def _place() -> tuple[int, int]:
         if number in os.environ and count in os.environ:
             return int(os.environ[number]), int(os.environ[count])
     return 0, 1
+
+
+def _log() -> IO[str]:
+    return tempfile.TemporaryFile("w+", encoding="utf-8", errors="backslashreplace")
 
 
 def _start(number: int, count: int, log: IO[str], port: int) -> subprocess.Popen[bytes]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import IO, NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+# Names a file descriptor: on a terminal that several share, who started them draws, and reads there what.
+REPORTS_TO = "DUALPERTURB_PROGRESS"
 
 
 class TrainingProgress:
@@ -22,17 +28,9 @@ class TrainingProgress:
     def __init__(self, title: str, epochs: int, console: Console | None = None) -> None:
         self.title, self.epochs = title, epochs
         self.console = console or Console(stderr=True)
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("batch {task.fields[batch]}"),
-            TextColumn("loss {task.fields[loss]:.3f}, accuracy {task.fields[accuracy]:.1%}"),
-            TimeRemainingColumn(),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-        )
+        self._bar = _training_bar(self.console)
         self._task: TaskID | None = None
+        self._reports = None if console else os.environ.get(REPORTS_TO)
 
     def __enter__(self) -> TrainingProgress:
         self._bar.start()
@@ -46,19 +44,70 @@ class TrainingProgress:
     def __call__(self, epoch: int, done: int, batches: int, loss: float, accuracy: float) -> None:
         """After a batch: epoch from 0, batches done and in all, the epoch's mean loss and accuracy so far."""
         where = f"{self.title}: epoch {epoch + 1}/{self.epochs}"
-        if self.console.is_terminal:
-            fields = {"batch": f"{done}/{batches}", "loss": loss, "accuracy": accuracy}
-            self._show(where, epoch * batches + done, self.epochs * batches, fields)
+        what = f"loss {loss:.3f}, accuracy {accuracy:.1%}"
+        now = _Line(where, f"batch {done}/{batches} {what}", epoch * batches + done, self.epochs * batches)
+        if self._reports is not None:
+            os.write(int(self._reports), json.dumps(now).encode() + b"\n")
+        elif self.console.is_terminal:
+            self._task = _show(self._bar, self._task, now)
         elif done == batches:
-            self.console.print(
-                f"{where}, loss {loss:.3f}, accuracy {accuracy:.1%}", highlight=False, soft_wrap=True
-            )
+            self.console.print(f"{where}, {what}", highlight=False, soft_wrap=True)
 
-    def _show(self, where: str, completed: int, total: int, fields: dict[str, Any]) -> None:
-        if self._task is None:
-            # Epochs of an earlier run are no part of this run's speed, which the time left is taken from.
-            self._task = self._bar.add_task(where, total=total, completed=completed - 1, **fields)
-        self._bar.update(self._task, description=where, completed=completed, **fields)
+
+@contextmanager
+def one_display(console: Console | None = None) -> Iterator[Callable[[IO[str]], None] | None]:
+    """Yield what draws the live line of a training in another process from its reports, until they end.
+
+    All in one display. None where the console (by default standard error) is no terminal: then a training
+    prints lines by itself.
+    """
+    console = console or Console(stderr=True)
+    bar = _training_bar(console)
+
+    def follow(reports: IO[str]) -> None:
+        task = None
+        for report in reports:
+            bar.start()  # not before: what has no progress to show leaves no empty line
+            task = _show(bar, task, _Line(*json.loads(report)))
+        if task is not None:
+            bar.remove_task(task)
+
+    try:
+        yield follow if console.is_terminal else None
+    finally:
+        bar.stop()
+
+
+class _Line(NamedTuple):
+    where: str
+    what: str
+    completed: int  # batches, of all epochs
+    total: int
+
+
+def _training_bar(console: Console) -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[what]}"),
+        TimeRemainingColumn(),
+    )
+    # What is printed meanwhile goes above the bar, unless it goes elsewhere.
+    return Progress(
+        *columns,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        redirect_stdout=sys.stdout.isatty(),
+    )
+
+
+def _show(bar: Progress, task: TaskID | None, now: _Line) -> TaskID:
+    if task is None:
+        # Epochs of an earlier run are no part of this run's speed, which the time left is taken from.
+        task = bar.add_task(now.where, total=now.total, completed=now.completed - 1, what=now.what)
+    bar.update(task, description=now.where, completed=now.completed, what=now.what)
+    return task
 
 
 @contextmanager

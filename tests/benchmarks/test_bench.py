@@ -35,7 +35,7 @@ def test_stages_are_called_as_the_pipeline_calls_them() -> None:
     pipeline = (Path(__file__).parents[2] / "dvc.yaml").read_text().replace("${item.dataset}", "shapes6")
     for stage, (arguments, _) in import_module("benchmarks.stages").STAGES.items():
         given = " ".join([stage, *arguments[:1]])
-        assert f"stages.{given}" in pipeline or f"stages.by_norm {given}" in pipeline, given
+        assert f"stages/run {given}" in pipeline or f"stages/run by_norm {given}" in pipeline, given
 
 
 def test_the_extrapolated_epoch(tmp_path: Path) -> None:

@@ -84,4 +84,4 @@ def test_the_stages_are_the_pipelines() -> None:
     pipeline = (ROOT / "dvc.yaml").read_text()
     for module, *arguments in sample.stages():
         name = f"{module} {arguments[0]}".replace("imagenet10", "${item.dataset}")
-        assert f"stages.{name}" in pipeline or f"stages.by_norm {name}" in pipeline, name
+        assert f"stages/run {name}" in pipeline or f"stages/run by_norm {name}" in pipeline, name

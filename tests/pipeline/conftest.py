@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from tests.pipeline.warm import warm_python
 from tests.pipeline.workspace import PROGRAMS, Workspace
 
 pytest.importorskip("dvc")
+if shutil.which("git") is None:
+    pytest.skip("git is not installed", allow_module_level=True)
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ def imported(plain: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dict
     write_photos(photos.root / "data/raw/folder")
     write_stl10(photos.root / "data/raw/stl10")
     photos.change(TINY_FOLDER)
-    prepares = [f"python -m stages.prepare {dataset}" for dataset in ("folder", "stl10")]
+    prepares = [f"sh stages/run prepare {dataset}" for dataset in ("folder", "stl10")]
     for prepare in prepares:
         photos.run(*prepare.split()).check()
     by_command = photos.imports()

@@ -195,6 +195,6 @@ def test_changed_weights_in_the_raw_folder_make_new_masks(
     write_network(workspace.root / WEIGHTS, CAT)
     assert workspace.run(*masks).check().stages == ["prepare@folder", "masks@folder"]
     assert summary(workspace, "folder")["test"]["not_found_first"] == [0, 1, 2, 3]
-    imported = workspace.imports()["python -m stages.masks folder"]
+    imported = workspace.imports()["sh stages/run masks folder"]
     entry = workspace.lock()["masks@folder"]
     assert imported - listed(workspace.root, entry) - NEVER_LISTED - PACKAGES - {BUDGETS} == set()

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ def record():
         return
     files = {Path(m.__file__) for m in list(sys.modules.values()) if getattr(m, "__file__", None)}
     line = {
-        "cmd": " ".join(["python -m stages." + script.stem, *sys.argv[1:]]),
+        "cmd": " ".join(["sh stages/run", script.stem, *sys.argv[1:]]),
         "files": sorted(str(f.relative_to(root)) for f in files if f.is_relative_to(root)),
     }
     with open(os.environ["IMPORTS_LOG"], "a") as log:
@@ -71,6 +72,16 @@ def record():
 
 atexit.register(record)
 """
+
+
+def _files() -> list[str]:
+    """The checkout's files that git does not ignore; in an unpacked archive, too, which is no repository."""
+    with tempfile.TemporaryDirectory() as folder:
+        empty = ["git", f"--git-dir={folder}", f"--work-tree={PROJECT}"]
+        subprocess.run([*empty, "init", "--quiet"], check=True)
+        listed = [*empty, "ls-files", "--others", "--exclude-standard", "-z"]
+        names = subprocess.run(listed, cwd=PROJECT, check=True, capture_output=True).stdout
+    return list(filter(None, os.fsdecode(names).split("\0")))
 
 
 @dataclass(frozen=True)
@@ -100,9 +111,7 @@ class Workspace:
     def clone(cls, home: Path, programs: Path = PROGRAMS) -> Workspace:
         """The checkout's files, committed or not, as the first commit of a repository of their own."""
         made = cls(home, programs)
-        listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-        names = subprocess.run(listed, cwd=PROJECT, check=True, capture_output=True, text=True).stdout
-        for name in filter(None, names.split("\0")):
+        for name in _files():
             if name != "dvc.lock" and (PROJECT / name).is_file():
                 (made.root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(PROJECT / name, made.root / name)

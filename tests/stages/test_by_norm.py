@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,6 +36,37 @@ def test_lines_of_all_come_through_and_cores_are_shared(capfd: pytest.CaptureFix
             os.environ["OMP_NUM_THREADS"] = environment
     threads = max(1, len(os.sched_getaffinity(0)) // 2)
     assert sorted(capfd.readouterr().out.splitlines()) == [f"L2 {threads}", f"Linf {threads}"]
+
+
+TRAINING = """
+    import time
+    from dualperturb.progress import TrainingProgress
+    with TrainingProgress('{0}', 1) as show:
+        for batch in range(1, 31):
+            show(0, batch, 30, 1.0, 0.5)
+            time.sleep(0.03)
+    print('{0} is done')
+"""
+
+
+def test_on_a_terminal_two_trainings_have_one_display() -> None:
+    commands = [python(TRAINING.format(name)) for name in ("L2", "Linf")]
+    code = f"from stages.by_norm import side_by_side; side_by_side({commands!r})"
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "120", "TERM": "xterm"}
+    running = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=PROJECT, env=environment, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # raised at the end, when nobody holds the other side
+        while part := os.read(ours, 4096):
+            shown += part
+    os.close(ours)
+    assert running.wait() == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert re.search(r"^L(2|inf): epoch 1/1 [^\n]*\nL(2|inf): epoch 1/1 ", text, re.MULTILINE)
+    assert "L2 is done" in text and "Linf is done" in text
 
 
 def test_they_run_at_once(tmp_path: Path) -> None:

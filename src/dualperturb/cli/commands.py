@@ -15,11 +15,13 @@ import typer
 
 from dualperturb import __version__
 from dualperturb.errors import UserError
+from dualperturb.launch import speak_utf8
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from dualperturb.datasets.check import CheckReport
+    from dualperturb.params import Params
 
 app = typer.Typer(
     help="Dual-perturbation attacks and defences. The pipeline itself runs with: dvc repro",
@@ -35,6 +37,7 @@ app.add_typer(workflow, name="workflow")
 
 def main() -> None:
     """Run the command line; a user's mistake becomes one line on stderr and exit code 1."""
+    speak_utf8()
     try:
         app()
     except (UserError, OSError) as error:
@@ -87,6 +90,7 @@ def data_fetch(
     """Download a data set, check it and keep what the pipeline reads. If interrupted, it leaves nothing."""
     from dualperturb.datasets.fetch import fetch
 
+    _params()
     target = raw or Path("data/raw") / dataset
     print(f"{target}: {fetch(dataset, target)} of its files fetched")
 
@@ -106,6 +110,7 @@ def data_import_masks(
     """Turn the public segmentations of STL-10 into masks for `masks.stl10.source: files` in params.yaml."""
     from dualperturb.datasets.stl10_marks import import_masks
 
+    _params()
     if dataset != "stl10":
         raise UserError(f"dataset: found {dataset!r}; accepted: stl10")
     target = out or Path("data/raw/stl10/masks")
@@ -134,6 +139,7 @@ def data_build_segment6(
     from dualperturb.datasets.segment6_build import build
     from dualperturb.progress import counting
 
+    _params()
     asked = {"train": train_per_class, "test": test_per_class}
     with counting("segment6") as progress:
         built = build(coco, out, asked, seed, min_area, progress)
@@ -190,11 +196,17 @@ def data_link(
         print(f"{target}: {passed_over_line(links.passed_over)}")
 
 
-def _listed_classes(dataset: str) -> Literal["all"] | list[str]:
+def _params() -> Params | None:
+    """The parameters of the project that this folder is, if it is one. Every command checks them first."""
     from dualperturb.params import load_params
 
     path = Path("params.yaml")
-    section = getattr(load_params(path).data, dataset, None) if path.exists() else None
+    return load_params(path) if path.exists() else None
+
+
+def _listed_classes(dataset: str) -> Literal["all"] | list[str]:
+    params = _params()
+    section = getattr(params.data, dataset, None) if params else None
     classes = getattr(section, "classes", "all")
     return "all" if classes == "all" else list(classes)
 
@@ -224,6 +236,7 @@ def data_check(
     from dualperturb.datasets.formats import passed_over_line, transparent_line
     from dualperturb.files import replacing
 
+    _params()
     folder = prepared or Path("data/prepared") / dataset
     picture = sheet or Path("reports") / f"contact-{dataset}.png"
     report = check(folder)

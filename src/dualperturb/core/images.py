@@ -106,7 +106,7 @@ def load_meta(folder: Path) -> dict[str, Any]:
     """Read a prepared folder's `meta.json`. Raises UserError if it is absent, damaged or another."""
     path = folder / "meta.json"
     try:
-        meta: dict[str, Any] = json.loads(path.read_text())
+        meta: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: not found; prepare the data set first (dvc repro)") from None
     except OSError as error:
@@ -129,7 +129,7 @@ def load_names(folder: Path, split: str) -> list[str] | None:
     if not path.exists():
         return None
     try:
-        names: list[str] = json.loads(path.read_text())
+        names: list[str] = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:

@@ -170,8 +170,11 @@ def _masks_by_stem(folder: Path, others: list[Path]) -> dict[str, Path]:
 
 
 def _is_text(name: str) -> bool:
-    """Whether a file's name can be shown: Python keeps bytes that are not UTF-8 as surrogates."""
-    return name.encode(errors="ignore").decode() == name
+    """Whether a file's name is UTF-8: Python keeps bytes that the locale's encoding lacks as surrogates."""
+    try:
+        return bool(name.encode(errors="surrogateescape").decode())
+    except UnicodeError:
+        return False
 
 
 def _hidden(path: Path) -> bool:

@@ -119,7 +119,7 @@ def _present(target: Path, names: Sequence[str], copies: Mapping[Path, _Stamp]) 
 def _listed_copies(target: Path) -> dict[Path, _Stamp]:
     path = target / COPIES
     try:
-        listed = json.loads(path.read_text())
+        listed = json.loads(path.read_text(encoding="utf-8"))
         return {Path(where): _Stamp(int(size), int(time)) for where, (size, time) in listed.items()}
     except FileNotFoundError:
         return {}

@@ -222,7 +222,8 @@ class Params(Section):
 def load_params(path: Path) -> Params:
     """Read and check a params.yaml. Raises UserError with one line for the first mistake found."""
     try:
-        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        # As DVC reads it, in C where that is installed: what one of the two accepts, the other does.
+        raw = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run from the top of the project") from None
     except (OSError, ValueError, RecursionError, YAMLError) as error:  # `!!int x` is a ValueError

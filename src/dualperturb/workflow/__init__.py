@@ -7,13 +7,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from dualperturb.params import load_params
 from dualperturb.workflow.interrupted import mend
+from dualperturb.workflow.repository import settle_repository
 
 # Each is given the project's folder, prints one line a thing that it mended, and raises UserError.
-CHECKS: tuple[Callable[[Path], None], ...] = (mend,)
+CHECKS: tuple[Callable[[Path], None], ...] = (settle_repository, mend)
 
 
 def make_ready(project: Path) -> None:
-    """Run all `CHECKS` on the folder of dvc.yaml. Raises UserError for what only a person can mend."""
+    """Check params.yaml, of which DVC says less, then run all `CHECKS` on the folder of dvc.yaml.
+
+    Raises UserError for what only a person can mend.
+    """
+    load_params(project / "params.yaml")
     for check in CHECKS:
         check(project)

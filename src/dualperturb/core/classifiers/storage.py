@@ -79,7 +79,7 @@ def load_spec(folder: Path) -> ClassifierSpec:
     """Read `classifier.json`. Raises UserError if it is absent or damaged."""
     path = folder / "classifier.json"
     try:
-        described = json.loads(path.read_text())
+        described = json.loads(path.read_text(encoding="utf-8"))
         return ClassifierSpec(described["architecture"], tuple(described["class_names"]))
     except FileNotFoundError:
         raise UserError(f"{path}: not found; train the classifier first (dvc repro)") from None

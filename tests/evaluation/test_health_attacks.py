@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.images import ImageSet
-from dualperturb.core.pgd import AttackResult
+from dualperturb.core.result import AttackResult
 from dualperturb.evaluation import health_attacks
 from dualperturb.evaluation.health_attacks import NOISE_DRAWS, iterated, judged, noise, unbounded
 from dualperturb.evaluation.scoring import AttackSettings

@@ -11,7 +11,7 @@ import pytest
 from dualperturb import L2
 from dualperturb.attacks.auto import AutoResult, auto_attack
 from dualperturb.core.adversaries import ThreatModel
-from dualperturb.core.pgd import AttackResult
+from dualperturb.core.result import AttackResult
 from dualperturb.evaluation import strong
 from dualperturb.evaluation.scoring import AttackSettings, BrokenThreatModelError, attack_images
 from dualperturb.evaluation.strong import auto_attack_images

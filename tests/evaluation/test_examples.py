@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dualperturb.attacks.adversary import ThreatModel
-from dualperturb.core.pgd import AttackResult
+from dualperturb.core.result import AttackResult
 from dualperturb.evaluation.examples import example_arrays
 from dualperturb.evaluation.measuring import scoring
 from dualperturb.evaluation.measuring.scoring import AttackSettings, BrokenThreatModelError, attack_images

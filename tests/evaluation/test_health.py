@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.images import ImageSet
-from dualperturb.core.pgd import AttackResult
+from dualperturb.core.result import AttackResult
 from dualperturb.errors import UserError
 from dualperturb.evaluation.health import attacks as health_attacks
 from dualperturb.evaluation.health.attacks import iterated, judged, one_more_restart, standing, whole_cube

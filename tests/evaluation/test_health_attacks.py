@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.images import ImageSet
-from dualperturb.core.pgd import AttackResult
+from dualperturb.core.result import AttackResult
 from dualperturb.evaluation.health import attacks as health_attacks
 from dualperturb.evaluation.health.attacks import NOISE_DRAWS, iterated, judged, noise, unbounded
 from dualperturb.evaluation.measuring.scoring import AttackSettings

@@ -11,7 +11,7 @@ import pytest
 from dualperturb import L2
 from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.attacks.auto import AutoResult, auto_attack
-from dualperturb.core.pgd import AttackResult
+from dualperturb.core.result import AttackResult
 from dualperturb.evaluation import strong
 from dualperturb.evaluation.measuring.scoring import AttackSettings, BrokenThreatModelError, attack_images
 from dualperturb.evaluation.measuring.subject import Subject

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.images import ImageSet
-from dualperturb.core.pgd import AttackResult, pgd
+from dualperturb.core.pgd import pgd
+from dualperturb.core.result import AttackResult
 from dualperturb.errors import UserError
 from dualperturb.evaluation.intervals import wilson
 from dualperturb.evaluation.measuring import scoring

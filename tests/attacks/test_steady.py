@@ -108,6 +108,7 @@ REFUSED: dict[str, tuple[str, Callable[[], Any]]] = {
     "traced": ("Dropout '1'", lambda: traced(head(nn.Dropout()))),
     "in a function": ("Dropout '1'", lambda: named(head(nn.Dropout()))),
     "in an object": ("Dropout '1'", lambda: Wrapped(head(nn.Dropout()))),
+    "in a partial": ("Dropout '1'", lambda: partial(head(nn.Dropout()))),
     "in a method's object": ("Dropout '1'", lambda: head(nn.Dropout()).forward),
 }
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dualperturb.core.pgd import AttackResult
+from dualperturb.core.result import AttackResult
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.evaluation.examples import example_arrays
 from dualperturb.evaluation.measuring import scoring

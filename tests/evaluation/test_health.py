@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dualperturb.core.images import ImageSet
-from dualperturb.core.pgd import AttackResult
+from dualperturb.core.result import AttackResult
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.evaluation.health import attacks as health_attacks

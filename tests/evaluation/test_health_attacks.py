@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb.core.images import ImageSet
-from dualperturb.core.pgd import AttackResult
+from dualperturb.core.result import AttackResult
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.evaluation.health import attacks as health_attacks
 from dualperturb.evaluation.health.attacks import NOISE_DRAWS, iterated, judged, noise, unbounded

@@ -10,7 +10,7 @@ import pytest
 
 from dualperturb import L2
 from dualperturb.attacks.auto import AutoResult, auto_attack
-from dualperturb.core.pgd import AttackResult
+from dualperturb.core.result import AttackResult
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.evaluation import strong
 from dualperturb.evaluation.measuring.scoring import AttackSettings, BrokenThreatModelError, attack_images

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb.core.images import ImageSet
-from dualperturb.core.pgd import AttackResult, pgd
+from dualperturb.core.pgd import pgd
+from dualperturb.core.result import AttackResult
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.evaluation.measuring import scoring

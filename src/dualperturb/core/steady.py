@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -77,6 +77,8 @@ def _modules(model: object) -> Iterator[tuple[str, nn.Module]]:
 def _held(model: object) -> list[object]:
     if isinstance(model, type) or not callable(model):
         return []
+    if isinstance(model, partial):
+        return [model.func, *_held(model.func), *model.args, *model.keywords.values()]
     owner = getattr(model, "__self__", None)  # a method's
     function = inspect.unwrap(getattr(model, "__func__", model))
     if not inspect.isfunction(function):

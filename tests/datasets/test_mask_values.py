@@ -119,6 +119,13 @@ def test_empty_and_full_masks_are_masks(tmp_path: Path, image: Image.Image, full
     assert (read(tmp_path, image) == full).all()
 
 
+def test_a_mask_that_once_was_a_jpeg_is_read(tmp_path: Path) -> None:
+    disc().save(tmp_path / "first.jpg", quality=95)
+    with Image.open(tmp_path / "first.jpg") as image:
+        assert len(np.unique(np.asarray(image))) > 8
+        assert np.array_equal(read(tmp_path, image.copy()), DISC)
+
+
 def void(inside: int, border: int) -> Image.Image:
     """An object within a border of four pixels."""
     image = disc(border)

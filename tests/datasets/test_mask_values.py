@@ -144,6 +144,11 @@ BAD: dict[str, tuple[Image.Image, dict[str, Any], str]] = {
         {},
         "holds the values 0, 3, 255",
     ),
+    "a thin object of another label": (
+        Image.fromarray(np.tile(np.array([0, 255, 100, 100, 255, 0], np.uint8), (SIDE, SIDE // 6))),
+        {},
+        "holds the values 0, 100, 255",
+    ),
     "a palette's": (palette(void(3, 255), VOC), {}, "holds the values 0, 3, 255"),
     "a palette's void border alone": (palette(void(0, 255), VOC), {}, "holds the values 0, 255; "),
     "two labels": (void(1, 2), {}, "holds the values 0, 1, 2; .*masks.<dataset>.files.foreground"),

@@ -172,8 +172,10 @@ def _are_edges(values: np.ndarray, between: np.ndarray, smooth: bool) -> bool:
     spans = ndimage.maximum_filter(values, size, **outside) - ndimage.minimum_filter(values, size, **outside)
     if (between & (spans <= span)).any():
         return False
-    # Of real edges some pixels lie well between the two.
-    return smooth or bool((np.abs(2 * values - low - high)[between] < 0.75 * (high - low)).any())
+    # Of real edges some pixels lie well between the two; a single value does in the middle alone.
+    inner = np.unique(values[between])
+    widest = (0.75 if len(inner) > 1 else 0.125) * (high - low)
+    return smooth or bool((np.abs(2 * inner - low - high) < widest).any())
 
 
 def _refusal(path: Path, distinct: np.ndarray) -> UserError:

@@ -176,6 +176,6 @@ def test_the_stage_as_a_program_says_one_line(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT)
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr == (
-        "error: data/raw/segment6/masks/train_cat.png: unreadable image (no image format that is known); "
-        "fetch or build it again\n"
+        "error: data/raw/segment6/masks/train_cat.png: unreadable image "
+        "(no image format that can be read here); fetch or build it again\n"
     )

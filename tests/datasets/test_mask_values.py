@@ -119,6 +119,13 @@ def test_empty_and_full_masks_are_masks(tmp_path: Path, image: Image.Image, full
     assert (read(tmp_path, image) == full).all()
 
 
+def test_a_mask_that_once_was_a_jpeg_is_read(tmp_path: Path) -> None:
+    disc().save(tmp_path / "first.jpg", quality=95)
+    with Image.open(tmp_path / "first.jpg") as image:
+        assert len(np.unique(np.asarray(image))) > 8
+        assert np.array_equal(read(tmp_path, image.copy()), DISC)
+
+
 def void(inside: int, border: int) -> Image.Image:
     """An object within a border of four pixels."""
     image = disc(border)
@@ -136,6 +143,11 @@ BAD: dict[str, tuple[Image.Image, dict[str, Any], str]] = {
         Image.fromarray(np.tile(np.array([0, 255, 3, 3, 255, 0], np.uint8), (SIDE, SIDE // 6))),
         {},
         "holds the values 0, 3, 255",
+    ),
+    "a thin object of another label": (
+        Image.fromarray(np.tile(np.array([0, 255, 100, 100, 255, 0], np.uint8), (SIDE, SIDE // 6))),
+        {},
+        "holds the values 0, 100, 255",
     ),
     "a palette's": (palette(void(3, 255), VOC), {}, "holds the values 0, 3, 255"),
     "a palette's void border alone": (palette(void(0, 255), VOC), {}, "holds the values 0, 255; "),

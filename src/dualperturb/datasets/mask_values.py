@@ -22,7 +22,8 @@ _TOP, _WIDE_TOP = 255, 65535
 _VOID = 255  # what palettes of labels call the pixels that belong to no class
 _NOISE = 16  # grey levels that JPEG adds to a black or a white area
 _SMOOTH = 64  # distinct values in one file: an image's, and not labels
-_GREY = 8  # by which channels of a grey JPEG may differ
+_NEAR_WHITE = 3  # distinct values within that noise: once a JPEG, for label maps have 255 alone up there
+_GREY = 8  # by which the channels of a grey picture may differ once it was coded with loss
 _MOST_NAMED = 8
 _CHOOSE = "masks.<dataset>.files.foreground and ignore choose labels of mask files"
 _ACCEPTED = f"accepted: 0 and one other value, with soft edges between; {_CHOOSE}"
@@ -104,8 +105,7 @@ def _values(image: Image.Image, path: Path) -> tuple[np.ndarray, bool]:
     if image.mode in _GREY_MODES:
         return np.asarray(image.convert("L"), np.int64), False
     pixels: np.ndarray = np.asarray(image.convert("RGB"), np.int64)
-    tolerance = _GREY if image.format == "JPEG" else 0
-    if np.ptp(pixels, axis=2).max() <= tolerance:
+    if np.ptp(pixels, axis=2).max() <= _GREY:
         return pixels.max(axis=2), False
     colours = np.unique(pixels.reshape(-1, 3), axis=0)
     if len(colours) == 2 and not colours[0].any():
@@ -133,9 +133,10 @@ def _wide(image: Image.Image, path: Path) -> np.ndarray:
 def _two_values(values: np.ndarray, path: Path, lossy: bool, indexed: bool) -> np.ndarray:
     distinct = _distinct(values)
     top = _WIDE_TOP if distinct[-1] > _TOP else _TOP
-    smooth = not indexed and (lossy or len(distinct) >= _SMOOTH)
+    noise = _NOISE * top // _TOP
+    near_white = (distinct >= top - noise).sum()
+    smooth = not indexed and (lossy or len(distinct) >= _SMOOTH or near_white >= _NEAR_WHITE)
     if smooth:
-        noise = _NOISE * top // _TOP
         values = np.where(values <= noise, 0, np.where(values >= top - noise, top, values))
     low, high = int(values.min()), int(values.max())
     if low == high and low in (0, 1, top):  # an empty mask, or a full one
@@ -171,8 +172,10 @@ def _are_edges(values: np.ndarray, between: np.ndarray, smooth: bool) -> bool:
     spans = ndimage.maximum_filter(values, size, **outside) - ndimage.minimum_filter(values, size, **outside)
     if (between & (spans <= span)).any():
         return False
-    # Of real edges some pixels lie well between the two.
-    return smooth or bool((np.abs(2 * values - low - high)[between] < 0.75 * (high - low)).any())
+    # Of real edges some pixels lie well between the two; a single value does in the middle alone.
+    inner = np.unique(values[between])
+    widest = (0.75 if len(inner) > 1 else 0.125) * (high - low)
+    return smooth or bool((np.abs(2 * inner - low - high) < widest).any())
 
 
 def _refusal(path: Path, distinct: np.ndarray) -> UserError:

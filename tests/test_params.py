@@ -537,8 +537,8 @@ UNWEIGHTED = ONNX | {"evaluate.shapes6.salience_weights": [0], "examples.salienc
 )
 def test_a_saliency_model_without_a_gradient_is_climbed_nowhere(key: str, value: object) -> None:
     assert refusal(**(UNWEIGHTED | {key: value})) == (
-        "masks.shapes6.model: found onnx, which has no gradient to climb; accepted: builtin, center or "
-        f"deepgaze, or 0 alone in {key}"
+        "masks.shapes6.model: found onnx, which has no gradient to climb; accepted: its option "
+        f"gradient: true, builtin, center or deepgaze, or 0 alone in {key}"
     )
     Params.model_validate(changed(**{key: value}))  # with a gradient
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dualperturb import L2, pgd
+from dualperturb import L2, Dual, pgd
 from dualperturb.errors import UserError
 from dualperturb.saliency import foreground_mask, foreground_score, saliency_model
 
@@ -132,7 +132,7 @@ def test_half_precision_with_its_casts_at_the_end_is_climbed(path: Path) -> None
     mask = foreground_mask(model(images))
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * SIDE * SIDE, 2)).eval()
     labels, climbed = torch.zeros(3, dtype=torch.int64), {"saliency": model, "salience_weight": 1000.0}
-    found = pgd(network, images, labels, L2(1.0), steps=5, step_size=0.5, **climbed)
+    found = pgd(network, images, labels, Dual(L2(0.5), L2(2.0), mask), steps=5, step_size=0.5, **climbed)
     attacked = getattr(found, "images", found)
     assert (foreground_score(model(attacked), mask) > foreground_score(model(images), mask) + 0.01).all()
 

@@ -141,7 +141,7 @@ def _session(graph: Any, file: str) -> tuple[Callable[[Tensor], Tensor], Sequenc
 
     def run(pixels: Tensor) -> Tensor:
         try:
-            found = [session.run(None, {inputs[0].name: one})[0] for one in pixels.cpu().split(1)]
+            found = [session.run(None, {inputs[0].name: one.numpy()})[0] for one in pixels.cpu().split(1)]
         except Exception as error:
             shape = (1, *pixels.shape[1:])
             raise UserError(f"{WHAT}: the file does not run on {shape}: {first_words(error)}") from error

@@ -560,7 +560,8 @@ def test_an_onnx_model_that_is_converted_is_climbed() -> None:
     assert Params.model_validate(params.model_dump()) == params
     asked["masks.shapes6.model"]["std"] = [1, 1, 0]
     assert refusal(**asked) == (
-        "masks.shapes6.model.std: found [1, 1, 0]; accepted: a finite number above 0, or three (red, green, blue)"
+        "masks.shapes6.model.std: found [1, 1, 0]; accepted: a finite number above 0, or three "
+        "(red, green, blue)"
     )
 
 

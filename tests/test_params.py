@@ -552,8 +552,8 @@ UNWEIGHTED = ONNX | {"evaluate.shapes6.salience_weights": [0], "examples.salienc
 )
 def test_a_saliency_model_without_a_gradient_is_climbed_nowhere(key: str, value: object) -> None:
     assert refusal(**(UNWEIGHTED | {key: value})) == (
-        "masks.shapes6.model: found onnx, which has no gradient to climb; accepted: builtin, center or "
-        f"deepgaze, or 0 alone in {key}"
+        "masks.shapes6.model: found onnx, which has no gradient to climb; accepted: its option "
+        f"gradient: true, builtin, center or deepgaze, or 0 alone in {key}"
     )
     Params.model_validate(changed(**{key: value}))  # with a gradient
 
@@ -565,6 +565,19 @@ def test_a_saliency_model_without_a_gradient_serves_where_no_salience_is_climbed
     assert not Params.model_validate(changed(**UNWEIGHTED)).masks["shapes6"].model.has_gradient
     other = {key.replace("shapes6", "folder"): value for key, value in ONNX.items()}
     Params.model_validate(changed(**other))  # of a data set that is not used
+
+
+def test_an_onnx_model_that_is_converted_is_climbed() -> None:
+    options = {"gradient": True, "mean": [0.5, 0.5, 0.5], "std": 1, "output": "d0", "scores": "logits"}
+    asked = {"masks.shapes6.model": ONNX["masks.shapes6.model"] | options}
+    params = Params.model_validate(changed(**asked))
+    assert params.masks["shapes6"].model.has_gradient
+    assert Params.model_validate(params.model_dump()) == params
+    asked["masks.shapes6.model"]["std"] = [1, 1, 0]
+    assert refusal(**asked) == (
+        "masks.shapes6.model.std: found [1, 1, 0]; accepted: a finite number above 0, or three "
+        "(red, green, blue)"
+    )
 
 
 def test_the_options_are_those_that_the_models_take() -> None:

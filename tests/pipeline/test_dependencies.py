@@ -29,7 +29,7 @@ BUDGETS = "src/dualperturb/core/budgets.py"
 BY_NAME = {
     *(
         f"src/dualperturb/saliency/{name}.py"
-        for name in ("center", "deepgaze", "scripted", "segmentation", "weights")
+        for name in ("center", "deepgaze", "onnx", "onnx_gradient", "onnx_graph", "segmentation", "weights")
     ),
     "src/dualperturb/core/classifiers/state_dicts.py",
     "src/dualperturb/fonts.py",

@@ -17,7 +17,11 @@ from pydantic import (
 from dualperturb.params.fields import (
     Count,
     CountOrAuto,
+    Finite,
+    Index,
+    Positive,
     Section,
+    Switch,
     Text,
     accepts,
     are_distinct,
@@ -32,7 +36,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "builtin": (),
     "center": (),
     "deepgaze": ("variant", "weights", "centre_bias", "side"),
-    "onnx": ("file", "side"),
+    "onnx": ("file", "side", "mean", "std", "output", "scores", "gradient"),
 }
 REQUIRED = {"onnx": ("file",)}
 NAMES = tuple(OPTIONS)  # a name in YAML may be a list, which a mapping cannot be asked for
@@ -43,6 +47,15 @@ VOC = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable"),
     *("dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
+
+
+Colours = Annotated[
+    Finite | tuple[Finite, Finite, Finite], accepts("a finite number, or three (red, green, blue)")
+]
+PositiveColours = Annotated[
+    Positive | tuple[Positive, Positive, Positive],
+    accepts("a finite number above 0, or three (red, green, blue)"),
+]
 
 
 def _are_categories(raw: object) -> object:
@@ -59,6 +72,7 @@ class SaliencyParams(BaseModel):
 
     variant: of DeepGaze. weights: "download" or a file. centre_bias: "uniform" or a .npy file. file: the ONNX
     file. side: pixels; DeepGaze enlarges smaller images to it, an ONNX model gets every image at that side.
+    mean, std, output, scores and gradient: of an ONNX model, see OnnxSaliency.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,6 +83,11 @@ class SaliencyParams(BaseModel):
     centre_bias: Text = "uniform"
     side: Count | None = None
     file: Text = ""
+    mean: Colours = 0.0
+    std: PositiveColours = 1.0
+    output: Annotated[Index | Text, accepts("a name, or a number from 0")] = 0
+    scores: Literal["map", "logits", "log_density"] = "map"
+    gradient: Switch = False
 
     @model_validator(mode="before")
     @classmethod
@@ -87,8 +106,8 @@ class SaliencyParams(BaseModel):
 
     @property
     def has_gradient(self) -> bool:
-        """Whether attacks can climb it: an ONNX model makes masks and scores alone."""
-        return self.name != "onnx"
+        """Whether attacks can climb it: an ONNX model does not have one by itself."""
+        return self.name != "onnx" or self.gradient
 
     @property
     def options(self) -> dict[str, Any]:

@@ -182,7 +182,8 @@ class Params(Section):
             if climbed:
                 raise ValueError(
                     f"masks.{dataset}.model: found {self.masks[dataset].model.name}, which has no gradient "
-                    f"to climb; accepted: builtin, center or deepgaze, or 0 alone in {', '.join(climbed)}"
+                    "to climb; accepted: its option gradient: true, builtin, center or deepgaze, or 0 alone "
+                    f"in {', '.join(climbed)}"
                 )
         return self
 

@@ -24,7 +24,7 @@ _MODELS = {
     "builtin": ("dualperturb.saliency.builtin", "BuiltinSaliency"),
     "center": ("dualperturb.saliency.center", "CenterSaliency"),
     "deepgaze": ("dualperturb.saliency.deepgaze", "DeepGazeSaliency"),
-    "onnx": ("dualperturb.saliency.scripted", "OnnxSaliency"),
+    "onnx": ("dualperturb.saliency.onnx", "OnnxSaliency"),
 }
 
 

@@ -1,7 +1,7 @@
-"""Put the cells' tables together: reports/results.csv, reports/metrics.json, reports/curves.
+"""Put the tables of sweeps and measures together: reports/results.csv, reports/metrics.json, reports/curves.
 
-Which cells there are comes from params.yaml, never from what lies on disk: a data set that was dropped leaves
-no trace.
+Which tables there are comes from params.yaml, never from what lies on disk: a data set that was dropped
+leaves no trace.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import pandas as pd
 from dualperturb.evaluation.tables import COLUMNS, curves, metrics
 from dualperturb.files import read_csv, replacing, write_csv, write_json
 from dualperturb.params import AXES, Params
-from stages.common import CELLS, CURVES, MEASURES, METRICS, RESULTS, SWEPT, params, run
+from stages.common import CURVES, MEASURES, METRICS, RESULTS, SWEEP_TABLES, SWEPT, params, run
 
 
 def main() -> None:
     settings = params()
     results = pd.concat(
-        [read_csv(path, COLUMNS[measure]) for measure, path in cells(settings)], ignore_index=True
+        [read_csv(path, COLUMNS[measure]) for measure, path in parts(settings)], ignore_index=True
     )
     write_csv(RESULTS, results)
     write_json(METRICS, metrics(results, {norm: settings.budgets(norm) for norm in settings.norms}))
@@ -32,13 +32,13 @@ def main() -> None:
                     write_csv(folder / axis / f"{dataset}_{norm}.csv", curves(rows, axis))
 
 
-def cells(settings: Params) -> Iterator[tuple[str, Path]]:
+def parts(settings: Params) -> Iterator[tuple[str, Path]]:
     """Each table's measure, as `COLUMNS` names it, and its place."""
     for dataset in settings.datasets:
         for axis in AXES:
             for norm in norms_of(axis, settings):
                 for defence in SWEPT:
-                    yield "panels", CELLS / dataset / axis / defence / f"{norm}.csv"
+                    yield "panels", SWEEP_TABLES / dataset / axis / defence / f"{norm}.csv"
         for name in measures(settings):
             yield name.partition("/")[0], MEASURES / dataset / f"{name}.csv"
 

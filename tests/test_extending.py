@@ -16,6 +16,8 @@ from dualperturb import L2, Dual, foreground_score, pgd
 from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.core.classifiers.networks import SmallResNet
 from dualperturb.core.images import write_split
+from dualperturb.figures.panel import Certificate, DrawnFrom, ToldFrom
+from tests.small_tables import Look, small_results
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
@@ -27,8 +29,20 @@ CODE = [
     *(ROOT / name for name in ("dvc.yaml", "params.yaml", "tests/pipeline/test_dependencies.py")),
 ]
 # What the reader makes, and what the pipeline does.
-OWN = {"blobs", "BlobsData", "trades", "TradesAdversary", "TradesTraining", "train_trades", "loss"}
-OWN_FILES = {f"{name}.py" for name in ("datasets/blobs", "saliency/small_cnn", "attacks/momentum", "trades")}
+OWN = {
+    "blobs",
+    "BlobsData",
+    "trades",
+    "TradesAdversary",
+    "TradesTraining",
+    "train_trades",
+    "loss",
+    "strongest",
+}
+OWN_FILES = {
+    f"{name}.py"
+    for name in ("datasets/blobs", "saliency/small_cnn", "attacks/momentum", "figures/strongest", "trades")
+}
 MADE = {"data/raw/blobs", "checkpoints/", "reports/results.csv"}
 
 
@@ -113,6 +127,16 @@ def test_the_defences_adversary_climbs_the_divergence(
     loss, logits = made["TradesLoss"](beta=6.0)(model, found, images, labels)
     plain = nn.functional.cross_entropy(model(images), labels)
     assert torch.allclose(loss, plain + 6 * apart.mean()) and torch.equal(logits, model(found))
+
+
+def test_the_panel_is_drawn_and_told_where_it_was_measured(made: dict[str, Any]) -> None:
+    results = small_results()
+    (panel,) = made["panels"](results)
+    given = DrawnFrom(results, {}, {}, Look())
+    assert len(panel.draw(given).axes[0].patches) == 6
+    told = ToldFrom(results, {}, Certificate(0.25, 0.001, 1000))
+    assert "50 images or more" in panel.caption(told) and len(panel.table(told)) == 6
+    assert made["panels"](results[results["attack"] != "dual_autoattack"]) == []
 
 
 def test_the_lines_that_are_replaced_are_there() -> None:

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 
 from dualperturb.errors import UserError
 from dualperturb.params import Params
-from stages.common import CELLS, HEALTH, MASKS, MEASURES, PREPARED, classifier_name, params, run, timed
+from stages.common import (
+    HEALTH,
+    MASKS,
+    MEASURES,
+    PREPARED,
+    SWEEP_TABLES,
+    classifier_name,
+    params,
+    run,
+    timed,
+)
 from stages.train import history_path
 
 if TYPE_CHECKING:
@@ -39,7 +49,7 @@ def main(dataset: str, norm: str) -> None:
             measured = subject(dataset, defence, trained, settings, chosen.n)
             swept = pd.concat(
                 [
-                    read_csv(CELLS / dataset / axis / defence / f"{norm}.csv", SWEEP_COLUMNS)
+                    read_csv(SWEEP_TABLES / dataset / axis / defence / f"{norm}.csv", SWEEP_COLUMNS)
                     for axis in ("eps", "eps_f", "eps_b")
                 ]
             )

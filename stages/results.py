@@ -14,7 +14,7 @@ from dualperturb.errors import REMAKE, UserError
 from dualperturb.evaluation.tables import COLUMNS, RESULT_COLUMNS
 from dualperturb.files import read_csv
 from dualperturb.params import AXES, Params
-from stages.common import CELLS, MEASURES, RESULTS, SWEPT
+from stages.common import MEASURES, RESULTS, SWEEP_TABLES, SWEPT
 
 OBJECTIVES = ATTACKS = OWN_STRONG = 2  # paper, balanced; PGD, dual; long PGD and dual beside ...
 STANDARD = 2  # ... Dual-AutoAttack and AutoAttack
@@ -38,7 +38,7 @@ def parts(settings: Params) -> Iterator[tuple[str, Path]]:
         for axis in AXES:
             for norm in norms_of(axis, settings):
                 for defence in SWEPT:
-                    yield "panels", CELLS / dataset / axis / defence / f"{norm}.csv"
+                    yield "panels", SWEEP_TABLES / dataset / axis / defence / f"{norm}.csv"
         for name in measures(settings):
             yield name.partition("/")[0], MEASURES / dataset / f"{name}.csv"
 
@@ -64,8 +64,8 @@ def _whole(path: Path, table: pd.DataFrame, expected: int) -> pd.DataFrame:
 
 def rows_of(path: Path, settings: Params) -> int:
     """The rows of one table, by its place."""
-    if path.is_relative_to(CELLS):
-        dataset, axis, defence, name = path.relative_to(CELLS).parts
+    if path.is_relative_to(SWEEP_TABLES):
+        dataset, axis, defence, name = path.relative_to(SWEEP_TABLES).parts
         return _panel(settings, dataset, axis, defence, name.removesuffix(".csv"))
     dataset, measure, *rest = path.relative_to(MEASURES).with_suffix("").parts
     return _measure(settings, dataset, measure, rest[-1] if rest else None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dualperturb.params import Params
-from stages.common import CELLS, SWEEPS, params, run, timed
+from stages.common import SWEEP_TABLES, SWEEPS, params, run, timed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ def main(sweep: str, dataset: str, defence: str, norm: str) -> None:
         for tables, suffix in zip(zip(*measured, strict=True), ("", ".images"), strict=True):
             whole = pd.concat(tables, ignore_index=True)
             for axis in SWEEPS[sweep]:
-                path = CELLS / dataset / axis / defence / f"{norm}{suffix}.csv"
+                path = SWEEP_TABLES / dataset / axis / defence / f"{norm}{suffix}.csv"
                 write_csv(path, whole[whole["axis"] == axis])
 
 

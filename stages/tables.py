@@ -1,7 +1,7 @@
-"""Put the cells' tables together: reports/results.csv, reports/metrics.json, reports/curves.
+"""Put the tables of sweeps and measures together: reports/results.csv, reports/metrics.json, reports/curves.
 
-Which cells there are comes from params.yaml, never from what lies on disk: a data set that was dropped leaves
-no trace.
+Which tables there are comes from params.yaml, never from what lies on disk: a data set that was dropped
+leaves no trace.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ from dualperturb import L2, Dual, foreground_score, pgd
 from dualperturb.core.classifiers.networks import SmallResNet
 from dualperturb.core.images import write_split
 from dualperturb.core.threat_model import ThreatModel
+from dualperturb.figures.panel import Certificate, DrawnFrom, ToldFrom
+from tests.small_tables import Look, small_results
 from tests.test_training import SETTINGS, network, trained
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,8 +31,11 @@ CODE = [
     *(ROOT / name for name in ("dvc.yaml", "params.yaml", "tests/pipeline/test_dependencies.py")),
 ]
 # What the reader makes, and what the pipeline does.
-OWN = {"blobs", "BlobsData", "trades", "TradesAdversary", "TradesTraining", "train_trades"}
-OWN_FILES = {f"{name}.py" for name in ("datasets/blobs", "saliency/small_cnn", "attacks/momentum", "trades")}
+OWN = {"blobs", "BlobsData", "trades", "TradesAdversary", "TradesTraining", "train_trades", "strongest"}
+OWN_FILES = {
+    f"{name}.py"
+    for name in ("datasets/blobs", "saliency/small_cnn", "attacks/momentum", "figures/strongest", "trades")
+}
 MADE = {"data/raw/blobs", "checkpoints/", "reports/results.csv"}
 
 
@@ -122,6 +127,16 @@ def test_the_defence_trains(made: dict[str, Any], tmp_path: Path) -> None:
     settings = replace(SETTINGS, epochs=6, loss=made["TradesLoss"](beta=1.0))
     _, history = trained(tmp_path, settings, adversary, network(dropout=0))
     assert history[-1].loss < history[0].loss and history[0].accuracy < history[-1].accuracy
+
+
+def test_the_panel_is_drawn_and_told_where_it_was_measured(made: dict[str, Any]) -> None:
+    results = small_results()
+    (panel,) = made["panels"](results)
+    given = DrawnFrom(results, {}, {}, Look())
+    assert len(panel.draw(given).axes[0].patches) == 6
+    told = ToldFrom(results, {}, Certificate(0.25, 0.001, 1000))
+    assert "50 images or more" in panel.caption(told) and len(panel.table(told)) == 6
+    assert made["panels"](results[results["attack"] != "dual_autoattack"]) == []
 
 
 def test_every_file_is_there() -> None:

@@ -11,8 +11,10 @@ import pytest
 from matplotlib.colors import to_rgba
 
 from dualperturb.errors import UserError
-from dualperturb.figures import accuracy_panels, draw, dual_examples, noise_examples, salience_panels, save
+from dualperturb.figures import accuracy_panels, draw, salience_panels, save
+from dualperturb.figures.dual_examples import dual_pictures
 from dualperturb.figures.names import LABELS
+from dualperturb.figures.noise_examples import noise_pictures
 from dualperturb.figures.style import line_cues
 from tests.small_tables import ACCURACY, Look, small_examples, small_gradients, small_results
 
@@ -157,7 +159,7 @@ def test_a_defence_without_a_colour_is_refused(results: pd.DataFrame) -> None:
 
 
 def test_dual_examples_show_pictures_predictions_and_scores(examples: dict[str, np.ndarray]) -> None:
-    figure = dual_examples(examples, Look())
+    figure = dual_pictures(examples, Look())
     assert len(figure.axes) == 3 * 4
     headings = [axes.get_title().replace("\n", " ") for axes in figure.axes[:4]]
     assert headings[2:] == ["dual, salience weight 0", "dual, salience weight 10"]
@@ -176,7 +178,7 @@ def test_headings_of_many_columns_do_not_overlap(
     for name in ("dual", "dual_predicted", "dual_score"):
         examples[name] = np.repeat(examples[name][:1], weights, axis=0)
     examples["salience_weights"] = np.geomspace(0.001, 100, weights)
-    figure = dual_examples(examples, Look(width_inches=width))
+    figure = dual_pictures(examples, Look(width_inches=width))
     figure.canvas.draw()
     boxes = [axes.title.get_window_extent() for axes in figure.axes[: 2 + weights]]
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
@@ -184,13 +186,13 @@ def test_headings_of_many_columns_do_not_overlap(
 
 
 def test_the_foreground_is_outlined_where_it_has_an_edge(examples: dict[str, np.ndarray]) -> None:
-    empty, partial, full = dual_examples(examples, Look()).axes[1::4]
+    empty, partial, full = dual_pictures(examples, Look()).axes[1::4]
     assert (len(empty.collections), len(partial.collections), len(full.collections)) == (0, 2, 0)
     assert "0% foreground" in empty.get_xlabel() and "100% foreground" in full.get_xlabel()
 
 
 def test_noise_examples_put_foreground_noise_before_background_noise(examples: dict[str, np.ndarray]) -> None:
-    figure = noise_examples(examples, Look())
+    figure = noise_pictures(examples, Look())
     assert len(figure.axes) == 3 * 3
     for axes, name in zip(figure.axes, ("original", "foreground_noise", "background_noise"), strict=False):
         assert np.allclose(axes.images[0].get_array(), examples[name][0].transpose(1, 2, 0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pkgutil
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +16,15 @@ from dualperturb.errors import UserError
 from dualperturb.figures import (
     PANELS,
     accuracy_panels,
-    across_panels,
+    chosen_panels,
     draw,
-    figure_names,
     read_arrays,
     salience_panels,
-    smoothing_panel,
 )
+from dualperturb.figures.across import across_panels
 from dualperturb.figures.curves import lines, value_axis
 from dualperturb.figures.names import classifier_labels
+from dualperturb.figures.smoothing import smoothing_panel
 from dualperturb.figures.sweeps import sweep
 from tests.small_tables import Look, small_examples, small_gradients, small_results
 
@@ -34,11 +36,22 @@ def results() -> pd.DataFrame:
 
 def test_all_figures_stand_in_the_papers_order(results: pd.DataFrame) -> None:
     drawn = draw(results, small_examples(), small_gradients(), Look())
-    assert list(drawn) == figure_names(results, PANELS)
     assert list(drawn) == [
         *("dual_examples", "noise_examples", "salience", "accuracy_L2", "accuracy_Linf", "across"),
         *("gradients", "transfer_L2", "transfer_Linf", "smoothing"),
     ]
+
+
+def test_each_name_has_a_module_and_each_module_of_panels_a_name(results: pd.DataFrame) -> None:
+    import dualperturb.figures as figures
+
+    modules = [module.name for module in pkgutil.iter_modules(figures.__path__)]
+    found = {name for name in modules if hasattr(import_module(f"{figures.__name__}.{name}"), "panels")}
+    assert found == set(PANELS)
+    for name in PANELS:
+        assert {
+            panel.stem.removesuffix("_L2").removesuffix("_Linf") for panel in chosen_panels(results, [name])
+        } == {name}
 
 
 def test_of_one_norm_nothing_tells_of_another() -> None:
@@ -56,12 +69,14 @@ def test_only_the_panels_asked_for_are_drawn(results: pd.DataFrame) -> None:
 
 def test_an_unknown_panel_is_refused(results: pd.DataFrame) -> None:
     with pytest.raises(UserError, match=r"^plots\.panels: found 'accuracys'; accepted: dual_examples, "):
-        figure_names(results, ("accuracys",))
+        chosen_panels(results, ("accuracys",))
 
 
 def test_what_was_not_measured_is_left_out(results: pd.DataFrame) -> None:
     less = results[~results["axis"].isin(("transfer", "radius"))]
-    assert not {"transfer_L2", "transfer_Linf", "smoothing"} & set(figure_names(less, PANELS))
+    assert not {"transfer_L2", "transfer_Linf", "smoothing"} & {
+        panel.stem for panel in chosen_panels(less, PANELS)
+    }
 
 
 def test_across_norms_the_others_are_thick_and_the_own_thin(results: pd.DataFrame) -> None:

@@ -26,23 +26,23 @@ def arrays() -> dict[str, np.ndarray]:
     return small_gallery()
 
 
-def test_every_cell_shows_its_example_and_its_perturbation(arrays: dict[str, np.ndarray]) -> None:
+def test_every_card_shows_its_example_and_its_perturbation(arrays: dict[str, np.ndarray]) -> None:
     data = gallery_data(arrays)
     for c, a, k in ((0, 0, 0), (4, 3, 2), (2, 1, 1)):
-        cell, example = data["cells"][c][a][k], arrays["examples"][c, a, k].astype(np.float64)
-        assert np.abs(pixels(cell["picture"]) - example).max() <= 0.5 / 255 + 1e-9
-        shown = (pixels(cell["perturbation"]) - 0.5) / cell["factor"]
-        delta, reach = example - arrays["original"][k], 0.5 / cell["factor"]
+        card, example = data["examples"][c][a][k], arrays["examples"][c, a, k].astype(np.float64)
+        assert np.abs(pixels(card["picture"]) - example).max() <= 0.5 / 255 + 1e-9
+        shown = (pixels(card["perturbation"]) - 0.5) / card["factor"]
+        delta, reach = example - arrays["original"][k], 0.5 / card["factor"]
         assert (np.abs(delta) > reach).mean() <= 0.021 and (np.abs(delta) > reach / 2.5).mean() > 0.02
-        assert np.abs(shown - delta.clip(-reach, reach)).max() <= 0.5 / 255 / cell["factor"] + 1e-3
-        assert cell["predicted"] == arrays["predicted"][c, a, k] and cell["confidence"] == 0.875
+        assert np.abs(shown - delta.clip(-reach, reach)).max() <= 0.5 / 255 / card["factor"] + 1e-3
+        assert card["predicted"] == arrays["predicted"][c, a, k] and card["confidence"] == 0.875
     assert np.abs(pixels(data["images"][1]["picture"]) - arrays["original"][1]).max() <= 0.5 / 255 + 1e-6
 
 
 def test_an_unchanged_pixel_is_mid_grey_whatever_the_factor(arrays: dict[str, np.ndarray]) -> None:
     same = {**arrays, "examples": np.broadcast_to(arrays["original"], arrays["examples"].shape)}
-    cell = gallery_data({**same, "examples": same["examples"].astype(np.float16)})["cells"][0][0][0]
-    assert cell["factor"] == 100 and set(np.unique(pixels(cell["perturbation"]) * 255)) == {128}
+    card = gallery_data({**same, "examples": same["examples"].astype(np.float16)})["examples"][0][0][0]
+    assert card["factor"] == 100 and set(np.unique(pixels(card["perturbation"]) * 255)) == {128}
 
 
 def test_the_factor_is_the_largest_that_saturates_few_of_the_changes() -> None:
@@ -62,7 +62,7 @@ def test_names_and_counts_are_those_of_the_arrays(arrays: dict[str, np.ndarray])
     assert data["attacks"][0] == {"name": "PGD (L2)", "norm": "L2"}
     renamed = {**arrays, "attacks": np.array(["PGD (Linf)"] * 4), "norms": np.array(["Linf"] * 4)}
     assert gallery_data(renamed)["attacks"][0] == {"name": "PGD (L-infinity)", "norm": "L-infinity"}
-    assert np.shape(data["cells"]) == (5, 4, 3)
+    assert np.shape(data["examples"]) == (5, 4, 3)
     assert json.loads(json.dumps(data)) == data
     assert gallery_data(small_gallery(("L2",)))["classifiers"] == ["AT-Dual", "AT-PGD", "Clean"]
 

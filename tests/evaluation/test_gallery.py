@@ -1,4 +1,4 @@
-"""The gallery's arrays: every cell is the attack that it says, measured on its own classifier."""
+"""The gallery's arrays: every example is of the attack that it says, measured on its own classifier."""
 
 from __future__ import annotations
 

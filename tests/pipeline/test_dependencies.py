@@ -62,7 +62,7 @@ def listed(root: Path, entry: dict[str, Any]) -> set[str]:
 
 
 def stages(plain: Workspace) -> dict[str, dict[str, Any]]:
-    """One entry of dvc.lock a stage: its cells differ in data set and defence alone."""
+    """One entry of dvc.lock a stage: its runs differ in data set and defence alone."""
     return {stage.partition("@")[0]: entry for stage, entry in plain.lock().items()}
 
 

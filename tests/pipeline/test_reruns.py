@@ -21,7 +21,7 @@ TRAINING = {CLEAN, PGD, DUAL, "train_smoothing@shapes6"}
 EXAMPLES = {"examples@shapes6"}
 # They attack; the others take gradients (gradients) or have an attack of their own (jsma, strong).
 ATTACKING = {"transfer@shapes6", "unsuspicious@shapes6", "health@shapes6", "gallery@shapes6"}
-# They load all classifiers of Fig. 4; `strong` has a cell a defence, and `smoothing` a classifier of its own.
+# They load all classifiers of Fig. 4; `strong` runs once a defence, and `smoothing` a classifier of its own.
 TOGETHER = ATTACKING | {"jsma@shapes6", "gradients@shapes6"}
 
 

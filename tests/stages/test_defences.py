@@ -24,12 +24,12 @@ def test_they_are_the_papers() -> None:
 
 def test_the_pipeline_sweeps_those_that_the_stages_sweep() -> None:
     assert PIPELINE["vars"] == [{"swept": list(SWEPT)}]
-    cells = {
+    swept = {
         stage["matrix"]["defence"]
         for stage in PIPELINE["stages"].values()
         if "defence" in stage.get("matrix", {})
     }
-    assert cells == {"${swept}"}
+    assert swept == {"${swept}"}
 
 
 def test_each_has_a_stage_that_trains_it() -> None:

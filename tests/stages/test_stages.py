@@ -151,8 +151,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check_outs(folder, lambda: masks.main("shapes6"), outs("masks", dataset="shapes6"))
         for sweep in common.SWEEPS:
             stage = "saliency" if sweep == "salience_weight" else f"robustness_{sweep}"
-            cells = [(d, n) for d in common.SWEPT for n in NORMS if sweep != "salience_weight" or n == "L2"]
-            for defence, norm in cells:
+            swept = [(d, n) for d in common.SWEPT for n in NORMS if sweep != "salience_weight" or n == "L2"]
+            for defence, norm in swept:
                 expected = outs(stage, dataset="shapes6", defence=defence, norm=norm)
                 check_outs(
                     folder, lambda s=sweep, d=defence, n=norm: robustness.main(s, "shapes6", d, n), expected

@@ -1,4 +1,4 @@
-"""What is made of the cells' tables: all results in one table, metrics, curves for `dvc plots`."""
+"""What is made of the tables of sweeps and measures: one table of all, metrics, curves for `dvc plots`."""
 
 from __future__ import annotations
 

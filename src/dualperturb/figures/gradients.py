@@ -5,13 +5,44 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dualperturb.figures.names import label
-from dualperturb.figures.pictures import _grid, _outline, _picture, short
+from dualperturb.figures.names import classifier_labels, label
+from dualperturb.figures.panel import DrawnFrom, Panel
+from dualperturb.figures.pictures import picture_grid, short, show, show_outline
 from dualperturb.figures.style import Style, house_style
+from dualperturb.figures.texts import (
+    counts_text,
+    interval_text,
+    mean_text,
+    ordered,
+    row_label,
+    several_norms,
+)
 from dualperturb.fonts import families
+
+
+def panels(results: pd.DataFrame) -> list[Panel]:
+    """One, of all classifiers."""
+    return [
+        Panel(
+            stem="gradients",
+            number="Fig. 6",
+            name="loss gradients",
+            draw=_draw,
+            caption=lambda given: gradient_caption(given.results),
+            table=lambda given: gradient_table(given.results),
+            rows=lambda given: given.results[given.results["axis"] == "gradient"],
+            in_comment=True,
+        )
+    ]
+
+
+def _draw(given: DrawnFrom) -> Figure:
+    labels = classifier_labels(map(str, given.gradients["classifiers"]))
+    return gradient_pictures(given.gradients, labels, given.style)
 
 
 def gradient_pictures(arrays: Mapping[str, Any], labels: Mapping[str, str], style: Style) -> Figure:
@@ -24,19 +55,48 @@ def gradient_pictures(arrays: Mapping[str, Any], labels: Mapping[str, str], styl
     names = [str(name) for name in arrays["classifiers"]]
     headings = ["original", *(labels.get(name, label(name)) for name in names)]
     with house_style():
-        figure, grid = _grid(arrays["original"], headings, style)
+        figure, grid = picture_grid(arrays["original"], headings, style)
         for k, row in enumerate(grid):
             _original(row[0], arrays, k)
             for c, axes in enumerate(row[1:]):
-                _picture(axes, arrays["gradients"][c, k])
+                show(axes, arrays["gradients"][c, k])
                 _write(axes, _energy(arrays, c, k))
     return figure
 
 
+def gradient_caption(results: pd.DataFrame) -> str:
+    """Fig. 6: how the pictures are made, and each classifier's share with its interval."""
+    table = gradient_table(results)
+    columns = (table["classifier"], table["energy inside the foreground"])
+    shares = [f"{name} {share}" for name, share in zip(*columns, strict=True)]
+    return (
+        "Gradients of the loss with respect to the pixels, each clipped to its mean and 3 standard "
+        "deviations to either side. Share of their energy inside the foreground, mean of "
+        f"{counts_text(table)} test image{'' if set(table['n']) == {1} else 's'} with 95 % intervals: "
+        f"{'; '.join(shares)}."
+    )
+
+
+def gradient_table(results: pd.DataFrame) -> pd.DataFrame:
+    """A row a classifier: the share of gradient energy inside the foreground, also over its area."""
+    rows, several = ordered(results[results["axis"] == "gradient"]), several_norms(results)
+    return pd.DataFrame(
+        {
+            "classifier": row_label(row, several),
+            "energy inside the foreground": interval_text(row, "gradient_share"),
+            "foreground's share of the area": f"{100 * row['gradient_foreground_fraction']:.1f} %",
+            "energy over area": mean_text(row, "gradient_enrichment"),
+            "images without a gradient": int(row["gradient_zero_gradients"]),
+            "n": int(row["n"]),
+        }
+        for _, row in rows.iterrows()
+    )
+
+
 def _original(axes: Axes, arrays: Mapping[str, Any], k: int) -> None:
-    _picture(axes, arrays["original"][k])
+    show(axes, arrays["original"][k])
     mask = arrays["foreground"][k, 0]
-    _outline(axes, mask)
+    show_outline(axes, mask)
     name = short(str(arrays["class_names"][int(arrays["labels"][k])]))
     _write(axes, f"label: {name}\n{mask.mean():.0%} foreground")
 

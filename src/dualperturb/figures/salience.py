@@ -7,10 +7,36 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dualperturb.figures.curves import UNITS, legend, lines, value_axis, whole_percent
+from dualperturb.figures.names import NORM_NAMES, label
+from dualperturb.figures.panel import Panel
 from dualperturb.figures.style import Style, house_style, new_figure
-from dualperturb.figures.sweeps import constant, only, sweep
+from dualperturb.figures.sweeps import constant, defences, only, sweep
+from dualperturb.figures.texts import (
+    images_text,
+    interval_text,
+    mean_text,
+    names_text,
+    ordered,
+    salience_note,
+)
 
 OBJECTIVES = {"paper": "(a) the paper's objective", "balanced": "(b) balanced objective (ours)"}
+
+
+def panels(results: pd.DataFrame) -> list[Panel]:
+    """One, in the norm that the weight was swept in."""
+    return [
+        Panel(
+            stem="salience",
+            number="Fig. 3",
+            name="foreground score and accuracy over the salience weight",
+            draw=lambda given: salience_panels(given.results, given.style),
+            caption=lambda given: salience_caption(given.results),
+            table=lambda given: salience_table(given.results),
+            rows=lambda given: pd.concat(salience_sweeps(given.results).values()),
+            in_comment=True,
+        )
+    ]
 
 
 def salience_sweeps(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -42,7 +68,7 @@ def salience_panels(results: pd.DataFrame, style: Style) -> Figure:
         figure = new_figure(style.width_inches, 0.62 * style.width_inches, style)
         panels = figure.subplots(2, len(by_objective), sharex=True, sharey="row")
         for column, name in zip(panels.T, by_objective, strict=True):
-            _panels(column, by_objective[name], clean, style)
+            _column(column, by_objective[name], clean, style)
             column[0].set_title(OBJECTIVES[name])
         _score_limits(panels[0, 0], rows, clean)
         panels[0, 0].set_ylabel("foreground score")
@@ -53,7 +79,47 @@ def salience_panels(results: pd.DataFrame, style: Style) -> Figure:
     return figure
 
 
-def _panels(column: list[Axes], rows: pd.DataFrame, clean: float, style: Style) -> None:
+def salience_caption(results: pd.DataFrame) -> str:
+    """Fig. 3: what changes from the smallest to the largest weight, an objective and a defence at a time."""
+    by_objective = salience_sweeps(results)
+    rows = pd.concat(by_objective.values())
+    norm, first, last = only(rows, "norm"), rows["value"].min(), rows["value"].max()
+    text = (
+        f"Mean foreground score (above) and adversarial accuracy (below) of {names_text(rows)} under dual "
+        f"in the {NORM_NAMES[norm]} norm with "
+        f"eps_f = {constant(rows, 'eps_f'):g}, eps_b = {constant(rows, 'eps_b'):g} over the salience weight, "
+        f"by the paper's objective (a) and the balanced one (b). {images_text(rows)}; bands are 95 % "
+        f"intervals. The thin line is the mean score of the same images without attack, "
+        f"{clean_score(results, norm):.3f}.{salience_note(rows)}"
+    )
+    if first < last:
+        changes = [f"by the {name} objective {_changes(own)}" for name, own in by_objective.items()]
+        text += (
+            " Change of foreground score and accuracy "
+            f"from weight {first:g} to {last:g}: {'; '.join(changes)}."
+        )
+    return text + _crossed(results, norm)
+
+
+def salience_table(results: pd.DataFrame) -> pd.DataFrame:
+    """A row an objective, defence and salience weight: foreground score and accuracy with intervals."""
+    points = pd.concat(salience_sweeps(results).values())
+    for column, names in (("objective", list(OBJECTIVES)), ("defence", defences(points))):
+        points[f"{column} place"] = points[column].map(names.index)
+    points = points.sort_values(["objective place", "defence place", "value"])
+    return pd.DataFrame(
+        {
+            "objective": list(points["objective"]),
+            "defence": [label(name) for name in points["defence"]],
+            "salience weight": list(points["value"]),
+            "foreground score": [mean_text(row, "foreground_score") for _, row in points.iterrows()],
+            "adversarial accuracy": [interval_text(row) for _, row in points.iterrows()],
+            "n": list(points["n"]),
+        }
+    )
+
+
+def _column(column: list[Axes], rows: pd.DataFrame, clean: float, style: Style) -> None:
     """Score and accuracy of one objective."""
     above, below = column
     weights = sorted(rows["value"].unique())
@@ -81,3 +147,29 @@ def _score_limits(axes: Axes, rows: pd.DataFrame, clean: float) -> None:
     high = max(float(rows["foreground_score_high"].max()), clean)
     room = max(0.1 * (high - low), (0.1 - (high - low)) / 2)
     axes.set_ylim(max(low - room, 0.0), min(high + room, 1.0))
+
+
+def _crossed(results: pd.DataFrame, norm: str) -> str:
+    """How many images fall below a score of 0.5, of the classifiers trained with the norm."""
+    rows = results[(results["axis"] == "unsuspicious") & (results["norm"] == norm)]
+    if rows.empty:
+        return ""
+    counts = [
+        f"{label(str(row['defence']))} {int(row['crossed_half'])} of {int(row['n'])}"
+        for _, row in ordered(rows).iterrows()
+    ]
+    weight, objective = constant(rows, "salience_weight"), only(rows, "objective")
+    return (
+        f" Images whose foreground score falls below 0.5 (weight {weight:g}, {objective} objective): "
+        f"{'; '.join(counts)}."
+    )
+
+
+def _changes(rows: pd.DataFrame) -> str:
+    changes = []
+    for defence in defences(rows):
+        own = rows[rows["defence"] == defence]
+        score = own["foreground_score"].iloc[-1] - own["foreground_score"].iloc[0]
+        accuracy = 100 * (own["accuracy"].iloc[-1] - own["accuracy"].iloc[0])
+        changes.append(f"{label(defence)} {score:+.3f} and {accuracy:+.1f} points")
+    return ", ".join(changes)

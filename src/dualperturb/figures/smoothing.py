@@ -7,7 +7,25 @@ from matplotlib.figure import Figure
 
 from dualperturb.errors import UserError
 from dualperturb.figures.curves import legend, lines, value_axis, whole_percent
+from dualperturb.figures.names import ATTACKS
+from dualperturb.figures.panel import Certificate, Panel
 from dualperturb.figures.style import Style, house_style, line_cues, new_figure
+from dualperturb.figures.texts import images, interval_text, row_budgets_text
+
+
+def panels(results: pd.DataFrame) -> list[Panel]:
+    """One where a radius was certified."""
+    panel = Panel(
+        stem="smoothing",
+        number="Appendix J",
+        name="randomized smoothing",
+        draw=lambda given: smoothing_panel(given.results, given.style),
+        caption=lambda given: smoothing_caption(given.results, given.certificate),
+        table=lambda given: smoothing_table(given.results),
+        rows=lambda given: pd.concat([certificates(given.results), smoothing_attacks(given.results)]),
+        in_comment=True,
+    )
+    return [] if certificates(results).empty else [panel]
 
 
 def certificates(results: pd.DataFrame) -> pd.DataFrame:
@@ -50,3 +68,39 @@ def smoothing_panel(results: pd.DataFrame, style: Style) -> Figure:
         whole_percent(axes)
         legend(figure, axes)
     return figure
+
+
+def smoothing_caption(results: pd.DataFrame, certificate: Certificate) -> str:
+    """Appendix J: certificate and attacks, and the radius that no certificate can exceed."""
+    rows = certificates(results)
+    attacked = [
+        f"{ATTACKS[str(row['attack'])]} with {row_budgets_text(row)} {100 * row['accuracy']:.1f} %"
+        for _, row in smoothing_attacks(results).iterrows()
+    ]
+    text = (
+        f"Randomized smoothing with noise of sigma = {certificate.sigma:g}: share of "
+        f"{images(int(rows['n'].iloc[0]))} classified rightly and certified over the L2 radius in "
+        f"pixels in [0, 1] (alpha = {certificate.alpha:g}, {certificate.samples} noisy copies an image). "
+        f"No radius can exceed sigma * Phi^-1(alpha^(1/{certificate.samples})) = "
+        f"{certificate.largest_radius:.3f}, "
+        "whatever the classifier."
+    )
+    if attacked:
+        text += (
+            f" Accuracy under attacks that climb the expectation over noise: {'; '.join(attacked)}; a "
+            "prediction that was abstained from counts as wrong."
+        )
+    return text
+
+
+def smoothing_table(results: pd.DataFrame) -> pd.DataFrame:
+    """Certified accuracy a radius, then the accuracy under each attack."""
+    shown = [
+        {"smoothed classifier": f"certified at radius {row['value']:g}", "accuracy": interval_text(row)}
+        | {"n": int(row["n"])}
+        for _, row in certificates(results).iterrows()
+    ]
+    for _, row in smoothing_attacks(results).iterrows():
+        name = f"under {ATTACKS[str(row['attack'])]}, {row_budgets_text(row)}"
+        shown.append({"smoothed classifier": name, "accuracy": interval_text(row), "n": int(row["n"])})
+    return pd.DataFrame(shown)

@@ -12,14 +12,41 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from dualperturb.errors import UserError
-from dualperturb.figures.names import label
+from dualperturb.figures.names import ATTACKS, NORM_NAMES, classifier_labels, label
+from dualperturb.figures.panel import DrawnFrom, Panel
 from dualperturb.figures.style import Style, house_style, new_figure
+from dualperturb.figures.sweeps import norms
+from dualperturb.figures.texts import images, interval_text, row_budgets_text
 
 _MAP = "cividis"  # its lightness rises evenly: the same order for colour-blind readers and in grey
 _LIGHT = 47  # %: from here on black reads better than white (WCAG's contrast)
 
 # Inches: the widest cell; the sources' names and the colour bar; the targets' names; a panel's margins.
 _CELL, _BESIDE, _BELOW, _BETWEEN, _TITLE = 0.6, 1.75, 0.85, 0.12, 0.3
+
+
+def panels(results: pd.DataFrame) -> list[Panel]:
+    """One a norm that budgets were swept in and transfer was measured in."""
+    measured = set(results.loc[results["axis"] == "transfer", "norm"])
+    return [_panel(norm) for norm in norms(results) if norm in measured]
+
+
+def _panel(norm: str) -> Panel:
+    return Panel(
+        stem=f"transfer_{norm}",
+        number="Appendix D",
+        name=f"transfer of {NORM_NAMES[norm]} examples",
+        draw=lambda given: _draw(given, norm),
+        caption=lambda given: transfer_caption(given.results, norm),
+        table=lambda given: transfer_shown(given.results, norm),
+        rows=lambda given: transfer_table(given.results, norm).drop(columns="target"),
+    )
+
+
+def _draw(given: DrawnFrom, norm: str) -> Figure:
+    table = transfer_table(given.results, norm)
+    labels = classifier_labels(table["source"].unique()) | {"pgd": "PGD", "dual": "dual"}
+    return transfer_panels(table, labels, given.style)
 
 
 def transfer_panels(table: pd.DataFrame, labels: Mapping[str, str], style: Style) -> Figure:
@@ -61,6 +88,32 @@ def transfer_table(results: pd.DataFrame, norm: str) -> pd.DataFrame:
     rows = results[(results["axis"] == "transfer") & (results["norm"] == norm)]
     suffix = rows["trained_norm"].map(lambda trained: "" if trained == "none" else f"_{trained}")
     return rows.assign(target=rows["defence"] + suffix)
+
+
+def transfer_caption(results: pd.DataFrame, norm: str) -> str:
+    """What the cells are; for each attack the pair in which transfer is strongest beside the white box."""
+    table = transfer_table(results, norm)
+    labels = classifier_labels(table["source"].unique())
+    parts = []
+    for attack, rows in table.groupby("attack", sort=False):
+        parts.append(f"{ATTACKS[str(attack)]} ({row_budgets_text(rows.iloc[0])}): {_strongest(rows, labels)}")
+    return (
+        f"Accuracy in % of each classifier on {NORM_NAMES[norm]} examples made on each other, the same "
+        f"{images(int(table['n'].iloc[0]))} in every cell; framed, the white-box attacks. Lowest accuracy on "
+        f"transferred examples: {'; '.join(parts)}."
+    )
+
+
+def transfer_shown(results: pd.DataFrame, norm: str) -> pd.DataFrame:
+    """A row an attack and source, a column a target: accuracy with its interval."""
+    table = transfer_table(results, norm)
+    labels = classifier_labels(table["source"].unique())
+    shown: dict[tuple[str, str], dict[str, object]] = {}
+    for _, row in table.iterrows():
+        key = str(row["attack"]), str(row["source"])
+        start = {"attack": ATTACKS[key[0]], "made on": labels[key[1]], "n": int(row["n"])}
+        shown.setdefault(key, start)[f"tried on {labels[str(row['target'])]}"] = interval_text(row)
+    return pd.DataFrame(shown.values())
 
 
 def _matrix(table: pd.DataFrame, attack: str, names: list[str]) -> npt.NDArray[np.float64]:
@@ -105,3 +158,16 @@ def _names(axes: Axes, shown: list[str], left: bool, below: bool) -> None:
     axes.set_xticks(range(len(shown)), shown if below else [""] * len(shown))
     for name in axes.get_xticklabels():
         name.set(rotation=35, ha="right", rotation_mode="anchor")
+
+
+def _strongest(rows: pd.DataFrame, labels: dict[str, str]) -> str:
+    same = rows["source"] == rows["target"]
+    if same.all():
+        return "none, one classifier"
+    white_box = rows[same].set_index("target")["accuracy"]
+    least = rows[~same].sort_values("accuracy", kind="stable").iloc[0]
+    own = 100 * white_box[least["target"]]
+    return (
+        f"{labels[str(least['target'])]} {100 * least['accuracy']:.1f} % on those of "
+        f"{labels[str(least['source'])]}, {own:.1f} % on its own"
+    )

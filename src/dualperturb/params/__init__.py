@@ -10,9 +10,10 @@ from dualperturb.params.whole import (
     DATASETS,
     DEFENCES,
     NORMS,
+    PANELS,
     TRAINED_BY_NORM,
     LogAxis,
-    Panel,
+    PanelName,
     Params,
     load_params,
 )
@@ -22,9 +23,10 @@ __all__ = [
     "DATASETS",
     "DEFENCES",
     "NORMS",
+    "PANELS",
     "TRAINED_BY_NORM",
     "LogAxis",
-    "Panel",
+    "PanelName",
     "Params",
     "load_params",
 ]

@@ -69,9 +69,10 @@ class Examples(Section):
     salience_weights: Values
 
 
-Panel = Literal[
+PanelName = Literal[
     "dual_examples", "noise_examples", "salience", "accuracy", "across", "gradients", "transfer", "smoothing"
 ]
+PANELS: tuple[str, ...] = get_args(PanelName)  # in the paper's order, each a module of `figures`
 LogAxis = Literal["eps", "eps_f", "eps_b", "salience_weight", "share", "radius"]
 
 
@@ -91,7 +92,7 @@ class Plots(Section):
     palette: Annotated[dict[Defence, Colour], BeforeValidator(_by_defence)]
     width_inches: Width
     dpi: Dpi
-    panels: Annotated[tuple[Panel, ...], BeforeValidator(is_list), AfterValidator(are_distinct)]
+    panels: Annotated[tuple[PanelName, ...], BeforeValidator(is_list), AfterValidator(are_distinct)]
     log_axes: Annotated[tuple[LogAxis, ...], BeforeValidator(_log_axes), AfterValidator(are_distinct)]
 
 

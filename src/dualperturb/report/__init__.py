@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dualperturb.figures import Certificate
 from dualperturb.report.claims import claims_table
-from dualperturb.report.data import Certificate, DatasetReport, MaskSummary, ReportData, ReportFigure
+from dualperturb.report.data import DatasetReport, MaskSummary, ReportData, ReportFigure
 from dualperturb.report.health import COLUMNS as HEALTH_COLUMNS
 from dualperturb.report.page import render_html, render_markdown
 from dualperturb.report.paper import paper_figures

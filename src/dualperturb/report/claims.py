@@ -11,9 +11,9 @@ import pandas as pd
 from dualperturb.figures.names import NORM_NAMES, label
 from dualperturb.figures.salience import salience_sweeps
 from dualperturb.figures.sweeps import defences, norms, only, sweep
+from dualperturb.figures.texts import NOT_MEASURED
 from dualperturb.report.data import Budgets
 from dualperturb.report.summary import dual_point
-from dualperturb.report.texts import NOT_MEASURED
 
 HOLDS, FAILS = "holds", "does not hold here"
 

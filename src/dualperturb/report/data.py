@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import NormalDist  # importing scipy.stats would take a third of the start
 from typing import Any
 
 import pandas as pd
 
 from dualperturb.errors import UserError
+from dualperturb.figures.panel import Certificate
 
 Budgets = Mapping[str, tuple[float, float]]  # norm -> eps_f, eps_b at the paper's scale
 
@@ -36,24 +36,11 @@ class MaskSummary:
 
 
 @dataclass(frozen=True)
-class Certificate:
-    """How randomized smoothing certified: noise `sigma`, chance of error `alpha`, `samples` noisy copies."""
-
-    sigma: float
-    alpha: float
-    samples: int
-
-    @property
-    def largest_radius(self) -> float:
-        """No certified radius can exceed it, whatever the classifier: sigma * Phi^-1(alpha^(1/n))."""
-        return self.sigma * NormalDist().inv_cdf(self.alpha ** (1 / self.samples))
-
-
-@dataclass(frozen=True)
 class ReportFigure:
     """One figure of one data set: number in the paper ("Fig. 4"), name, files, caption and table.
 
-    `stem` names its files and its place on the page; `rows` are what a reader may save as CSV.
+    `stem` names its files and its place on the page; `rows` are what a reader may save as CSV; `in_comment`:
+    whether the Markdown has its caption, too.
     """
 
     number: str
@@ -65,6 +52,7 @@ class ReportFigure:
     caption: str
     table: pd.DataFrame
     rows: pd.DataFrame
+    in_comment: bool
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ def gallery_data(arrays: Mapping[str, Any]) -> dict[str, Any]:
     """What the page's script shows, as JSON knows it; pictures are data URIs.
 
     arrays: as `evaluation.gallery.gallery_arrays` makes them. classes; classifiers; attacks (name, norm);
-    side; images (index, label, picture, outline, density, score, clean by classifier); cells by classifier,
-    attack and image: predicted, confidence, score, foreground and background (norms), picture, perturbation,
-    factor. A perturbation is shown as 0.5 + factor * (example - original).
+    side; images (index, label, picture, outline, density, score, clean by classifier); examples by
+    classifier, attack and image: predicted, confidence, score, foreground and background (norms), picture,
+    perturbation, factor. A perturbation is shown as 0.5 + factor * (example - original).
     """
     names = [str(name) for name in arrays["classifiers"]]
     shown = classifier_labels(names)
@@ -35,7 +35,7 @@ def gallery_data(arrays: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "side": int(arrays["original"].shape[-1]),
         "images": [_image(arrays, k) for k in counts[2]],
-        "cells": [[[_cell(arrays, c, a, k) for k in counts[2]] for a in counts[1]] for c in counts[0]],
+        "examples": [[[_example(arrays, c, a, k) for k in counts[2]] for a in counts[1]] for c in counts[0]],
     }
 
 
@@ -68,7 +68,7 @@ def _image(arrays: Mapping[str, Any], k: int) -> dict[str, Any]:
     }
 
 
-def _cell(arrays: Mapping[str, Any], c: int, a: int, k: int) -> dict[str, Any]:
+def _example(arrays: Mapping[str, Any], c: int, a: int, k: int) -> dict[str, Any]:
     example = arrays["examples"][c, a, k].astype(np.float32)
     delta = example - arrays["original"][k].astype(np.float16).astype(np.float32)
     factor = magnification(delta)

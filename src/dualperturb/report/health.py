@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from dualperturb.figures.names import NORM_NAMES
-from dualperturb.report.texts import ordered, row_label
+from dualperturb.figures.texts import ordered, row_label
 
 PASS, WARN = "pass", "warn"
 # Of the table that the stage `health` writes.

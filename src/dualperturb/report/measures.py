@@ -8,7 +8,8 @@ import pandas as pd
 
 from dualperturb.evaluation.tables import same_norm
 from dualperturb.figures.names import NORM_NAMES
-from dualperturb.report.texts import interval_text, mean_text, ordered, row_label, several_norms
+from dualperturb.figures.sweeps import jsma
+from dualperturb.figures.texts import interval_text, mean_text, ordered, row_label, several_norms
 
 STANDARD_QUERIES = 5000  # of AutoAttack's last part, Square
 # The table's columns: attack -> heading; a star for the number of steps.
@@ -38,6 +39,17 @@ def strong_table(results: pd.DataFrame, norm: str, eps_f: float) -> pd.DataFrame
             cells[_heading(attack, rows)] = _cell(own[own["attack"] == attack])
         table.append(cells)
     return pd.DataFrame(table)
+
+
+def jsma_table(results: pd.DataFrame) -> pd.DataFrame:
+    """A row a share of the pixels, a column a classifier."""
+    rows, several = ordered(jsma(results)), several_norms(results)
+    cells: dict[float, dict[str, object]] = {}
+    for _, row in rows.iterrows():
+        share = float(row["value"])
+        cells.setdefault(share, {"pixels changed": f"{100 * share:g} %", "n": int(row["n"])})
+        cells[share][row_label(row, several)] = interval_text(row)
+    return pd.DataFrame([cells[share] for share in sorted(cells)])
 
 
 def carlini_wagner_table(results: pd.DataFrame) -> pd.DataFrame:

@@ -10,15 +10,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dualperturb.figures.names import NORM_NAMES
 from dualperturb.figures.sweeps import norms
-from dualperturb.report import cells
+from dualperturb.report import formatting
 from dualperturb.report.claims import FAILS, HOLDS, claims_table
 from dualperturb.report.data import DatasetReport, ReportData
 from dualperturb.report.gallery import gallery_data
 from dualperturb.report.health import health_parts
-from dualperturb.report.measures import carlini_wagner_table, strong_table, unsuspicious_table
+from dualperturb.report.measures import carlini_wagner_table, jsma_table, strong_table, unsuspicious_table
 from dualperturb.report.settings import mask_text, setting_tables, stand_ins
 from dualperturb.report.summary import spent_text, summary_table
-from dualperturb.report.sweep_tables import jsma_table
 
 
 def render_html(report: ReportData) -> str:
@@ -37,7 +36,7 @@ def render_markdown(report: ReportData) -> str:
 @cache
 def _environment(html: bool) -> Environment:
     environment = Environment(
-        loader=PackageLoader("dualperturb"),
+        loader=PackageLoader("dualperturb.report"),
         autoescape=html,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -45,12 +44,12 @@ def _environment(html: bool) -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        html_cell=cells.html_cell,
-        md_cell=cells.md_cell,
-        duration=cells.duration,
-        figure_uri=cells.figure_uri,
-        csv_uri=cells.csv_uri,
-        inches=cells.inches,
+        html_cell=formatting.html_cell,
+        md_cell=formatting.md_cell,
+        duration=formatting.duration,
+        figure_uri=formatting.figure_uri,
+        csv_uri=formatting.csv_uri,
+        inches=formatting.inches,
     )
     return environment
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dualperturb.report.cells import cell
 from dualperturb.report.data import MaskSummary
+from dualperturb.report.formatting import cell
 
 
 def setting_tables(setting: Mapping[str, Any]) -> dict[str, dict[str, str]]:

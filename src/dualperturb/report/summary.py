@@ -7,7 +7,7 @@ import pandas as pd
 from dualperturb.errors import UserError
 from dualperturb.figures.names import NORM_NAMES, label
 from dualperturb.figures.sweeps import defences, only, sweep
-from dualperturb.report.texts import NOT_MEASURED, counts_text, interval_text
+from dualperturb.figures.texts import NOT_MEASURED, counts_text, interval_text
 
 
 def summary_table(results: pd.DataFrame, norm: str, eps_f: float, eps_b: float) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Numbers and names as the report's sentences and cells have them."""
+"""Numbers and names as the sentences and tables beside the figures have them."""
 
 from __future__ import annotations
 
@@ -31,6 +31,12 @@ def budgets_text(norm: str, eps_f: float, eps_b: float | None = None) -> str:
     if eps_b is None:
         return f"eps = {eps_f:g} ({NORM_NAMES[norm]})"
     return f"eps_f = {eps_f:g}, eps_b = {eps_b:g} ({NORM_NAMES[norm]})"
+
+
+def row_budgets_text(row: pd.Series) -> str:
+    """The budgets of a row of the results: one of PGD, else two."""
+    eps_b = None if row["attack"] == "pgd" else float(row["eps_b"])
+    return budgets_text(str(row["norm"]), float(row["eps_f"]), eps_b)
 
 
 def row_label(row: pd.Series, several_norms: bool) -> str:
@@ -69,3 +75,9 @@ def counts_text(rows: pd.DataFrame) -> str:
 def ordered(rows: pd.DataFrame) -> pd.DataFrame:
     """Sorted by defence in the paper's order, rows of one defence as they were."""
     return rows.sort_values("defence", key=lambda names: names.map(defences(rows).index), kind="stable")
+
+
+def salience_note(rows: pd.DataFrame) -> str:
+    """A sentence where the gradient of the foreground score was used for several steps, else nothing."""
+    most = int(rows["salience_every"].max())
+    return f" The gradient of the foreground score is renewed in every {most} steps." if most > 1 else ""

@@ -1,0 +1,151 @@
+"""Captions and tables beside the figures: what they say follows from the results' rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dualperturb.figures import Certificate
+from dualperturb.figures.accuracy import accuracy_caption, accuracy_table
+from dualperturb.figures.across import across_caption, across_table
+from dualperturb.figures.dual_examples import dual_examples_caption
+from dualperturb.figures.gradients import gradient_caption, gradient_table
+from dualperturb.figures.noise_examples import noise_examples_caption
+from dualperturb.figures.salience import salience_caption
+from dualperturb.figures.smoothing import smoothing_caption, smoothing_table
+from dualperturb.figures.transfer import transfer_caption, transfer_shown
+from tests.small_tables import small_examples, small_results
+
+
+@pytest.fixture
+def results() -> pd.DataFrame:
+    return small_results()
+
+
+def chosen(results: pd.DataFrame, **where: object) -> pd.Series:
+    return pd.Series(np.logical_and.reduce([results[name] == value for name, value in where.items()]))
+
+
+def test_the_lead_is_computed_from_the_sweep(results: pd.DataFrame) -> None:
+    point = chosen(results, axis="eps_b", value=10.0, defence="at_dual", trained_norm="L2", norm="L2")
+    results.loc[point, "accuracy"] = 0.948
+    text = accuracy_caption(results, "L2")
+    assert "on the eps_b sweep: 54.8 points at eps_b = 10 (intervals apart)" in text
+    assert "eps_b = 20;" in text and "eps_f = 2;" in text and "50 images a point" in text
+    assert "JSMA" not in text
+    assert "54.8" not in accuracy_caption(results, "Linf")
+
+
+def test_no_lead_and_overlapping_intervals_are_said(results: pd.DataFrame) -> None:
+    dual = results["defence"] == "at_dual"
+    results.loc[dual, "accuracy"] = 0.4
+    assert accuracy_caption(results, "L2").count("AT-Dual is nowhere above AT-PGD") == 3
+    results.loc[dual, ["accuracy", "accuracy_low"]] = [0.41, 0.36]
+    assert accuracy_caption(results, "L2").count("1.0 points") == 3
+    assert accuracy_caption(results, "L2").count("intervals overlap") == 3
+
+
+def test_jsma_is_told_where_it_is_drawn(results: pd.DataFrame) -> None:
+    text = accuracy_caption(results, "Linf")
+    assert "50 images a point; accuracy at 10 %: Clean 10.0 %, AT-PGD 40.0 %, AT-Dual 70.0 %." in text
+
+
+def test_across_norms_both_accuracies_are_told(results: pd.DataFrame) -> None:
+    text = across_caption(results)
+    assert "L2 pgd, eps = 3: AT-PGD 35.0 % (40.0 %), AT-Dual 65.0 % (70.0 %);" in text
+    assert "L-infinity dual, eps_b = 20: AT-PGD 35.0 % (40.0 %)" in text
+    table = across_table(results)
+    assert len(table) == 18 and "Clean" not in "".join(table.columns)
+    own = table[table["norm"] == "L2"]
+    assert set(own["AT-PGD, trained with L-infinity"]) == {"35.0 % [30.0, 40.0]"}
+
+
+def test_salience_caption_tells_the_change_of_each_defence(results: pd.DataFrame) -> None:
+    last = chosen(results, axis="salience_weight", value=10.0, defence="clean")
+    paper = last & (results["objective"] == "paper")
+    results.loc[paper, ["foreground_score", "accuracy"]] = [0.65, 0.3]
+    results.loc[last & ~paper, ["foreground_score", "accuracy"]] = [0.7, 0.1]
+    text = salience_caption(results)
+    assert "by the paper objective Clean +0.050 and +20.0 points, AT-PGD +0.000 and +0.0 points" in text
+    assert "by the balanced objective Clean +0.100 and +0.0 points" in text
+    assert "without attack, 0.600" in text and "renewed" not in text
+    assert "below 0.5 (weight 0, paper objective): Clean 7 of 50; AT-PGD 7 of 50;" in text
+
+
+def test_of_a_single_salience_weight_no_change_is_told(results: pd.DataFrame) -> None:
+    text = salience_caption(results[(results["axis"] != "salience_weight") | (results["value"] == 0)])
+    assert "Change of" not in text and "without attack, 0.600. Images whose foreground score falls" in text
+
+
+def test_a_single_image_is_no_images(results: pd.DataFrame) -> None:
+    alone = results.assign(n=1)
+    examples = small_examples()
+    examples["labels"] = examples["labels"][:1]
+    for name in ("original", "foreground_noise", "background_noise"):
+        examples[f"{name}_predicted"] = examples[f"{name}_predicted"][:1]
+    examples["dual_predicted"] = examples["dual_predicted"][:, :1]
+    texts = {
+        "1 image a point;": accuracy_caption(alone, "L2"),
+        "mean of 1 test image with": gradient_caption(alone),
+        "the same 1 image in every cell": transfer_caption(alone, "L2"),
+        "share of 1 image classified": smoothing_caption(alone, Certificate(0.25, 0.001, 1000)),
+        "1 test image; the log density": dual_examples_caption(examples),
+        "1 test image, with": noise_examples_caption(examples),
+    }
+    assert [part for part, text in texts.items() if part not in text or "1 images" in text] == []
+
+
+def test_a_salience_gradient_used_for_several_steps_is_told(results: pd.DataFrame) -> None:
+    results.loc[results["salience_weight"] > 0, "salience_every"] = 4
+    assert "The gradient of the foreground score is renewed in every 4 steps." in salience_caption(results)
+    assert "renewed" not in accuracy_caption(results, "L2")
+
+
+def test_examples_captions_count_wrong_predictions_and_mean_scores() -> None:
+    text = dual_examples_caption(small_examples())
+    assert "originals: 0 of 3, 0.60; weight 0: 1 of 3, 0.25; weight 10: 3 of 3, 0.25" in text
+    assert "made on AT-PGD with eps_f = 2, eps_b = 20 (L2)" in text
+    assert "of the same budget, eps = 20 (L2), made on AT-PGD" in noise_examples_caption(small_examples())
+
+
+def test_the_accuracy_table_has_every_point_with_the_budget_spent(results: pd.DataFrame) -> None:
+    table = accuracy_table(results, "L2")
+    assert len(table) == 9
+    point = table[(table["attack"] == "dual over eps_b") & (table["eps_b"] == 10)].iloc[0]
+    assert np.isclose(point["eps_b spent"], 10 / 7) and point["AT-PGD"] == "40.0 % [35.0, 45.0]"
+    assert point["n"] == "50" and point["steps"] == 20
+
+
+def test_gradients_tell_the_share_inside_the_foreground(results: pd.DataFrame) -> None:
+    table = gradient_table(results)
+    assert list(table["classifier"])[0] == "Clean" and len(table) == 5
+    row = table.iloc[0]
+    assert row["energy inside the foreground"] == "40.0 % [37.0, 43.0]" and row["n"] == 48
+    assert row["foreground's share of the area"] == "34.4 %" and row["images without a gradient"] == 2
+    assert "AT-Dual (L2) 40.0 % [37.0, 43.0]" in gradient_caption(results)
+
+
+def test_a_classifier_without_any_gradient_has_a_dash(results: pd.DataFrame) -> None:
+    own = chosen(results, axis="gradient", defence="clean")
+    results.loc[own, ["gradient_share", "gradient_enrichment"]] = np.nan
+    row = gradient_table(results).iloc[0]
+    assert row["energy inside the foreground"] == row["energy over area"] == "–"
+
+
+def test_transfer_names_the_pair_in_which_it_is_strongest(results: pd.DataFrame) -> None:
+    pair = chosen(results, axis="transfer", norm="L2", attack="dual", source="clean", defence="at_pgd")
+    results.loc[pair & (results["trained_norm"] == "Linf"), "accuracy"] = 0.31
+    text = transfer_caption(results, "L2")
+    assert "dual (eps_f = 2, eps_b = 20 (L2)): AT-PGD (L-infinity) 31.0 % on those of Clean, 20.0 %" in text
+    shown = transfer_shown(results, "L2")
+    assert len(shown) == 2 * 5 and "tried on AT-PGD (L-infinity)" in shown.columns
+
+
+def test_smoothing_tells_the_radius_that_nothing_exceeds(results: pd.DataFrame) -> None:
+    text = smoothing_caption(results, Certificate(0.25, 0.001, 1000))
+    assert "= 0.616, whatever the classifier" in text and "1000 noisy copies" in text
+    assert "PGD with eps = 4 (L-infinity) 50.0 %" in text
+    table = smoothing_table(results)
+    assert list(table["smoothed classifier"])[:2] == ["certified at radius 0", "certified at radius 0.25"]
+    assert len(table) == 3 + 4

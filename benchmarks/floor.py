@@ -38,9 +38,10 @@ from benchmarks.common import (
     show,
 )
 from benchmarks.peers import PEERS, Attack, Task, peers, quiet
+from dualperturb.core.norms import L2, Linf
 from dualperturb.core.objectives import Objective
 from dualperturb.core.pgd import perturb, pgd
-from dualperturb.core.threat import L2, Ball, Dual, Linf
+from dualperturb.core.threat import Ball, Dual
 
 STEP_SIZE = 0.25
 BALLS = {"L2": (L2(0.3), L2(2.0)), "Linf": (Linf(4 / 255), Linf(20 / 255))}  # foreground, background

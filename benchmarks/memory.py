@@ -29,8 +29,9 @@ from benchmarks.common import (
     parser,
     show,
 )
+from dualperturb.core.norms import L2, Linf
 from dualperturb.core.pgd import pgd
-from dualperturb.core.threat import L2, Dual, Linf
+from dualperturb.core.threat import Dual
 
 
 class Case(NamedTuple):

@@ -38,9 +38,9 @@ from benchmarks.common import (
     ratio,
     show,
 )
+from dualperturb.core.norms import Linf
 from dualperturb.core.pgd import pgd
 from dualperturb.core.precision import mixed
-from dualperturb.core.threat import Linf
 from dualperturb.core.twin import Twin
 
 EAGER = "fp32 eager"

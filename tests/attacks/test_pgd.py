@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from dualperturb import L2, Dual, Linf, pgd
-from dualperturb.core.threat import Radii, Regions
+from dualperturb.core.regions import Radii, Regions
 
 Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]
 Classifier = Callable[[Tensor], Tensor]

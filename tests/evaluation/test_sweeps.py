@@ -9,7 +9,8 @@ import pytest
 
 from dualperturb.attacks.nested import nested_pgd
 from dualperturb.core.adversaries import ThreatModel
-from dualperturb.core.threat import L2, Dual
+from dualperturb.core.norms import L2
+from dualperturb.core.threat import Dual
 from dualperturb.errors import UserError
 from dualperturb.evaluation.intervals import mean_interval, wilson
 from dualperturb.evaluation.nested import around

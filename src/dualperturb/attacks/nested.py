@@ -22,10 +22,11 @@ from dualperturb.core.arguments import (
     check_step_size,
     check_streams,
 )
+from dualperturb.core.norms import NormBall
 from dualperturb.core.objectives import Objective
 from dualperturb.core.pgd import AttackResult, checked, clipped
 from dualperturb.core.seeds import image_seeds
-from dualperturb.core.threat import L2, Ball, Dual, Linf, check_ball
+from dualperturb.core.threat import Ball, Dual, check_ball
 from dualperturb.core.twin import twin_of
 from dualperturb.errors import UserError
 
@@ -114,7 +115,7 @@ def _may_lie_inside(ball: Ball, other: Ball) -> bool:
     if isinstance(ball, Dual) and isinstance(other, Dual):
         parts = (ball.inside, other.inside), (ball.outside, other.outside)
         return torch.equal(ball.foreground, other.foreground) and all(_may_lie_inside(*two) for two in parts)
-    if isinstance(ball, L2 | Linf) and type(ball) is type(other):
+    if isinstance(ball, NormBall) and type(ball) is type(other):
         return ball.radius <= other.radius
     return True
 

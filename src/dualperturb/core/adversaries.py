@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb.core.memory import Portions
+from dualperturb.core.norms import BALLS
 from dualperturb.core.objectives import Objective, Saliency
 from dualperturb.core.pgd import perturb
 from dualperturb.core.precision import compiles
-from dualperturb.core.threat import L2, NORMS, Ball, Dual, Linf
+from dualperturb.core.threat import Ball, Dual
 from dualperturb.core.twin import Twin, twin_of
 
 
@@ -19,7 +20,7 @@ from dualperturb.core.twin import Twin, twin_of
 class ThreatModel:
     """Radii really applied, in pixels of [0, 1]: one for the whole image, or one a region.
 
-    norm: "L2" or "Linf". eps_b None: plain PGD's threat model, with the single radius eps_f.
+    norm: one of `budgets.NORMS`. eps_b None: plain PGD's threat model, with the single radius eps_f.
     """
 
     norm: str
@@ -28,7 +29,7 @@ class ThreatModel:
 
     def ball(self, foreground: Tensor, share: float = 1.0) -> Ball:
         """The ball for images with these masks, bool (N, 1, H, W); `share` scales every radius."""
-        norm: type[L2 | Linf] = NORMS[self.norm]
+        norm = BALLS[self.norm]
         if self.eps_b is None:
             return norm(share * self.eps_f)
         return Dual(norm(share * self.eps_f), norm(share * self.eps_b), foreground)

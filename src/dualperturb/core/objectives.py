@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dualperturb.core.gradients import gradient_of
+from dualperturb.core.norms import L2
+from dualperturb.core.regions import regions_of
 from dualperturb.core.score import foreground_score
-from dualperturb.core.threat import L2, regions_of
 
 Saliency = Callable[[Tensor], Tensor]
 

@@ -22,6 +22,12 @@ def l2_norm(delta: Tensor) -> Tensor:
     return torch.linalg.vector_norm(delta.flatten(1), dim=1, dtype=wide)
 
 
+def l1_norm(delta: Tensor) -> Tensor:
+    """(N, ...) -> (N,), summed in at least float32."""
+    wide = torch.promote_types(delta.dtype, torch.float32)
+    return torch.linalg.vector_norm(delta.flatten(1), ord=1, dim=1, dtype=wide)
+
+
 def linf_norm(delta: Tensor) -> Tensor:
     """(N, ...) -> (N,)."""
     return delta.flatten(1).abs().amax(dim=1).to(torch.promote_types(delta.dtype, torch.float32))
@@ -47,6 +53,11 @@ def l2_lengths(values: Tensor, regions: Regions) -> list[Tensor]:
     wide = values.to(torch.promote_types(values.dtype, torch.float32))
     squares = wide.square().sum(dim=1, keepdim=True)
     return [_column((squares * region).flatten(1).sum(dim=1).sqrt()) for region in regions]
+
+
+def l1_lengths(values: Tensor, regions: Regions) -> list[Tensor]:
+    """The L1 norm in each region, (N, 1, 1, 1)."""
+    return [_column(l1_norm(values * region)) for region in regions or (1,)]
 
 
 def l2_measured(values: Tensor, regions: Regions) -> tuple[Tensor, list[Tensor]]:
@@ -84,6 +95,30 @@ def dimensions(values: Tensor, regions: Regions) -> list[Tensor]:
         return [torch.full((len(values), 1, 1, 1), size, dtype=torch.float64, device=values.device)]
     pixels = (region.flatten(1).sum(dim=1, dtype=torch.float64) for region in regions)
     return [_column(values.shape[1] * count).clamp_min(1) for count in pixels]
+
+
+def largest(sizes: Tensor, count: Tensor) -> Tensor:
+    """Which values are as large as the `count` largest of their image; (N, ...), count (N, 1, 1, 1)."""
+    falling = sizes.flatten(1).sort(dim=1, descending=True).values
+    least = falling.gather(1, count.long().view(-1, 1) - 1)
+    return sizes >= _column(least)
+
+
+def l1_shrunk(sizes: Tensor, radius: float | Tensor, margin: float) -> Tensor:
+    """What is left of absolute values (N, ...), whose sum above the radius becomes radius * (1 - margin).
+
+    All are lowered alike, but not below zero: by the largest of the amounts that the k largest values alone
+    would ask for (Duchi et al. 2008, "Efficient projections onto the l1-ball").
+    In float64, for what is left may be much smaller than what is taken away.
+    """
+    sums = sizes.flatten(1).sort(dim=1, descending=True).values.cumsum(dim=1, dtype=torch.float64)
+    counts = torch.arange(1, sums.shape[1] + 1, device=sums.device)
+    aim = radius * (1 - margin)
+    lower = ((sums - aim) / counts).amax(dim=1)
+    above = _column(sums[:, -1] > radius)
+    left = (sizes - _column(lower)).clamp_min(0)
+    rounded = aim / left.flatten(1).sum(dim=1).clamp_min(NO_LENGTH)
+    return torch.where(above, left * _column(rounded).clamp_max(1), sizes.double())
 
 
 def spread(values: Radii, regions: Regions) -> float | Tensor:

@@ -1,0 +1,245 @@
+"""The norms' balls: one class a norm, which draws, places, steps, shrinks and measures.
+
+Each verb works on any number of regions at once: a radius each, and `Regions` that say which pixels' values
+are measured together; none for the whole image. A norm is a class here and a row of `budgets.NORMS`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from dualperturb.core.arguments import is_number
+from dualperturb.core.regions import (
+    NO_LENGTH,
+    STEEPEST,
+    Radii,
+    Regions,
+    Seeds,
+    dimensions,
+    l1_lengths,
+    l1_norm,
+    l1_shrunk,
+    l2_lengths,
+    l2_measured,
+    l2_norm,
+    largest,
+    linf_norm,
+    random_rows,
+    round_down,
+    spread,
+)
+from dualperturb.errors import UserError
+
+# No norm of fewer than 10^9 values in [0, 1] is larger. Far above, lengths overflow in float32, and where a
+# region is empty pixels become NaN.
+LARGEST_RADIUS = 1e9
+SPARSITY = 0.01  # of the values in a region, that an L1 step moves; as in Tramer & Boneh 2019
+
+
+@dataclass(frozen=True)
+class NormBall(ABC):
+    """The ball of the given radius, in the units of pixels in [0, 1], over the whole image.
+
+    A norm is a subclass with five verbs that know nothing of the image. Raises UserError if the radius is
+    negative or above LARGEST_RADIUS.
+    """
+
+    radius: float
+
+    def __post_init__(self) -> None:
+        radius = self.radius
+        if not is_number(radius) or not 0 <= radius <= LARGEST_RADIUS:
+            raise UserError(f"radius: expected a number from 0 to {LARGEST_RADIUS:g}, got {radius}")
+
+    def start(self, images: Tensor, seeds: Seeds) -> Tensor:
+        return self.place(self.draw(images, seeds), (self.radius,))
+
+    def ascend(self, gradient: Tensor, share: float) -> Tensor:
+        return self.step(gradient, (share * self.radius,))
+
+    def project(self, delta: Tensor) -> Tensor:
+        return self.shrink(delta, (self.radius,))
+
+    def norms(self, delta: Tensor) -> dict[str, Tensor]:
+        return {"image": self.measure(delta)}
+
+    def only(self, rows: Tensor) -> Self:
+        return self
+
+    @staticmethod
+    @abstractmethod
+    def draw(images: Tensor, seeds: Seeds) -> Tensor:
+        """What a start is made of: random numbers, image i's from its own stream, named by seeds[i]."""
+
+    @staticmethod
+    @abstractmethod
+    def place(drawn: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
+        """A start inside the ball, made of what was drawn, which may be overwritten."""
+
+    @staticmethod
+    @abstractmethod
+    def step(gradient: Tensor, lengths: Radii, regions: Regions = ()) -> Tensor:
+        """The steepest ascent, in each region by its length; zero where the gradient is zero there."""
+
+    @staticmethod
+    @abstractmethod
+    def shrink(delta: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
+        """The nearest perturbation whose norm in each region is at most its radius."""
+
+    @staticmethod
+    @abstractmethod
+    def measure(delta: Tensor) -> Tensor:
+        """The norm of each image, (N, ...) -> (N,), float32 or wider."""
+
+
+def _uniform_in_the_ball(
+    drawn: Tensor, radii: Radii, regions: Regions, norms: list[Tensor], below: list[Tensor]
+) -> Tensor:
+    """Directions without preference, in place, made as long as points that are uniform in a ball.
+
+    norms: of what was drawn, in each region; below: the chance of a shorter one, a uniform number.
+    """
+    factors = []
+    for radius, norm, uniform, size in zip(radii, norms, below, dimensions(drawn, regions), strict=True):
+        length = radius * uniform ** (1 / size) * (1 - torch.finfo(drawn.dtype).eps)
+        factors.append((length / norm.clamp_min(NO_LENGTH)).to(drawn.dtype))
+    return drawn.mul_(spread(factors, regions))
+
+
+class L2(NormBall):
+    """The L2 ball."""
+
+    measure = staticmethod(l2_norm)
+
+    @staticmethod
+    def draw(images: Tensor, seeds: Seeds) -> Tensor:
+        """What a start is made of: normal numbers."""
+        return random_rows(Tensor.normal_, images, seeds)
+
+    @staticmethod
+    def place(drawn: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
+        """Uniform in the ball of d dimensions: a Gaussian direction, and U^(1/d) of the radius as length.
+
+        The length of the Gaussian vector, which its direction does not depend on, gives the uniform number U:
+        its square is chi-squared distributed with d degrees of freedom. `drawn` is overwritten.
+        """
+        norms, sizes = l2_lengths(drawn, regions), dimensions(drawn, regions)
+        below = [
+            torch.special.gammainc(size / 2, norm.double() ** 2 / 2)
+            for size, norm in zip(sizes, norms, strict=True)
+        ]
+        return _uniform_in_the_ball(drawn, radii, regions, norms, below)
+
+    @staticmethod
+    def step(gradient: Tensor, lengths: Radii, regions: Regions = ()) -> Tensor:
+        """Along the gradient, in each region by its length; zero where the gradient is zero there."""
+        wide, norms = l2_measured(gradient.to(torch.promote_types(gradient.dtype, torch.float32)), regions)
+        factors = [length / norm.clamp_min(NO_LENGTH) for length, norm in zip(lengths, norms, strict=True)]
+        return wide * spread(factors, regions)
+
+    @staticmethod
+    def shrink(delta: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
+        """The nearest perturbation whose norm in each region is at most its radius."""
+        factors = []
+        for radius, norm in zip(radii, l2_lengths(delta, regions), strict=True):
+            # Rounding to a narrow type may lengthen the scaled perturbation, hence the other factor.
+            shrunk = radius * (1 - torch.finfo(delta.dtype).eps) / norm
+            # Squares of values below 1e-22 vanish: a radius of zero does not wait for a norm above it.
+            factors.append(torch.where(norm > radius, shrunk, float(radius > 0)).to(delta.dtype))
+        return delta * spread(factors, regions)
+
+
+class Linf(NormBall):
+    """The L-infinity ball."""
+
+    measure = staticmethod(linf_norm)
+
+    @staticmethod
+    def draw(images: Tensor, seeds: Seeds) -> Tensor:
+        """What a start is made of: uniform numbers."""
+        return random_rows(Tensor.uniform_, images, seeds)
+
+    @classmethod
+    def place(cls, drawn: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
+        """Uniform in the cube."""
+        return cls.shrink((2 * drawn - 1) * spread(radii, regions), radii, regions)
+
+    @staticmethod
+    def step(gradient: Tensor, lengths: Radii, regions: Regions = ()) -> Tensor:
+        """Along the signs of the gradient, in each region by its length."""
+        return gradient.sign() * spread(lengths, regions)
+
+    @staticmethod
+    def shrink(delta: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
+        """The nearest perturbation without a value above its region's radius."""
+        bound = spread([round_down(float(radius), delta.dtype) for radius in radii], regions)
+        return delta.clamp(-bound, bound)  # type: ignore[arg-type]
+
+
+class L1(NormBall):
+    """The L1 ball."""
+
+    measure = staticmethod(l1_norm)
+
+    @staticmethod
+    def draw(images: Tensor, seeds: Seeds) -> Tensor:
+        """What a start is made of: Laplacian numbers."""
+
+        def laplacian(row: Tensor, generator: torch.Generator) -> Tensor:
+            row.exponential_(generator=generator)
+            return row.mul_(torch.empty_like(row).uniform_(-1, 1, generator=generator).sign_())
+
+        return random_rows(laplacian, images, seeds)
+
+    @staticmethod
+    def place(drawn: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
+        """Uniform in the ball of d dimensions: a Laplacian direction, and U^(1/d) of the radius as length.
+
+        The length of the Laplacian vector, which its direction does not depend on, gives the uniform number
+        U: it has the gamma distribution of shape d. `drawn` is overwritten.
+        """
+        norms, sizes = l1_lengths(drawn, regions), dimensions(drawn, regions)
+        below = [torch.special.gammainc(size, norm.double()) for size, norm in zip(sizes, norms, strict=True)]
+        return _uniform_in_the_ball(drawn, radii, regions, norms, below)
+
+    @staticmethod
+    def step(gradient: Tensor, lengths: Radii, regions: Regions = ()) -> Tensor:
+        """Along the signs of the largest SPARSITY of a region's gradients, alike; of more for a long step.
+
+        The steepest step of all moves one value, as far as no pixel can move; that makes weak attacks (Croce &
+        Hein 2021, "Mind the box"). So no value moves further than pixels can, from 0 to 1.
+        """
+        wide = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
+        wide = wide.nan_to_num(0.0, STEEPEST, -STEEPEST)
+        step = torch.zeros_like(wide)
+        for length, region, size in zip(lengths, regions or (1,), dimensions(wide, regions), strict=True):
+            own = wide.abs() * region
+            moved = (largest(own, _moved(size, length)) & (own > 0)).to(wide.dtype)
+            count = moved.flatten(1).sum(dim=1).clamp_min(1).view(-1, 1, 1, 1)
+            step += moved * (length / count)
+        return step * wide.sign()
+
+    @staticmethod
+    def shrink(delta: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
+        """The nearest perturbation whose norm in each region is at most its radius."""
+        # Rounding to the type of the values may lengthen what is left.
+        margin = max(torch.finfo(delta.dtype).eps, 1e-12)
+        wide = delta.to(torch.promote_types(delta.dtype, torch.float32)).abs()
+        parts = (
+            l1_shrunk(wide * region, radius, margin) * region
+            for radius, region in zip(radii, regions or (1,), strict=True)
+        )
+        return (sum(parts) * delta.sign()).to(delta.dtype)
+
+
+BALLS: dict[str, type[NormBall]] = {"L2": L2, "Linf": Linf, "L1": L1}  # one a row of `budgets.NORMS`
+
+
+def _moved(size: Tensor, length: float | Tensor) -> Tensor:
+    """How many of `size` values an L1 step of this length moves: none of them by more than 1, if they suffice."""
+    return torch.maximum(SPARSITY * size, torch.zeros_like(size) + length).ceil().clamp_min(1).minimum(size)

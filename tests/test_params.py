@@ -71,7 +71,7 @@ def test_the_shipped_file_is_accepted() -> None:
 
 WHOLE = "a whole number of at least 1"
 NUMBER = "a finite number of at least 0"
-BUDGET = f"{NUMBER}, or a mapping with one for L2 and one for Linf"
+BUDGET = f"{NUMBER}, or a mapping with one for each of norms"
 TOP = ", ".join(SHIPPED)
 NAMED = ", ".join(DATASETS)
 ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
@@ -160,7 +160,7 @@ ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
         ),
         ("data.folder.classes", {7: "seven"}, "data.folder.classes: found 7: 'seven'; accepted: two texts"),
         # texts and switches
-        ("norms", ["l2"], "norms[0]: found 'l2'; accepted: L2 or Linf"),
+        ("norms", ["l2"], "norms[0]: found 'l2'; accepted: L2, Linf or L1"),
         ("norms", "L2", "norms: found 'L2'; accepted: a list of at least one value"),
         ("norms", ["L2", "L2"], "norms: holds 'L2' twice"),
         ("eps_f", {"L2": 1.0}, f"eps_f: found {{'L2': 1.0}}; accepted: {BUDGET}"),
@@ -374,7 +374,7 @@ def test_one_axis_at_least_has_two_budgets_to_compare() -> None:
     alone = {f"{grid}.eps": [0], f"{grid}.eps_f": [2], f"{grid}.eps_b": [20]}
     assert refusal(**alone).startswith(f"{grid}.eps: found [0.0]; accepted: two budgets here, in eps_f or in")
     compared = Params.model_validate(changed(**(alone | {f"{grid}.eps_b": [0, 20]})))
-    assert compared.evaluate["shapes6"].grid.L2.eps_b == (0, 20)
+    assert compared.evaluate["shapes6"].grid["L2"].eps_b == (0, 20)
 
 
 def test_every_data_set_says_what_its_test_split_can_hold() -> None:

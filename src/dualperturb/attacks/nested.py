@@ -26,7 +26,7 @@ from dualperturb.core.norms import NormBall
 from dualperturb.core.objectives import Objective
 from dualperturb.core.pgd import AttackResult, checked, clipped
 from dualperturb.core.seeds import image_seeds
-from dualperturb.core.threat import Ball, Dual, check_ball
+from dualperturb.core.threat import Ball, Dual, boxed, check_ball
 from dualperturb.core.twin import twin_of
 from dualperturb.errors import UserError
 
@@ -195,7 +195,8 @@ def perturb_until_fooled(
             if len(kept) < len(rows):
                 rows, stands, images, delta = (part[kept] for part in (rows, stands, images, delta))
                 objective, ball, gradient = objective.only(kept), ball.only(kept), gradient[kept]
-        delta = clipped(images, ball.project(delta + ball.ascend(gradient, step_size)))
+        here = boxed(ball, images, images + delta)
+        delta = clipped(images, here.project(delta + here.ascend(gradient, step_size)))
     found[rows[stands]] = delta[stands]
     return found
 

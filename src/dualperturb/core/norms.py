@@ -7,7 +7,9 @@ are measured together; none for the whole image. A norm is a class here and a ro
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Self
 
 import torch
@@ -21,24 +23,23 @@ from dualperturb.core.regions import (
     Regions,
     Seeds,
     dimensions,
+    filled,
     l1_lengths,
     l1_norm,
-    l1_shrunk,
     l2_lengths,
     l2_measured,
     l2_norm,
-    largest,
     linf_norm,
+    lowered,
     random_rows,
     round_down,
     spread,
 )
 from dualperturb.errors import UserError
 
-# No norm of fewer than 10^9 values in [0, 1] is larger. Far above, lengths overflow in float32, and where a
+# No norm of fewer than 10^6 values in [0, 1] is larger. Far above, lengths overflow in float32, and where a
 # region is empty pixels become NaN.
-LARGEST_RADIUS = 1e9
-SPARSITY = 0.01  # of the values in a region, that an L1 step moves; as in Tramer & Boneh 2019
+LARGEST_RADIUS = 1e6
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,10 @@ class NormBall(ABC):
     def only(self, rows: Tensor) -> Self:
         return self
 
+    def boxed(self, images: Tensor, seen: Tensor) -> Self:
+        """The ball that knows which pixels can move from `seen`, the images so far, if its norm asks."""
+        return self
+
     @staticmethod
     @abstractmethod
     def draw(images: Tensor, seeds: Seeds) -> Tensor:
@@ -81,14 +86,12 @@ class NormBall(ABC):
     def place(drawn: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
         """A start inside the ball, made of what was drawn, which may be overwritten."""
 
-    @staticmethod
     @abstractmethod
-    def step(gradient: Tensor, lengths: Radii, regions: Regions = ()) -> Tensor:
+    def step(self, gradient: Tensor, lengths: Radii, regions: Regions = ()) -> Tensor:
         """The steepest ascent, in each region by its length; zero where the gradient is zero there."""
 
-    @staticmethod
     @abstractmethod
-    def shrink(delta: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
+    def shrink(self, delta: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
         """The nearest perturbation whose norm in each region is at most its radius."""
 
     @staticmethod
@@ -181,8 +184,17 @@ class Linf(NormBall):
         return delta.clamp(-bound, bound)  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True)
 class L1(NormBall):
-    """The L1 ball."""
+    """The L1 ball; as it lies in the box of all images, where `boxed` has told of it.
+
+    The steepest step and the nearest point are those of ball and box together (Croce & Hein 2021, "Mind the
+    box"). Without the box a step moves few values, further than pixels can, and the clipping that follows
+    leaves little of it: such attacks are weak.
+    """
+
+    # The images, and the points that the next step begins at.
+    box: tuple[Tensor, Tensor] | None = field(default=None, repr=False, compare=False)
 
     measure = staticmethod(l1_norm)
 
@@ -207,39 +219,45 @@ class L1(NormBall):
         below = [torch.special.gammainc(size, norm.double()) for size, norm in zip(sizes, norms, strict=True)]
         return _uniform_in_the_ball(drawn, radii, regions, norms, below)
 
-    @staticmethod
-    def step(gradient: Tensor, lengths: Radii, regions: Regions = ()) -> Tensor:
-        """Along the signs of the largest SPARSITY of a region's gradients, alike; of more for a long step.
+    def boxed(self, images: Tensor, seen: Tensor) -> L1:
+        return replace(self, box=(images, seen))
 
-        The steepest step of all moves one value, as far as no pixel can move; that makes weak attacks (Croce &
-        Hein 2021, "Mind the box"). So no value moves further than pixels can, from 0 to 1.
-        """
+    def step(self, gradient: Tensor, lengths: Radii, regions: Regions = ()) -> Tensor:
+        """Along the signs, the largest gradients first, each as far as its pixel can move (at most by 1)."""
         wide = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
         wide = wide.nan_to_num(0.0, STEEPEST, -STEEPEST)
-        step = torch.zeros_like(wide)
-        for length, region, size in zip(lengths, regions or (1,), dimensions(wide, regions), strict=True):
-            own = wide.abs() * region
-            moved = (largest(own, _moved(size, length)) & (own > 0)).to(wide.dtype)
-            count = moved.flatten(1).sum(dim=1).clamp_min(1).view(-1, 1, 1, 1)
-            step += moved * (length / count)
-        return step * wide.sign()
+        room = self._room(wide, 1) * (wide != 0)
+        moves = (
+            filled(wide.abs() * region, room * region, length)
+            for length, region in zip(lengths, _parts(regions), strict=True)
+        )
+        return _summed(moves).to(wide.dtype) * wide.sign()
 
-    @staticmethod
-    def shrink(delta: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
-        """The nearest perturbation whose norm in each region is at most its radius."""
+    def shrink(self, delta: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
+        """The nearest perturbation whose norm in each region is at most its radius, inside the box."""
         # Rounding to the type of the values may lengthen what is left.
         margin = max(torch.finfo(delta.dtype).eps, 1e-12)
-        wide = delta.to(torch.promote_types(delta.dtype, torch.float32)).abs()
-        parts = (
-            l1_shrunk(wide * region, radius, margin) * region
-            for radius, region in zip(radii, regions or (1,), strict=True)
+        wide = delta.to(torch.promote_types(delta.dtype, torch.float32))
+        room, sizes = self._room(wide, 0), wide.abs()
+        kept = (
+            lowered(sizes * region, room, radius, margin).view_as(sizes) * region
+            for radius, region in zip(radii, _parts(regions), strict=True)
         )
-        return (sum(parts) * delta.sign()).to(delta.dtype)
+        return (_summed(kept) * delta.sign()).to(delta.dtype)
+
+    def _room(self, directions: Tensor, point: int) -> Tensor:
+        """How far values can move in the box along the signs, from box[point]; everywhere 1 without a box."""
+        if self.box is None:
+            return torch.ones_like(directions) if point else torch.full_like(directions, torch.inf)
+        return torch.where(directions > 0, 1 - self.box[point], self.box[point]).to(directions.dtype)
+
+
+def _parts(regions: Regions) -> Sequence[Tensor | float]:
+    return regions or (1.0,)
+
+
+def _summed(parts: Iterator[Tensor]) -> Tensor:
+    return reduce(torch.add, parts)
 
 
 BALLS: dict[str, type[NormBall]] = {"L2": L2, "Linf": Linf, "L1": L1}  # one a row of `budgets.NORMS`
-
-
-def _moved(size: Tensor, length: float | Tensor) -> Tensor:
-    """How many of `size` values an L1 step of this length moves: none of them by more than 1, if they suffice."""
-    return torch.maximum(SPARSITY * size, torch.zeros_like(size) + length).ceil().clamp_min(1).minimum(size)

@@ -27,7 +27,7 @@ from dualperturb.core.objectives import OBJECTIVES, Objective, Saliency
 from dualperturb.core.precision import resolved
 from dualperturb.core.score import check_log_density
 from dualperturb.core.seeds import image_seeds
-from dualperturb.core.threat import Ball, Dual, check_ball
+from dualperturb.core.threat import Ball, Dual, boxed, check_ball
 from dualperturb.core.twin import twin_of
 from dualperturb.errors import UserError
 
@@ -59,8 +59,9 @@ def perturb(
     seen = ball.start(images, seeds).add_(images).clamp_(0, 1)
     for done, length in objective.plan(steps):
         gradient = objective.gradient(seen, done)
-        delta = ball.ascend(gradient, step_size * length).add_(seen).sub_(images)
-        seen = ball.project(delta).add_(images).clamp_(0, 1)
+        here = boxed(ball, images, seen)
+        delta = here.ascend(gradient, step_size * length).add_(seen).sub_(images)
+        seen = here.project(delta).add_(images).clamp_(0, 1)
     return objective.outcome(seen)
 
 

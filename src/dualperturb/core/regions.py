@@ -97,28 +97,34 @@ def dimensions(values: Tensor, regions: Regions) -> list[Tensor]:
     return [_column(values.shape[1] * count).clamp_min(1) for count in pixels]
 
 
-def largest(sizes: Tensor, count: Tensor) -> Tensor:
-    """Which values are as large as the `count` largest of their image; (N, ...), count (N, 1, 1, 1)."""
-    falling = sizes.flatten(1).sort(dim=1, descending=True).values
-    least = falling.gather(1, count.long().view(-1, 1) - 1)
-    return sizes >= _column(least)
+def filled(sizes: Tensor, room: Tensor, length: float | Tensor) -> Tensor:
+    """The length handed out to the largest of `sizes` first, to each as much as it has room for; (N, ...)."""
+    order = sizes.flatten(1).argsort(dim=1, descending=True, stable=True)
+    rooms = room.flatten(1).gather(1, order)
+    before = rooms.cumsum(dim=1, dtype=torch.float64) - rooms
+    handed = (length - before).clamp_min(0).minimum(rooms)
+    return torch.zeros_like(handed).scatter_(1, order, handed).view_as(sizes)
 
 
-def l1_shrunk(sizes: Tensor, radius: float | Tensor, margin: float) -> Tensor:
-    """What is left of absolute values (N, ...), whose sum above the radius becomes radius * (1 - margin).
+def lowered(sizes: Tensor, room: Tensor, radius: float | Tensor, margin: float) -> Tensor:
+    """Sizes (N, ...) from 0, each in its room, whose sum is at most the radius: the nearest to these.
 
-    All are lowered alike, but not below zero: by the largest of the amounts that the k largest values alone
-    would ask for (Duchi et al. 2008, "Efficient projections onto the l1-ball").
-    In float64, for what is left may be much smaller than what is taken away.
+    In float64, (N, values). A sum that was above the radius becomes radius * (1 - margin).
+
+    All values are lowered by the same amount and then cut to 0 and to their room. Over that amount the sum is
+    a line from each place where a value begins to fall to where it is 0 (Croce & Hein 2021, Proposition 2.1).
     """
-    sums = sizes.flatten(1).sort(dim=1, descending=True).values.cumsum(dim=1, dtype=torch.float64)
-    counts = torch.arange(1, sums.shape[1] + 1, device=sums.device)
-    aim = radius * (1 - margin)
-    lower = ((sums - aim) / counts).amax(dim=1)
-    above = _column(sums[:, -1] > radius)
-    left = (sizes - _column(lower)).clamp_min(0)
-    rounded = aim / left.flatten(1).sum(dim=1).clamp_min(NO_LENGTH)
-    return torch.where(above, left * _column(rounded).clamp_max(1), sizes.double())
+    sizes, room, aim = sizes.flatten(1).double(), room.flatten(1).double(), radius * (1 - margin)
+    ends = torch.cat((sizes, (sizes - room).clamp_min(0)), dim=1)
+    places, order = ends.sort(dim=1, descending=True)
+    turns = torch.where(order < sizes.shape[1], 1.0, -1.0).double()
+    slope, reached = turns.cumsum(dim=1), (turns * places).cumsum(dim=1)
+    last = ((reached - places * slope < aim).sum(dim=1, keepdim=True) - 1).clamp_min(0)
+    lower = (reached.gather(1, last) - aim) / slope.gather(1, last)
+    left = (sizes - lower).clamp_min(0).minimum(room)
+    left = left * (aim / left.sum(dim=1, keepdim=True).clamp_min(NO_LENGTH)).clamp_max(1)
+    inside = sizes.minimum(room)
+    return torch.where(inside.sum(dim=1, keepdim=True) > radius, left, inside)
 
 
 def spread(values: Radii, regions: Regions) -> float | Tensor:

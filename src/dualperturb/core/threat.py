@@ -94,6 +94,12 @@ class Dual:
             "background": self.outside.measure(delta * background),
         }
 
+    def boxed(self, images: Tensor, seen: Tensor) -> Dual:
+        inside, outside = (part.boxed(images, seen) for part in (self.inside, self.outside))
+        if inside is self.inside and outside is self.outside:
+            return self
+        return replace(self, inside=inside, outside=outside)
+
     def only(self, rows: Tensor) -> Dual:
         return replace(self, foreground=self.foreground[rows])
 
@@ -108,6 +114,15 @@ class Dual:
     def _apart(self, verb: Callable[[NormBall, Tensor], Tensor], values: Tensor) -> Tensor:
         foreground, background = regions_of(self.foreground, values)
         return verb(self.inside, foreground) * foreground + verb(self.outside, background) * background
+
+
+def boxed(ball: Ball, images: Tensor, seen: Tensor) -> Ball:
+    """The ball that knows the pixel range, which the steps of some norms need (see `norms.L1`).
+
+    images: the clean ones; seen: those that the next step begins at. A ball of your own need not ask.
+    """
+    told: Callable[[Tensor, Tensor], Ball] | None = getattr(ball, "boxed", None)
+    return ball if told is None else told(images, seen)
 
 
 def check_ball(ball: Ball, images: Tensor) -> None:

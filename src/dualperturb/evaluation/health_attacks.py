@@ -13,9 +13,11 @@ from torch import Tensor
 from dualperturb.core.adversaries import ThreatModel
 from dualperturb.core.budgets import NORMS
 from dualperturb.core.memory import BatchSize
+from dualperturb.core.norms import LARGEST_RADIUS
 from dualperturb.core.objectives import Objective
 from dualperturb.core.pgd import perturb, pgd
 from dualperturb.core.seeds import image_seeds
+from dualperturb.core.threat import boxed
 from dualperturb.core.twin import twin_of
 from dualperturb.evaluation.scoring import AttackSettings, BrokenThreatModelError, measure
 from dualperturb.evaluation.subject import Batch, Subject
@@ -109,7 +111,7 @@ def one_step(subject: Subject, threat: ThreatModel) -> Attack:
     def attack(batch: Batch) -> Tensor:
         _, images, labels, foreground = batch
         gradient = Objective(subject.model, labels).gradient(images, 0.0)
-        ball = threat.ball(foreground)
+        ball = boxed(threat.ball(foreground), images, images)
         return (images + ball.project(ball.ascend(gradient, 1.0))).clamp(0, 1)
 
     return attack
@@ -142,9 +144,12 @@ def noise(subject: Subject, threat: ThreatModel, settings: AttackSettings) -> Ou
 
 
 def whole_cube(subject: Subject, norm: str) -> ThreatModel:
-    """The threat model whose one region is the image and whose ball holds every image there is."""
+    """The threat model whose one region is the image and whose ball holds every image there is.
+
+    In L1 of more than 10^6 values those whose mean change is below 10^6 over their number.
+    """
     values = math.prod(subject.data.images.shape[1:])
-    return ThreatModel(norm, values ** (1 / NORMS[norm].order))
+    return ThreatModel(norm, min(values ** (1 / NORMS[norm].order), LARGEST_RADIUS))
 
 
 def unbounded(subject: Subject, threat: ThreatModel, settings: AttackSettings) -> Outcome:

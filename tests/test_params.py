@@ -163,7 +163,8 @@ ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
         ("norms", ["l2"], "norms[0]: found 'l2'; accepted: L2, Linf or L1"),
         ("norms", "L2", "norms: found 'L2'; accepted: a list of at least one value"),
         ("norms", ["L2", "L2"], "norms: holds 'L2' twice"),
-        ("eps_f", {"L2": 1.0}, f"eps_f: found {{'L2': 1.0}}; accepted: {BUDGET}"),
+        ("eps_f", {"L2": 1.0}, "eps_f.Linf: missing key; norms names Linf"),
+        ("eps_f", {"L2": 1.0, "L9": 1.0}, f"eps_f: found {{'L2': 1.0, 'L9': 1.0}}; accepted: {BUDGET}"),
         (
             "examples.defence",
             "pgd",
@@ -367,6 +368,16 @@ def test_noisy_copies_too_few_for_any_prediction_are_named_by_their_own_key() ->
 def test_jsma_has_pixels_to_change() -> None:
     key = "evaluate.shapes6.jsma.share"
     assert refusal(**{key: 0}) == f"{key}: found 0; accepted: a number above 0 and up to 1"
+
+
+def test_only_the_norms_in_use_need_budgets_and_grids() -> None:
+    grid = {"eps": [0, 98.0], "eps_f": [98.0], "eps_b": [980.0]}
+    l1 = {"norms": ["L1"], "eps_f": {"L1": 98.0}, "train.shapes6.at_pgd.eps": {"L1": 98.0}}
+    params = Params.model_validate(changed(**l1, **{"evaluate.shapes6.grid": {"L1": grid}}))
+    assert params.budgets("L1") == (98.0, 20.0) and params.grid("shapes6", "L1").eps == (0, 98)
+    # An L1 norm grows with the number of pixels.
+    assert params.radius("shapes6", "L1", 98.0, 32) == pytest.approx(98 * (32 / 224) ** 2)
+    assert refusal(**l1).startswith("evaluate.shapes6.grid.L1: missing key; norms names L1")
 
 
 def test_one_axis_at_least_has_two_budgets_to_compare() -> None:

@@ -81,9 +81,8 @@ class NormBall(ABC):
     def draw(images: Tensor, seeds: Seeds) -> Tensor:
         """What a start is made of: random numbers, image i's from its own stream, named by seeds[i]."""
 
-    @staticmethod
     @abstractmethod
-    def place(drawn: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
+    def place(self, drawn: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
         """A start inside the ball, made of what was drawn, which may be overwritten."""
 
     @abstractmethod

@@ -27,20 +27,10 @@ CODE = [
     *(ROOT / name for name in ("dvc.yaml", "params.yaml", "tests/pipeline/test_dependencies.py")),
 ]
 # What the reader makes, and what the pipeline does.
-OWN = {
-    "Between",
-    "grid.Between.eps",
-    "blobs",
-    "BlobsData",
-    "trades",
-    "TradesAdversary",
-    "TradesTraining",
-    "train_trades",
-    "loss",
-}
+OWN = {"blobs", "BlobsData", "Between", "trades", "TradesAdversary", "TradesTraining", "train_trades", "loss"}
 OWN_FILES = {
     f"{name}.py"
-    for name in ("datasets/blobs", "saliency/small_cnn", "attacks/momentum", "trades", "order_between")
+    for name in ("datasets/blobs", "saliency/small_cnn", "core/between", "attacks/momentum", "trades")
 }
 MADE = {"data/raw/blobs", "checkpoints/", "reports/results.csv"}
 
@@ -110,7 +100,7 @@ def test_the_norm_climbs_and_stays_in_its_ball_alone_and_in_a_region(
     torch.testing.assert_close(slope, 1.5 * gradient.flatten(1).norm(p=3, dim=1))  # Hoelder's bound
     balls = [between(3.0), *(Dual(between(1.0), part, foreground) for part in (between(9.0), L1(9.0)))]
     for ball in balls:
-        nearest, other = ball.project(gradient), ball.start(images, range(6))
+        nearest, other = ball.project(gradient), ball.start(images, range(10, 16))
         obtuse = ((gradient - nearest) * (other - nearest)).flatten(1).sum(1)
         # Its length is a little short, for rounding to a narrow type.
         assert (obtuse <= 0.01 * (gradient - nearest).flatten(1).norm(dim=1)).all()

@@ -161,10 +161,9 @@ def test_l2_robust_accuracy_lies_within_the_peers_spread(victim: Any) -> None:
 def test_l1_pgd_is_as_strong_as_autoattacks_apgd_and_stronger_than_foolboxs_descent(victim: Any) -> None:
     """Whose projection and steps ignore the box; 6 of 100 images of slack for the random starts."""
     images, labels, eps, steps = victim.images[:100], victim.labels[:100], 5.0, 20
-    bounded = peer("foolbox").PyTorchModel(victim.model, bounds=(0, 1))
-    blind = peer("foolbox").attacks.SparseL1DescentAttack(steps=steps)(bounded, images, labels, epsilons=eps)[
-        1
-    ]
+    foolbox = peer("foolbox")
+    bounded = foolbox.PyTorchModel(victim.model, bounds=(0, 1))
+    blind = foolbox.attacks.SparseL1DescentAttack(steps=steps)(bounded, images, labels, epsilons=eps)[1]
     apgd = peer("pyautoattack.autopgd_base").APGDAttack(
         victim.model, norm="L1", eps=eps, loss="ce", n_iter=steps, seed=0, device="cpu", use_largereps=False
     )
@@ -181,10 +180,10 @@ def test_l1_pgd_is_as_strong_as_autoattacks_apgd_and_stronger_than_foolboxs_desc
 
 @pytest.mark.parametrize("scale", [0.02, 0.5, 3.0])
 def test_the_l1_projection_is_autoattacks(scale: float) -> None:
-    """Onto ball and box together."""
+    """Onto ball and box together; the peer computes in float32."""
     random = torch.Generator().manual_seed(0)
     images = torch.rand(20, 3, 8, 8, generator=random, dtype=torch.float64)
     wild = scale * torch.randn(images.shape, generator=random, dtype=torch.float64)
     theirs = peer("pyautoattack.autopgd_base").L1_projection(images, wild, 6.0)
     ours = boxed(L1(6.0), images, images).project(wild)
-    torch.testing.assert_close(ours, wild + theirs.double(), rtol=0, atol=1e-5)
+    torch.testing.assert_close(ours, wild + theirs.double(), rtol=0, atol=1e-4)

@@ -61,8 +61,8 @@ TINY = {
     "evaluate.shapes6.smoothing.n0": 5,
     "evaluate.shapes6.smoothing.samples": 20,
     "evaluate.shapes6.salience_weights": [0, 1],
-    **{f"evaluate.shapes6.grid.{norm}.{axis}": [0, 2] for axis in ("eps", "eps_f") for norm in NORMS},
-    **{f"evaluate.shapes6.grid.{norm}.eps_b": [5, 20] for norm in NORMS},
+    **{f"evaluate.shapes6.grid.{norm}.{axis}": [0, 2] for axis in ("eps", "eps_f") for norm in SHIPPED["norms"]},
+    **{f"evaluate.shapes6.grid.{norm}.eps_b": [5, 20] for norm in SHIPPED["norms"]},
 }
 COLUMNS = [
     *("dataset", "defence", "trained_norm", "attack", "axis", "value", "norm", "eps_f", "eps_b"),

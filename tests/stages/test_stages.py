@@ -22,7 +22,7 @@ from dualperturb.core.images import ImageSet, load_split
 from dualperturb.datasets import prepare
 from dualperturb.errors import UserError
 from dualperturb.evaluation.health_training import Trained
-from dualperturb.params import AXES, DEFENCES, NORMS, load_params
+from dualperturb.params import AXES, DEFENCES, load_params
 from stages import (
     common,
     examples,
@@ -45,6 +45,7 @@ from stages import train as train_stage
 ROOT = Path(__file__).resolve().parents[2]
 YAML_1_2 = YAML(typ="safe", pure=True)
 SHIPPED: dict[str, Any] = YAML_1_2.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+NORMS: list[str] = SHIPPED["norms"]
 PIPELINE: dict[str, Any] = YAML_1_2.load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 TINY = {
     "data.shapes6.train": 24,
@@ -61,8 +62,8 @@ TINY = {
     "evaluate.shapes6.smoothing.n0": 5,
     "evaluate.shapes6.smoothing.samples": 20,
     "evaluate.shapes6.salience_weights": [0, 1],
-    **{f"evaluate.shapes6.grid.{norm}.{axis}": [0, 2] for axis in ("eps", "eps_f") for norm in SHIPPED["norms"]},
-    **{f"evaluate.shapes6.grid.{norm}.eps_b": [5, 20] for norm in SHIPPED["norms"]},
+    **{f"evaluate.shapes6.grid.{norm}.{axis}": [0, 2] for axis in ("eps", "eps_f") for norm in NORMS},
+    **{f"evaluate.shapes6.grid.{norm}.eps_b": [5, 20] for norm in NORMS},
 }
 COLUMNS = [
     *("dataset", "defence", "trained_norm", "attack", "axis", "value", "norm", "eps_f", "eps_b"),

@@ -7,7 +7,7 @@ are measured together; none for the whole image. A norm is a class here and a ro
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Self
@@ -100,14 +100,20 @@ class NormBall(ABC):
 
 
 def _uniform_in_the_ball(
-    drawn: Tensor, radii: Radii, regions: Regions, norms: list[Tensor], below: list[Tensor]
+    drawn: Tensor,
+    radii: Radii,
+    regions: Regions,
+    norms: list[Tensor],
+    shorter: Callable[[Tensor, Tensor], Tensor],
 ) -> Tensor:
     """Directions without preference, in place, made as long as points that are uniform in a ball.
 
-    norms: of what was drawn, in each region; below: the chance of a shorter one, a uniform number.
+    norms: of what was drawn, in each region; shorter: the chance of a norm below `norm` in so many
+    dimensions, which is a uniform number.
     """
     factors = []
-    for radius, norm, uniform, size in zip(radii, norms, below, dimensions(drawn, regions), strict=True):
+    for radius, norm, size in zip(radii, norms, dimensions(drawn, regions), strict=True):
+        uniform = shorter(size, norm.double())
         length = radius * uniform ** (1 / size) * (1 - torch.finfo(drawn.dtype).eps)
         factors.append((length / norm.clamp_min(NO_LENGTH)).to(drawn.dtype))
     return drawn.mul_(spread(factors, regions))
@@ -130,12 +136,11 @@ class L2(NormBall):
         The length of the Gaussian vector, which its direction does not depend on, gives the uniform number U:
         its square is chi-squared distributed with d degrees of freedom. `drawn` is overwritten.
         """
-        norms, sizes = l2_lengths(drawn, regions), dimensions(drawn, regions)
-        below = [
-            torch.special.gammainc(size / 2, norm.double() ** 2 / 2)
-            for size, norm in zip(sizes, norms, strict=True)
-        ]
-        return _uniform_in_the_ball(drawn, radii, regions, norms, below)
+
+        def shorter(size: Tensor, norm: Tensor) -> Tensor:
+            return torch.special.gammainc(size / 2, norm**2 / 2)
+
+        return _uniform_in_the_ball(drawn, radii, regions, l2_lengths(drawn, regions), shorter)
 
     @staticmethod
     def step(gradient: Tensor, lengths: Radii, regions: Regions = ()) -> Tensor:
@@ -214,9 +219,7 @@ class L1(NormBall):
         The length of the Laplacian vector, which its direction does not depend on, gives the uniform number
         U: it has the gamma distribution of shape d. `drawn` is overwritten.
         """
-        norms, sizes = l1_lengths(drawn, regions), dimensions(drawn, regions)
-        below = [torch.special.gammainc(size, norm.double()) for size, norm in zip(sizes, norms, strict=True)]
-        return _uniform_in_the_ball(drawn, radii, regions, norms, below)
+        return _uniform_in_the_ball(drawn, radii, regions, l1_lengths(drawn, regions), torch.special.gammainc)
 
     def boxed(self, images: Tensor, seen: Tensor) -> L1:
         return replace(self, box=(images, seen))

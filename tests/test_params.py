@@ -160,7 +160,7 @@ ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
         ),
         ("data.folder.classes", {7: "seven"}, "data.folder.classes: found 7: 'seven'; accepted: two texts"),
         # texts and switches
-        ("norms", ["l2"], "norms[0]: found 'l2'; accepted: L2, Linf or L1"),
+        ("norms", ["l2"], "norms[0]: found 'l2'; accepted: L2, Linf"),
         ("norms", "L2", "norms: found 'L2'; accepted: a list of at least one value"),
         ("norms", ["L2", "L2"], "norms: holds 'L2' twice"),
         ("eps_f", {"L2": 1.0}, "eps_f.Linf: missing key; norms names Linf"),

@@ -56,7 +56,7 @@ class Dual:
     def __post_init__(self) -> None:
         for name, part in (("inside", self.inside), ("outside", self.outside)):
             if not isinstance(part, NormBall):
-                raise UserError(f"{name}: expected {_one_of()}, got {type(part).__name__}")
+                raise UserError(f"{name}: expected {_one_of()}, got {_kind(part)}")
         mask = self.foreground
         if not isinstance(mask, Tensor):
             raise UserError(f"foreground: expected a bool tensor (N, 1, H, W), got {type(mask).__name__}")
@@ -128,8 +128,7 @@ def boxed(ball: Ball, images: Tensor, seen: Tensor) -> Ball:
 def check_ball(ball: Ball, images: Tensor) -> None:
     """It is a ball, and the masks of a `Dual` are those of the images, (N, 1, H, W), and where they are."""
     if isinstance(ball, type) or not all(callable(getattr(ball, verb, None)) for verb in VERBS):
-        given = ball.__name__ if isinstance(ball, type) else type(ball).__name__
-        raise UserError(f"ball: expected {_one_of('Dual(...)')}, got {given}")
+        raise UserError(f"ball: expected {_one_of('Dual(...)')}, got {_kind(ball)}")
     if not isinstance(ball, Dual):
         return
     if ball.foreground.shape != (len(images), 1, *images.shape[2:]):
@@ -143,3 +142,7 @@ def _one_of(*others: str) -> str:
     """What is accepted, in words: "L2(radius), Linf(radius) or Dual(...)"."""
     *names, last = *(f"{name}(radius)" for name in BALLS), *others
     return f"{', '.join(names)} or {last}"
+
+
+def _kind(found: object) -> str:
+    return found.__name__ if isinstance(found, type) else type(found).__name__

@@ -28,10 +28,7 @@ CODE = [
 ]
 # What the reader makes, and what the pipeline does.
 OWN = {"blobs", "BlobsData", "Between", "trades", "TradesAdversary", "TradesTraining", "train_trades", "loss"}
-OWN_FILES = {
-    f"{name}.py"
-    for name in ("datasets/blobs", "saliency/small_cnn", "core/between", "attacks/momentum", "trades")
-}
+OWN_FILES = {f"{name}.py" for name in ("datasets/blobs", "saliency/small_cnn", "attacks/momentum", "trades")}
 MADE = {"data/raw/blobs", "checkpoints/", "reports/results.csv"}
 
 

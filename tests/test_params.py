@@ -585,6 +585,15 @@ def test_the_axes_that_have_a_grid_are_its_keys() -> None:
     assert "salience_weights" in Evaluate.model_fields
 
 
+def test_dvc_looks_at_every_grid_of_the_shipped_file() -> None:
+    """Else a changed grid of a norm that was added would not be measured."""
+    listed = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
+    for name in SHIPPED["datasets"]:
+        for norm, grid in SHIPPED["evaluate"][name]["grid"].items():
+            for axis in grid:
+                assert f"evaluate.${{item.dataset}}.grid.{norm}.{axis}\n" in listed
+
+
 def test_reading_parameters_imports_no_torch() -> None:
     code = "import sys, dualperturb.params; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

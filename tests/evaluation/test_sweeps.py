@@ -9,7 +9,8 @@ import pytest
 
 from dualperturb.attacks.adversary import ThreatModel
 from dualperturb.attacks.nested import nested_pgd
-from dualperturb.core.balls import L2, Dual
+from dualperturb.core.balls import Dual
+from dualperturb.core.norms import L2
 from dualperturb.errors import UserError
 from dualperturb.evaluation.intervals import mean_interval, wilson
 from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_images

@@ -22,7 +22,7 @@ NEVER_LISTED = {
 }
 # They hold a docstring: a stage lists them only with their whole folder.
 PACKAGES = {f"src/dualperturb/{package}/__init__.py" for package in ("attacks", "core", "evaluation")}
-# params.py imports it for every stage; it counts where a stage works with budgets.
+# params.py imports it for every stage; it counts where a stage works with budgets or shows norms.
 BUDGETS = "src/dualperturb/core/budgets.py"
 # Imported where params.yaml names their model or data set, which the runs of this test do not.
 BY_NAME = {

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from dualperturb.core.balls import L2, NORMS, Ball, Dual, Linf
+from dualperturb.core.balls import Ball, Dual
 from dualperturb.core.devices.memory import Portions
 from dualperturb.core.devices.precision import compiles
 from dualperturb.core.gradient_copy import Twin, twin_of
+from dualperturb.core.norms import BALLS
 from dualperturb.core.objectives import Objective, Saliency
 from dualperturb.core.pgd import perturb
 
@@ -19,7 +20,7 @@ from dualperturb.core.pgd import perturb
 class ThreatModel:
     """Radii really applied, in pixels of [0, 1]: one for the whole image, or one a region.
 
-    norm: "L2" or "Linf". eps_b None: plain PGD's threat model, with the single radius eps_f.
+    norm: one of `budgets.NORMS`. eps_b None: plain PGD's threat model, with the single radius eps_f.
     """
 
     norm: str
@@ -28,7 +29,7 @@ class ThreatModel:
 
     def ball(self, foreground: Tensor, share: float = 1.0) -> Ball:
         """The ball for images with these masks, bool (N, 1, H, W); `share` scales every radius."""
-        norm: type[L2 | Linf] = NORMS[self.norm]
+        norm = BALLS[self.norm]
         if self.eps_b is None:
             return norm(share * self.eps_f)
         return Dual(norm(share * self.eps_f), norm(share * self.eps_b), foreground)

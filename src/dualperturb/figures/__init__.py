@@ -48,8 +48,8 @@ def figure_names(results: pd.DataFrame, panels: Sequence[str]) -> list[str]:
     """The names of the figures that `draw` makes of one data set's results, in the paper's order.
 
     They are the file stems that `dualperturb.report.paper_figures` looks for. panels: some of PANELS; what
-    was not measured is left out: across norms where there is one, transfer, smoothing. Raises `UserError`
-    for an unknown panel.
+    was not measured is left out: transfer, smoothing, and across norms unless there are two. Raises
+    `UserError` for an unknown panel.
     """
     for panel in panels:
         if panel not in PANELS:
@@ -58,7 +58,7 @@ def figure_names(results: pd.DataFrame, panels: Sequence[str]) -> list[str]:
     transferred = results.loc[results["axis"] == "transfer", "norm"].unique()
     names = {panel: [panel] for panel in PANELS} | {
         "accuracy": [f"accuracy_{norm}" for norm in found],
-        "across": ["across"] if len(found) > 1 else [],
+        "across": ["across"] if len(found) == 2 else [],
         "transfer": [f"transfer_{norm}" for norm in found if norm in transferred],
         "smoothing": [] if certificates(results).empty else ["smoothing"],
     }

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from dualperturb.core.budgets import NORMS
 from dualperturb.figures import figure_names
 from dualperturb.figures.names import NORM_NAMES
 from dualperturb.figures.salience import salience_sweeps
@@ -118,9 +119,8 @@ def _salience(results: pd.DataFrame) -> _Part:
 
 
 def _accuracy(results: pd.DataFrame, norm: str) -> _Part:
-    """Fig. 4 is the L2 norm's, Fig. 5 the L-infinity norm's."""
     return _Part(
-        {"L2": "Fig. 4", "Linf": "Fig. 5"}[norm],
+        NORMS[norm].figure,
         f"adversarial accuracy over the budgets, {NORM_NAMES[norm]}",
         accuracy_caption(results, norm),
         accuracy_table(results, norm),

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb.attacks.auto import auto_attack
-from dualperturb.core.balls import L2, NORMS, Linf
 from dualperturb.core.budgets import applied_radius
 from dualperturb.core.classifiers.storage import load_classifier
 from dualperturb.core.images import load_split
+from dualperturb.core.norms import BALLS, L2, Linf
 from dualperturb.core.pgd import pgd
 from dualperturb.errors import UserError
 
@@ -61,7 +61,7 @@ def parsed(text: str, side: int) -> tuple[str, L2 | Linf]:
     """`L2:2` -> the text and the ball. Raises UserError."""
     norm, _, value = text.partition(":")
     try:
-        return text, NORMS[norm](applied_radius(norm, float(value), side, "auto"))
+        return text, BALLS[norm](applied_radius(norm, float(value), side, "auto"))
     except (KeyError, ValueError) as error:
         raise UserError(f"--budget: found {text!r}, expected L2:VALUE or Linf:VALUE") from error
 
@@ -87,7 +87,7 @@ def autoattack(model: nn.Module, images: Tensor, labels: Tensor, ball: L2 | Linf
     from pyautoattack import AutoAttack
 
     logging.getLogger("auto-attack").setLevel(logging.ERROR)
-    norm = next(name for name, kind in NORMS.items() if isinstance(ball, kind))
+    norm = next(name for name, kind in BALLS.items() if isinstance(ball, kind))
     parts = ["apgd-ce", "apgd-dlr", "apgd-t"]
     attack = AutoAttack(model, norm=norm, eps=ball.radius, version="custom", attacks=parts, seed=0)
     with torch.no_grad():

@@ -33,7 +33,8 @@ from benchmarks.common import (
 )
 from benchmarks.peers import optional
 from dualperturb.attacks.auto import auto_attack
-from dualperturb.core.balls import L2, Dual, Linf
+from dualperturb.core.balls import Dual
+from dualperturb.core.norms import L2, Linf
 
 RADIUS = 1e-5
 

@@ -38,7 +38,8 @@ from benchmarks.common import (
     show,
 )
 from benchmarks.peers import PEERS, Attack, Task, peers, quiet
-from dualperturb.core.balls import L2, Ball, Dual, Linf
+from dualperturb.core.balls import Ball, Dual
+from dualperturb.core.norms import L2, Linf
 from dualperturb.core.objectives import Objective
 from dualperturb.core.pgd import perturb, pgd
 

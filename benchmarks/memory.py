@@ -29,7 +29,8 @@ from benchmarks.common import (
     parser,
     show,
 )
-from dualperturb.core.balls import L2, Dual, Linf
+from dualperturb.core.balls import Dual
+from dualperturb.core.norms import L2, Linf
 from dualperturb.core.pgd import pgd
 
 

@@ -38,9 +38,9 @@ from benchmarks.common import (
     ratio,
     show,
 )
-from dualperturb.core.balls import Linf
 from dualperturb.core.devices.precision import mixed
 from dualperturb.core.gradient_copy import Twin
+from dualperturb.core.norms import Linf
 from dualperturb.core.pgd import pgd
 
 EAGER = "fp32 eager"

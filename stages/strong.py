@@ -17,6 +17,7 @@ def main(dataset: str, defence: str, norm: str) -> None:
     import pandas as pd
     import torch
 
+    from dualperturb.evaluation.libraries import AUTO_ATTACK_NORMS
     from dualperturb.files import write_csv
     from stages.subject import identity, subject, threats
 
@@ -30,10 +31,13 @@ def main(dataset: str, defence: str, norm: str) -> None:
         few = subject(dataset, defence, trained, settings, chosen.library_n)
         # Thousands of passes of few images: on a CPU a second thread only waits for the first.
         torch.set_num_threads(1)
-        rows.append(standard(few, used["pgd"], settings, chosen.square_queries))
+        if norm in AUTO_ATTACK_NORMS:
+            rows.append(standard(few, used["pgd"], settings, chosen.square_queries))
         if norm == "L2":
             rows += carlini_wagner(few, settings, dataset)
         table = pd.DataFrame([identity(dataset, defence, trained) | row for row in rows])
+        if "square_queries" not in table:  # every table has AutoAttack's column
+            table["square_queries"] = float("nan")
         write_csv(MEASURES / dataset / "strong" / defence / f"{norm}.csv", table)
 
 

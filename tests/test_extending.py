@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from dualperturb import L2, Dual, foreground_score, pgd
+from dualperturb import L1, L2, Dual, foreground_score, pgd
 from dualperturb.core.classifiers.networks import SmallResNet
 from dualperturb.core.images import write_split
 from dualperturb.core.threat_model import ThreatModel
@@ -31,7 +31,10 @@ CODE = [
     *(ROOT / name for name in ("dvc.yaml", "params.yaml", "tests/pipeline/test_dependencies.py")),
 ]
 # What the reader makes, and what the pipeline does.
-OWN = {"blobs", "BlobsData", "trades", "TradesAdversary", "TradesTraining", "train_trades", "strongest"}
+OWN = {
+    *("blobs", "BlobsData", "Between", "strongest"),
+    *("trades", "TradesAdversary", "TradesTraining", "train_trades"),
+}
 OWN_FILES = {
     f"{name}.py"
     for name in ("datasets/blobs", "saliency/small_cnn", "attacks/momentum", "figures/strongest", "trades")
@@ -92,6 +95,26 @@ def test_the_saliency_model_is_read_from_its_file_and_climbed(
 
 def test_the_architecture_makes_logits(made: dict[str, Any], batch: Any) -> None:
     assert made["SmallViT"](5)(batch[0]).shape == (6, 5)
+
+
+def test_the_norm_climbs_and_stays_in_its_ball_alone_and_in_a_region(
+    made: dict[str, Any], batch: Any, model: nn.Module
+) -> None:
+    images, labels, foreground = batch
+    between = made["Between"]
+    gradient = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    slope = (between(3.0).ascend(gradient, 0.5) * gradient).flatten(1).sum(1)
+    torch.testing.assert_close(slope, 1.5 * gradient.flatten(1).norm(p=3, dim=1))  # Hoelder's bound
+    balls = [between(3.0), *(Dual(between(1.0), part, foreground) for part in (between(9.0), L1(9.0)))]
+    for ball in balls:
+        nearest, other = ball.project(gradient), ball.start(images, range(10, 16))
+        obtuse = ((gradient - nearest) * (other - nearest)).flatten(1).sum(1)
+        assert (obtuse <= 1e-4 * (gradient - nearest).flatten(1).norm(dim=1)).all()
+        found = pgd(model, images, labels, ball, steps=5, step_size=0.3).images
+        for region, spent in ball.norms(found - images).items():
+            assert spent.max() <= {"image": 3.0, "foreground": 1.0, "background": 9.0}[region] * (1 + 1e-4)
+        before, after = (nn.functional.cross_entropy(model(seen), labels) for seen in (images, found))
+        assert after > before
 
 
 def test_the_attack_stays_in_its_ball_and_raises_the_loss(

@@ -72,7 +72,7 @@ def test_the_shipped_file_is_accepted() -> None:
 
 WHOLE = "a whole number of at least 1"
 NUMBER = "a finite number of at least 0"
-BUDGET = f"{NUMBER}, or a mapping with one for L2 and one for Linf"
+BUDGET = f"{NUMBER}, or a mapping with one for each of norms"
 TOP = ", ".join(SHIPPED)
 NAMED = ", ".join(DATASETS)
 ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
@@ -161,10 +161,11 @@ ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
         ),
         ("data.folder.classes", {7: "seven"}, "data.folder.classes: found 7: 'seven'; accepted: two texts"),
         # texts and switches
-        ("norms", ["l2"], "norms[0]: found 'l2'; accepted: L2 or Linf"),
+        ("norms", ["l2"], "norms[0]: found 'l2'; accepted: L2, Linf"),
         ("norms", "L2", "norms: found 'L2'; accepted: a list of at least one value"),
         ("norms", ["L2", "L2"], "norms: holds 'L2' twice"),
-        ("eps_f", {"L2": 1.0}, f"eps_f: found {{'L2': 1.0}}; accepted: {BUDGET}"),
+        ("eps_f", {"L2": 1.0}, "eps_f.Linf: missing key; norms names Linf"),
+        ("eps_f", {"L2": 1.0, "L9": 1.0}, f"eps_f: found {{'L2': 1.0, 'L9': 1.0}}; accepted: {BUDGET}"),
         (
             "examples.defence",
             "pgd",
@@ -370,12 +371,22 @@ def test_jsma_has_pixels_to_change() -> None:
     assert refusal(**{key: 0}) == f"{key}: found 0; accepted: a number above 0 and up to 1"
 
 
+def test_only_the_norms_in_use_need_budgets_and_grids() -> None:
+    grid = {"eps": [0, 98.0], "eps_f": [98.0], "eps_b": [980.0]}
+    l1 = {"norms": ["L1"], "eps_f": {"L1": 98.0}, "train.shapes6.at_pgd.eps": {"L1": 98.0}}
+    params = Params.model_validate(changed(**l1, **{"evaluate.shapes6.grid": {"L1": grid}}))
+    assert params.budgets("L1") == (98.0, 20.0) and params.grid("shapes6", "L1").eps == (0, 98)
+    # An L1 norm grows with the number of pixels.
+    assert params.radius("shapes6", "L1", 98.0, 32) == pytest.approx(98 * (32 / 224) ** 2)
+    assert refusal(**l1).startswith("evaluate.shapes6.grid.L1: missing key; norms names L1")
+
+
 def test_one_axis_at_least_has_two_budgets_to_compare() -> None:
     grid = "evaluate.shapes6.grid.L2"
     alone = {f"{grid}.eps": [0], f"{grid}.eps_f": [2], f"{grid}.eps_b": [20]}
     assert refusal(**alone).startswith(f"{grid}.eps: found [0.0]; accepted: two budgets here, in eps_f or in")
     compared = Params.model_validate(changed(**(alone | {f"{grid}.eps_b": [0, 20]})))
-    assert compared.evaluate["shapes6"].grid.L2.eps_b == (0, 20)
+    assert compared.evaluate["shapes6"].grid["L2"].eps_b == (0, 20)
 
 
 def test_every_data_set_says_what_its_test_split_can_hold() -> None:
@@ -616,6 +627,15 @@ def test_an_experiment_changes_the_line_of_its_value_alone(tmp_path: Path) -> No
     assert path.read_text(encoding="utf-8") == shipped
     hydra.apply_overrides(path, ["seed=1"])
     assert path.read_text(encoding="utf-8") == shipped.replace("\nseed: 0\n", "\nseed: 1\n")
+
+
+def test_dvc_looks_at_every_grid_of_the_shipped_file() -> None:
+    """Else a changed grid of a norm that was added would not be measured."""
+    listed = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
+    for name in SHIPPED["datasets"]:
+        for norm, grid in SHIPPED["evaluate"][name]["grid"].items():
+            for axis in grid:
+                assert f"evaluate.${{item.dataset}}.grid.{norm}.{axis}\n" in listed
 
 
 def test_reading_parameters_imports_no_torch() -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from dualperturb.core.budgets import NORMS
+
 _HOME = {
-    "L2": "dualperturb.core.balls",
-    "Linf": "dualperturb.core.balls",
+    **dict.fromkeys(NORMS, "dualperturb.core.norms"),
     "Dual": "dualperturb.core.balls",
     "pgd": "dualperturb.core.pgd",
     "nested_pgd": "dualperturb.attacks.nested",

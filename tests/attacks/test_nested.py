@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dualperturb import L2, Dual, Linf, UserError, pgd
+from dualperturb import L1, L2, Dual, Linf, UserError, pgd
 from dualperturb.attacks.nested import nested_pgd
 from dualperturb.core.balls import Ball
 from dualperturb.core.pgd import clipped
@@ -177,6 +177,7 @@ def test_masks_of_other_images_are_refused(scene: Scene) -> None:
 MASK = torch.arange(COUNT * 64).view(COUNT, 1, 8, 8) % 3 == 0
 NOT_NESTED = {
     "falling radii": [L2(0.2), L2(0.1)],
+    "falling radii of a third norm": [L1(0.2), L1(0.1)],
     "falling in the background": [Dual(L2(0.1), Linf(0.2), MASK), Dual(L2(0.1), Linf(0.1), MASK)],
     "falling in the foreground": [Dual(L2(0.2), L2(0.1), MASK), Dual(L2(0.1), L2(0.1), MASK)],
     "other masks": [Dual(L2(0.1), L2(0.2), MASK), Dual(L2(0.1), L2(0.2), ~MASK)],

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from dualperturb import L2, Dual, Linf, pgd
-from dualperturb.core.balls import Radii, Regions
+from dualperturb.core.budgets import NORMS
+from dualperturb.core.norms import BALLS, NormBall
+from dualperturb.core.regions import Radii, Regions
 
 Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]
 Classifier = Callable[[Tensor], Tensor]
@@ -54,14 +56,13 @@ def masks(kind: str, shape: tuple[int, ...], seed: int) -> Tensor:
     return mask
 
 
-def region_norm(part: L2 | Linf, delta: Tensor) -> Tensor:
-    flat = delta.double().flatten(1)
-    return flat.norm(dim=1) if isinstance(part, L2) else flat.abs().amax(dim=1)
+def region_norm(part: NormBall, delta: Tensor) -> Tensor:
+    return delta.double().flatten(1).norm(p=NORMS[type(part).__name__].order, dim=1)
 
 
 @given(
     model=st.sampled_from([linear, constant, saturated]),
-    kinds=st.tuples(st.sampled_from([L2, Linf]), st.sampled_from([L2, Linf])),
+    kinds=st.tuples(*[st.sampled_from(list(BALLS.values()))] * 2),
     radii=st.tuples(*[st.just(0.0) | st.floats(1e-3, 20.0)] * 2),
     kind=st.sampled_from(["random", "empty", "full", "one", "all but one"]),
     shape=st.sampled_from([(2, 3, 1, 1), (1, 1, 1, 1), (3, 3, 2, 3), (2, 3, 8, 8)]),
@@ -71,7 +72,7 @@ def region_norm(part: L2 | Linf, delta: Tensor) -> Tensor:
 )
 def test_a_whole_run_stays_within_budgets_and_pixels(
     model: Classifier,
-    kinds: tuple[type[L2 | Linf], type[L2 | Linf]],
+    kinds: tuple[type[NormBall], type[NormBall]],
     radii: tuple[float, float],
     kind: str,
     shape: tuple[int, ...],

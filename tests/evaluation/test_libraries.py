@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
-from dualperturb.evaluation.libraries import carlini_wagner_norms, standard_auto_attack
+from dualperturb.evaluation.libraries import AUTO_ATTACK_NORMS, carlini_wagner_norms, standard_auto_attack
 from dualperturb.evaluation.measuring.scoring import AttackSettings, BrokenThreatModelError, attack_images
 from dualperturb.evaluation.measuring.subject import Subject
 
@@ -29,13 +29,13 @@ def clean(subject: Subject) -> np.ndarray:
     return right
 
 
-@pytest.mark.parametrize("norm", ["L2", "Linf"])
+@pytest.mark.parametrize("norm", AUTO_ATTACK_NORMS)
 def test_auto_attack_is_as_strong_as_pgd_and_leaves_the_random_numbers_alone(
     make_subject: MakeSubject, norm: str
 ) -> None:
     pytest.importorskip("pyautoattack")
     subject = make_subject()
-    threat = ThreatModel(norm, {"L2": 0.25, "Linf": 0.02}[norm])
+    threat = ThreatModel(norm, {"L2": 0.25, "Linf": 0.02, "L1": 3.0}[norm])
     state = torch.get_rng_state()
     right = standard_auto_attack(subject, threat, seed=0, square_queries=20)
     assert torch.equal(torch.get_rng_state(), state)

@@ -220,10 +220,8 @@ def test_an_attack_that_works_in_place_does_not_hide_what_it_spent(
 def test_a_fault_in_the_attacks_own_norm_does_not_reach_the_check(
     make_subject: MakeSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dualperturb.core import balls as threat
-
     subject = make_subject()
-    monkeypatch.setattr(threat, "l2_norm", lambda delta: torch.zeros(len(delta)))
+    monkeypatch.setattr(L2, "measure", staticmethod(lambda delta: torch.zeros(len(delta))))
     chosen, images, labels, foreground = next(subject.batches(20))
     with pytest.raises(BrokenThreatModelError):
         measure(subject, chosen, images, images * 0.5, labels, foreground, DUAL)

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from dualperturb.attacks.nested import nested_pgd
-from dualperturb.core.balls import L2, Dual
+from dualperturb.core.balls import Dual
+from dualperturb.core.norms import L2
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.evaluation.measuring.intervals import mean_interval, wilson

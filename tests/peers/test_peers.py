@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dualperturb import L2, Linf, pgd
+from dualperturb import L1, L2, Linf, pgd
+from dualperturb.core.balls import boxed
 
 # (model, images, labels, radius, step size as a share of it, steps, random start) -> adversarial images
 Attack = Callable[[nn.Module, Tensor, Tensor, float, float, int, bool], Tensor]
@@ -155,3 +156,34 @@ def test_l2_robust_accuracy_lies_within_the_peers_spread(victim: Any) -> None:
     )
     assert all(min(theirs) - slack <= count <= max(theirs) + slack for count in ours)
     assert [int((~result.success).sum()) for result in results] == ours
+
+
+def test_l1_pgd_is_as_strong_as_autoattacks_apgd_and_stronger_than_foolboxs_descent(victim: Any) -> None:
+    """Whose projection and steps ignore the box; 6 of 100 images of slack for the random starts."""
+    images, labels, eps, steps = victim.images[:100], victim.labels[:100], 5.0, 20
+    foolbox = peer("foolbox")
+    bounded = foolbox.PyTorchModel(victim.model, bounds=(0, 1))
+    blind = foolbox.attacks.SparseL1DescentAttack(steps=steps)(bounded, images, labels, epsilons=eps)[1]
+    apgd = peer("pyautoattack.autopgd_base").APGDAttack(
+        victim.model, norm="L1", eps=eps, loss="ce", n_iter=steps, seed=0, device="cpu", use_largereps=False
+    )
+    with torch.random.fork_rng(devices=[]):
+        known = apgd.perturb(images, labels)
+    found = pgd(victim.model, images, labels, L1(eps), steps=steps, step_size=0.25)
+    theirs, descended, ours = (
+        int((victim.model(seen).argmax(dim=1) == labels).sum()) for seen in (known, blind, found.images)
+    )
+    print(f"right of 100: ours {ours}, APGD {theirs}, foolbox {descended}")
+    assert found.norms["image"].max() <= eps * (1 + 1e-4)
+    assert abs(ours - theirs) <= 6 and ours <= descended
+
+
+@pytest.mark.parametrize("scale", [0.02, 0.5, 3.0])
+def test_the_l1_projection_is_autoattacks(scale: float) -> None:
+    """Onto ball and box together; the peer computes in float32."""
+    random = torch.Generator().manual_seed(0)
+    images = torch.rand(20, 3, 8, 8, generator=random, dtype=torch.float64)
+    wild = scale * torch.randn(images.shape, generator=random, dtype=torch.float64)
+    theirs = peer("pyautoattack.autopgd_base").L1_projection(images, wild, 6.0)
+    ours = boxed(L1(6.0), images, images).project(wild)
+    torch.testing.assert_close(ours, wild + theirs.double(), rtol=0, atol=1e-4)

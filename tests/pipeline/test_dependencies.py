@@ -23,7 +23,7 @@ PACKAGES = {
     for file in (PROJECT / "src/dualperturb").rglob("__init__.py")
     if "import" not in file.read_text(encoding="utf-8").rpartition('"""')[2]
 }
-# params imports it for every stage; it counts where a stage works with budgets.
+# params imports it for every stage; it counts where a stage works with budgets or shows norms.
 BUDGETS = "src/dualperturb/core/budgets.py"
 # Imported for a model, a data set or letters of a class name that no run of this test has.
 BY_NAME = {

@@ -23,7 +23,7 @@ from dualperturb.core.threat_model import ThreatModel
 from dualperturb.datasets import prepare
 from dualperturb.errors import UserError
 from dualperturb.evaluation.health.training import Trained
-from dualperturb.params import AXES, DEFENCES, NORMS, load_params
+from dualperturb.params import AXES, DEFENCES, load_params
 from stages import (
     common,
     examples,
@@ -46,6 +46,7 @@ from stages import train as train_stage
 ROOT = Path(__file__).resolve().parents[2]
 YAML_1_2 = YAML(typ="safe", pure=True)
 SHIPPED: dict[str, Any] = YAML_1_2.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+NORMS: list[str] = SHIPPED["norms"]
 PIPELINE: dict[str, Any] = YAML_1_2.load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 TINY = {
     "data.shapes6.train": 24,

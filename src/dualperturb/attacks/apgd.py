@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb.attacks.losses import LOSSES, Loss, others
-from dualperturb.core.balls import Ball, check_ball
+from dualperturb.core.balls import Ball, boxed, check_ball
 from dualperturb.core.checks import (
     check_classes,
     check_counts,
@@ -128,7 +128,8 @@ class Task:
 
     def inside(self, delta: Tensor) -> Tensor:
         """Projected onto the ball and then clipped to the pixel range, which never lengthens it."""
-        return (self.images + self.ball.project(delta)).clamp(0, 1) - self.images
+        ball = boxed(self.ball, self.images, self.images)
+        return (self.images + ball.project(delta)).clamp(0, 1) - self.images
 
     def look(self, delta: Tensor) -> Point:
         pixels = (self.images + delta).requires_grad_(True)
@@ -194,7 +195,8 @@ def _stepped(task: Task, seen: Progress, momentum: float) -> Progress:
     """Algorithm 1, lines 5 to 9."""
     now = seen.now
     # Where nothing gives the loss a direction, the step of zero lets the momentum carry on.
-    ascent = task.ball.ascend(now.gradient, 1.0) * _like(seen.share, now.delta)
+    ball = boxed(task.ball, task.images, task.images + now.delta)
+    ascent = ball.ascend(now.gradient, 1.0) * _like(seen.share, now.delta)
     aim = task.inside(now.delta + ascent)
     mixed = now.delta + momentum * (aim - now.delta) + (1 - momentum) * (now.delta - seen.before)
     new = task.look(task.inside(mixed))

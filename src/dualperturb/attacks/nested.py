@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dualperturb.core.balls import L2, Ball, Dual, Linf, check_ball
+from dualperturb.core.balls import Ball, Dual, boxed, check_ball
 from dualperturb.core.checks import (
     check_classes,
     check_counts,
@@ -24,6 +24,7 @@ from dualperturb.core.checks import (
 )
 from dualperturb.core.devices.precision import resolved
 from dualperturb.core.gradient_copy import twin_of
+from dualperturb.core.norms import NormBall
 from dualperturb.core.objectives import Objective
 from dualperturb.core.pgd import clipped
 from dualperturb.core.result import AttackResult, checked_norms
@@ -121,7 +122,7 @@ def _may_lie_inside(ball: Ball, other: Ball) -> bool:
     if isinstance(ball, Dual) and isinstance(other, Dual):
         parts = (ball.inside, other.inside), (ball.outside, other.outside)
         return torch.equal(ball.foreground, other.foreground) and all(_may_lie_inside(*two) for two in parts)
-    if isinstance(ball, L2 | Linf) and type(ball) is type(other):
+    if isinstance(ball, NormBall) and type(ball) is type(other):
         return ball.radius <= other.radius * (1 + SAME)
     return True
 
@@ -202,7 +203,8 @@ def perturb_until_fooled(
             if len(kept) < len(rows):
                 rows, stands, images, delta = (part[kept] for part in (rows, stands, images, delta))
                 objective, ball, gradient = objective.only(kept), ball.only(kept), gradient[kept]
-        delta = clipped(images, ball.project(delta + ball.ascend(gradient, step_size)))
+        here = boxed(ball, images, images + delta)
+        delta = clipped(images, here.project(delta + here.ascend(gradient, step_size)))
     found[rows[stands]] = delta[stands]
     return found
 

@@ -1,16 +1,59 @@
-"""From a budget at the paper's scale to the radius really applied."""
+"""The norms that budgets are in, one row each, and what a budget at the paper's scale means in each.
+
+`core.norms` holds a class for each row, which draws, steps and projects. Imports no torch.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 PAPER_SIDE = 224  # pixels: the paper's budgets are ImageNet-10's
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What a budget is written in. parts: so many of it are 1, the range of a pixel's value."""
+
+    parts: int
+    spoken: str
+    drawn: str  # for matplotlib
+
+
+AT_PAPER_SCALE = Unit(
+    1, f"at the paper's scale (images of {PAPER_SIDE}x{PAPER_SIDE})", rf"at {PAPER_SIDE}$\times${PAPER_SIDE}"
+)
+IN_GREY_LEVELS = Unit(255, "in 1/255", "in 1/255")
+
+
+@dataclass(frozen=True)
+class Norm:
+    """What params.yaml, the tables and the figures know of a norm.
+
+    order: the p of |x|_p, by which the norm of a finished example is measured anew. name, symbol: as texts
+    and as figures show it. unit: of its budgets. figure: that of the paper which its accuracies belong to.
+    """
+
+    order: float
+    name: str
+    symbol: str
+    unit: Unit
+    figure: str
+
+
+NORMS = {
+    "L2": Norm(2, "L2", "$L_2$", AT_PAPER_SCALE, "Fig. 4"),
+    "Linf": Norm(float("inf"), "L-infinity", r"$L_\infty$", IN_GREY_LEVELS, "Fig. 5"),
+    "L1": Norm(1, "L1", "$L_1$", AT_PAPER_SCALE, "As Fig. 4"),
+}
 
 
 def applied_radius(norm: str, value: float, side: int, eps_scale: str | float) -> float:
     """The radius in pixels of [0, 1] for a budget `value` on images of `side` pixels.
 
-    L2: times eps_scale, where "auto" is side / 224, since an L2 norm grows with the side;
-    Linf: in units of 1/255.
+    eps_scale: how much larger a length is; "auto" is side / 224. A norm of the same change of every pixel
+    grows as the (2 / order)th power of it: not at all in Linf, like it in L2, like the area in L1.
     """
-    if norm == "Linf":
-        return value / 255
-    return value * (side / PAPER_SIDE if isinstance(eps_scale, str) else eps_scale)
+    row = NORMS[norm]
+    scale = side / PAPER_SIDE if isinstance(eps_scale, str) else eps_scale
+    grown: float = scale ** (2 / row.order)
+    return value * grown / row.unit.parts

@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dualperturb.core.balls import L2, regions_of
 from dualperturb.core.gradient_copy import Twin
 from dualperturb.core.gradients import gradient_of
+from dualperturb.core.norms import L2
+from dualperturb.core.regions import regions_of
 from dualperturb.core.score import foreground_score
 from dualperturb.core.shown import misclassified, shown
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dualperturb.core.balls import Ball, Dual, check_ball
+from dualperturb.core.balls import Ball, Dual, boxed, check_ball
 from dualperturb.core.checks import (
     check_classes,
     check_counts,
@@ -50,8 +50,9 @@ def perturb(
     seen = ball.start(images, seeds).add_(images).clamp_(0, 1)
     for done, length in objective.plan(steps):
         gradient = objective.gradient(seen, done)
-        delta = ball.ascend(gradient, step_size * length).add_(seen).sub_(images)
-        seen = ball.project(delta).add_(images).clamp_(0, 1)
+        here = boxed(ball, images, seen)
+        delta = here.ascend(gradient, step_size * length).add_(seen).sub_(images)
+        seen = here.project(delta).add_(images).clamp_(0, 1)
     return objective.outcome(seen)
 
 

@@ -22,6 +22,12 @@ def l2_norm(delta: Tensor) -> Tensor:
     return torch.linalg.vector_norm(delta.flatten(1), dim=1, dtype=wide)
 
 
+def l1_norm(delta: Tensor) -> Tensor:
+    """(N, ...) -> (N,), summed in at least float32."""
+    wide = torch.promote_types(delta.dtype, torch.float32)
+    return torch.linalg.vector_norm(delta.flatten(1), ord=1, dim=1, dtype=wide)
+
+
 def linf_norm(delta: Tensor) -> Tensor:
     """(N, ...) -> (N,)."""
     return delta.flatten(1).abs().amax(dim=1).to(torch.promote_types(delta.dtype, torch.float32))
@@ -47,6 +53,11 @@ def l2_lengths(values: Tensor, regions: Regions) -> list[Tensor]:
     wide = values.to(torch.promote_types(values.dtype, torch.float32))
     squares = wide.square().sum(dim=1, keepdim=True)
     return [_column((squares * region).flatten(1).sum(dim=1).sqrt()) for region in regions]
+
+
+def l1_lengths(values: Tensor, regions: Regions) -> list[Tensor]:
+    """The L1 norm in each region, (N, 1, 1, 1)."""
+    return [_column(l1_norm(values * region)) for region in regions or (1,)]
 
 
 def l2_measured(values: Tensor, regions: Regions) -> tuple[Tensor, list[Tensor]]:
@@ -84,6 +95,36 @@ def dimensions(values: Tensor, regions: Regions) -> list[Tensor]:
         return [torch.full((len(values), 1, 1, 1), size, dtype=torch.float64, device=values.device)]
     pixels = (region.flatten(1).sum(dim=1, dtype=torch.float64) for region in regions)
     return [_column(values.shape[1] * count).clamp_min(1) for count in pixels]
+
+
+def filled(sizes: Tensor, room: Tensor, length: float | Tensor) -> Tensor:
+    """The length handed out to the largest of `sizes` first, to each as much as it has room for; (N, ...)."""
+    order = sizes.flatten(1).argsort(dim=1, descending=True, stable=True)
+    rooms = room.flatten(1).gather(1, order)
+    before = rooms.cumsum(dim=1, dtype=torch.float64) - rooms
+    handed = (length - before).clamp_min(0).minimum(rooms)
+    return torch.zeros_like(handed).scatter_(1, order, handed).view_as(sizes)
+
+
+def lowered(sizes: Tensor, room: Tensor, radius: float | Tensor, margin: float) -> Tensor:
+    """Sizes (N, ...) from 0, each in its room, whose sum is at most the radius: the nearest to these.
+
+    In float64, (N, values). A sum that was above the radius becomes radius * (1 - margin).
+
+    All values are lowered by the same amount and then cut to 0 and to their room. Over that amount the sum is
+    a line from each place where a value begins to fall to where it is 0 (Croce & Hein 2021, Proposition 2.1).
+    """
+    sizes, room, aim = sizes.flatten(1).double(), room.flatten(1).double(), radius * (1 - margin)
+    ends = torch.cat((sizes, (sizes - room).clamp_min(0)), dim=1)
+    places, order = ends.sort(dim=1, descending=True)
+    turns = torch.where(order < sizes.shape[1], 1.0, -1.0).double()
+    slope, reached = turns.cumsum(dim=1), (turns * places).cumsum(dim=1)
+    last = ((reached - places * slope < aim).sum(dim=1, keepdim=True) - 1).clamp_min(0)
+    lower = (reached.gather(1, last) - aim) / slope.gather(1, last)
+    left = (sizes - lower).clamp_min(0).minimum(room)
+    left = left * (aim / left.sum(dim=1, keepdim=True).clamp_min(NO_LENGTH)).clamp_max(1)
+    inside = sizes.minimum(room)
+    return torch.where(inside.sum(dim=1, keepdim=True) > radius, left, inside)
 
 
 def spread(values: Radii, regions: Regions) -> float | Tensor:

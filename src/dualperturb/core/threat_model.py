@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from dualperturb.core.balls import L2, NORMS, Ball, Dual, Linf
+from dualperturb.core.balls import Ball, Dual
+from dualperturb.core.norms import BALLS
 
 
 @dataclass(frozen=True)
 class ThreatModel:
     """Radii really applied, in pixels of [0, 1]: one for the whole image, or one a region.
 
-    norm: "L2" or "Linf". eps_b None: plain PGD's threat model, with the single radius eps_f.
+    norm: one of `budgets.NORMS`. eps_b None: plain PGD's threat model, with the single radius eps_f.
     """
 
     norm: str
@@ -22,7 +23,7 @@ class ThreatModel:
 
     def ball(self, foreground: Tensor, share: float = 1.0) -> Ball:
         """The ball for images with these masks, bool (N, 1, H, W); `share` scales every radius."""
-        norm: type[L2 | Linf] = NORMS[self.norm]
+        norm = BALLS[self.norm]
         if self.eps_b is None:
             return norm(share * self.eps_f)
         return Dual(norm(share * self.eps_f), norm(share * self.eps_b), foreground)

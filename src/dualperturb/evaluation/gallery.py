@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dualperturb.core.budgets import NORMS
 from dualperturb.core.score import foreground_score
 from dualperturb.evaluation.measuring.subject import Batch, Subject
 
@@ -23,7 +24,7 @@ def gallery_arrays(
 ) -> dict[str, np.ndarray]:
     """Arrays for the report: K images, the same for all subjects, C classifiers, A attacks by name.
 
-    attacks: name -> the norm its budget is in ("L2", "Linf" or "L0"), and the attack.
+    attacks: name -> the norm its budget is in ("L0", or one of `budgets.NORMS`), and the attack.
     indices, labels (K,); class_names; original (K, 3, H, W) float32; foreground (K, 1, H, W) bool;
     log_density (K, H, W) float32; classifiers (C,); attacks, norms (A,); examples (C, A, K, 3, H, W) float16;
     and, (C, A, K): predicted, confidence (softmax of the predicted class), foreground_score, foreground_norm
@@ -85,5 +86,4 @@ def _norm(delta: Tensor, region: Tensor, norm: str) -> np.ndarray:
     if norm == "L0":
         changed = (inside != 0).any(dim=1).flatten(1).sum(dim=1)
         return (changed / region.flatten(1).sum(dim=1).clamp_min(1)).cpu().numpy()
-    order = {"L2": 2.0, "Linf": torch.inf}[norm]
-    return torch.linalg.vector_norm(inside.flatten(1), ord=order, dim=1).cpu().numpy()
+    return torch.linalg.vector_norm(inside.flatten(1), ord=NORMS[norm].order, dim=1).cpu().numpy()

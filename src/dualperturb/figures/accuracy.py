@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dualperturb.core.budgets import NORMS
 from dualperturb.figures.curves import UNITS, legend, lines, value_axis, whole_percent
 from dualperturb.figures.names import NORM_NAMES, label
 from dualperturb.figures.panel import Panel
@@ -14,7 +15,6 @@ from dualperturb.figures.sweeps import constant, defences, jsma, norms, only, sw
 from dualperturb.figures.texts import images_text, interval_text, names_text, ordered, salience_note
 
 SWEEPS = (("dual", "eps_f"), ("dual", "eps_b"), ("pgd", "eps"))  # the plots, from left to right
-_NUMBERS = {"L2": "Fig. 4", "Linf": "Fig. 5"}
 _BUDGETS = {
     "eps_f": r"foreground budget $\epsilon_f$",
     "eps_b": r"background budget $\epsilon_b$",
@@ -30,7 +30,7 @@ def panels(results: pd.DataFrame) -> list[Panel]:
 def _panel(norm: str) -> Panel:
     return Panel(
         stem=f"accuracy_{norm}",
-        number=_NUMBERS[norm],
+        number=NORMS[norm].figure,
         name=f"adversarial accuracy over the budgets, {NORM_NAMES[norm]}",
         draw=lambda given: accuracy_panels(given.results, norm, given.style),
         caption=lambda given: accuracy_caption(given.results, norm),

@@ -25,7 +25,7 @@ def panels(results: pd.DataFrame) -> list[Panel]:
         table=lambda given: across_table(given.results),
         rows=lambda given: across_rows(given.results),
     )
-    return [panel] if len(norms(results)) > 1 else []
+    return [panel] if len(norms(results)) == 2 else []
 
 
 def across_panels(results: pd.DataFrame, style: Style) -> Figure:

@@ -10,12 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
+from dualperturb.core.budgets import NORMS
 from dualperturb.figures.names import label
 from dualperturb.figures.style import Style, line_cues
 from dualperturb.figures.sweeps import defences
 
 _LABEL = 0.15  # of an axis, what the label of a tick may take
-UNITS = {"L2": r"$L_2$, at 224$\times$224", "Linf": r"$L_\infty$, in 1/255"}
+UNITS = {key: f"{norm.symbol}, {norm.unit.drawn}" for key, norm in NORMS.items()}
 
 
 def lines(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dualperturb.core.budgets import NORMS
+
 LABELS = {"clean": "Clean", "at_pgd": "AT-PGD", "at_dual": "AT-Dual", "smoothing": "Smoothing"}
-NORM_NAMES = {"L2": "L2", "Linf": "L-infinity", "L0": "L0"}
+NORM_NAMES = {key: norm.name for key, norm in NORMS.items()} | {"L0": "L0"}
 ATTACKS = {"pgd": "PGD", "dual": "dual", "jsma": "JSMA", "cw": "C&W"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from dualperturb.params.fields import (
     Count,
@@ -17,6 +17,7 @@ from dualperturb.params.fields import (
     Share,
     Values,
     accepts,
+    by_norm,
     wrong_key,
 )
 
@@ -39,11 +40,6 @@ class Grid(Section):
                 "checks compare",
             )
         return self
-
-
-class Grids(Section):
-    L2: Grid
-    Linf: Grid
 
 
 ImageCount = Annotated[int, Field(strict=True, ge=1), accepts("panels, or a whole number of at least 1")]
@@ -104,7 +100,7 @@ class Evaluate(Section):
     restarts: Count
     objective: Literal["paper", "balanced"]
     salience_every: Count
-    grid: Grids
+    grid: Annotated[dict[str, Grid], BeforeValidator(by_norm)]
     salience_weights: Values
     examples: Indices
     transfer: Images

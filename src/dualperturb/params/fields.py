@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from dualperturb.core.budgets import NORMS
 from dualperturb.text import nfc
 
 LARGEST_SEED = 2**63 - 1  # torch's generators take no larger one
@@ -146,22 +147,24 @@ Width = Annotated[Finite, Field(ge=6, le=24), accepts("a number of inches from 6
 Dpi = Annotated[int, Field(strict=True, ge=50, le=600), accepts("a whole number from 50 to 600")]
 
 
-class Radii(Section):
-    """One number a norm."""
+def by_norm(raw: object) -> object:
+    """A mapping of norms; that those in use are all in it, `params` checks."""
+    check_keys(raw, NORMS, ())
+    return raw
 
-    L2: NonNegative
-    Linf: NonNegative
+
+Radii = Annotated[dict[str, NonNegative], BeforeValidator(by_norm)]
 
 
 def _is_budget(raw: object) -> object:
-    return {"L2": raw, "Linf": raw} if isinstance(raw, (int, float)) and not isinstance(raw, bool) else raw
+    return dict.fromkeys(NORMS, raw) if isinstance(raw, (int, float)) and not isinstance(raw, bool) else raw
 
 
-# A number stands for the same number in both norms.
+# A number stands for the same number in every norm.
 Budget = Annotated[
     Radii,
     BeforeValidator(_is_budget),
-    accepts("a finite number of at least 0, or a mapping with one for L2 and one for Linf"),
+    accepts("a finite number of at least 0, or a mapping with one for each of norms"),
 ]
 
 

@@ -6,6 +6,7 @@ one line that names the key, what was found and what is accepted. Imports no tor
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -13,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, ValidationError, model_val
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from dualperturb.core.budgets import applied_radius
+from dualperturb.core.budgets import NORMS, applied_radius
 from dualperturb.errors import UserError
 from dualperturb.params.data import Data
 from dualperturb.params.evaluation import Evaluate, Grid
@@ -38,10 +39,7 @@ from dualperturb.params.fields import (
 from dualperturb.params.masks import Masks
 from dualperturb.params.training import AdversarialTraining, Train, Training, trainings
 
-Norm = Literal["L2", "Linf"]
-
 DATASETS = tuple(Data.model_fields)
-NORMS: tuple[str, ...] = get_args(Norm)
 DEFENCES = trainings(Training)
 TRAINED_BY_NORM = trainings(AdversarialTraining)  # one classifier a norm; the other defences know no norm
 # Pixels of photographs: SSIM has a window of 11, and the L2 start of AutoAttack's Square runs over the edge
@@ -52,6 +50,7 @@ AXES = ("eps", "eps_f", "eps_b", "salience_weight")  # what an attack is swept o
 
 
 Defence = Annotated[str, one_of(DEFENCES)]
+Norm = Annotated[str, one_of(tuple(NORMS))]
 
 
 def _by_dataset(raw: object) -> object:
@@ -141,6 +140,19 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _norms_complete(self) -> Params:
+        """For the data sets in use: budgets, AT-PGD's radius and a grid for each norm in use."""
+        by_norm: dict[str, Mapping[str, object]] = {"eps_f": self.eps_f, "eps_b": self.eps_b}
+        for dataset in self.datasets:
+            by_norm[f"train.{dataset}.at_pgd.eps"] = self.train[dataset].at_pgd.eps
+            by_norm[f"evaluate.{dataset}.grid"] = self.evaluate[dataset].grid
+        for key, given in by_norm.items():
+            for norm in self.norms:
+                if norm not in given:
+                    raise ValueError(f"{key}.{norm}: missing key; norms names {norm}")
+        return self
+
+    @model_validator(mode="after")
     def _photographs_large_enough(self) -> Params:
         for dataset in self.datasets:
             side = getattr(getattr(self.data, dataset), "side", _SMALLEST_SIDE)
@@ -209,12 +221,11 @@ class Params(Section):
 
     def budgets(self, norm: str) -> tuple[float, float]:
         """eps_f and eps_b in a norm, at the paper's scale."""
-        return getattr(self.eps_f, norm), getattr(self.eps_b, norm)
+        return self.eps_f[norm], self.eps_b[norm]
 
     def grid(self, dataset: str, norm: str) -> Grid:
         """The data set's budget grid in a norm."""
-        grid: Grid = getattr(self.evaluate[dataset].grid, norm)
-        return grid
+        return self.evaluate[dataset].grid[norm]
 
     def trained(self, defence: str) -> tuple[str | None, ...]:
         """The norms that a defence is trained with, a classifier each; None for one that knows no norm."""

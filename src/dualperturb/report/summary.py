@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from dualperturb.core.budgets import NORMS
 from dualperturb.errors import UserError
 from dualperturb.figures.names import NORM_NAMES, label
 from dualperturb.figures.sweeps import defences, only, sweep
@@ -50,8 +51,7 @@ def dual_point(results: pd.DataFrame, norm: str, eps_f: float, eps_b: float) -> 
 
 def spent_text(results: pd.DataFrame, norm: str, eps_f: float, eps_b: float) -> str:
     """Unit and scale of the summary's budgets, and what was spent at the image size attacked."""
-    scale = "in 1/255" if norm == "Linf" else "at the paper's scale (images of 224x224)"
-    sentence = f"Budgets are {NORM_NAMES[norm]}, {scale}."
+    sentence = f"Budgets are {NORM_NAMES[norm]}, {NORMS[norm].unit.spoken}."
     point = dual_point(results, norm, eps_f, eps_b)
     if not point.empty:
         spent = point.iloc[0]

@@ -126,7 +126,7 @@ def _threat(params: Params, dataset: str, section: AdversarialTraining, norm: st
     from dualperturb.core.threat_model import ThreatModel
 
     if isinstance(section, PgdTraining):
-        return ThreatModel(norm, params.radius(dataset, norm, getattr(section.eps, norm), side))
+        return ThreatModel(norm, params.radius(dataset, norm, section.eps[norm], side))
     inside, outside = (params.radius(dataset, norm, eps, side) for eps in params.budgets(norm))
     return ThreatModel(norm, inside, outside)
 

@@ -10,8 +10,11 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from dualperturb.core.balls import boxed
+from dualperturb.core.budgets import NORMS
 from dualperturb.core.devices.memory import BatchSize
 from dualperturb.core.gradient_copy import twin_of
+from dualperturb.core.norms import LARGEST_RADIUS
 from dualperturb.core.objectives import Objective
 from dualperturb.core.pgd import perturb, pgd
 from dualperturb.core.seeds import image_seeds
@@ -108,7 +111,7 @@ def one_step(subject: Subject, threat: ThreatModel) -> Attack:
     def attack(batch: Batch) -> Tensor:
         _, images, labels, foreground = batch
         gradient = Objective(subject.model, labels).gradient(images, 0.0)
-        ball = threat.ball(foreground)
+        ball = boxed(threat.ball(foreground), images, images)
         return (images + ball.project(ball.ascend(gradient, 1.0))).clamp(0, 1)
 
     return attack
@@ -117,7 +120,7 @@ def one_step(subject: Subject, threat: ThreatModel) -> Attack:
 def noise(subject: Subject, threat: ThreatModel, settings: AttackSettings) -> Outcome:
     """The worst, image by image, of `NOISE_DRAWS` draws inside the ball and as many on its surface.
 
-    On the surface: L2 spheres uniformly, L-infinity cubes at their corners, region by region.
+    On the surface: as far as the radius along a draw's steepest step (L2: uniformly, L-infinity: at corners).
     """
 
     def draw(number: int, surface: bool) -> Attack:
@@ -141,9 +144,12 @@ def noise(subject: Subject, threat: ThreatModel, settings: AttackSettings) -> Ou
 
 
 def whole_cube(subject: Subject, norm: str) -> ThreatModel:
-    """The threat model whose one region is the image and whose ball holds every image there is."""
+    """The threat model whose one region is the image and whose ball holds every image there is.
+
+    In L1 of more than 10^6 values those whose mean change is below 10^6 over their number.
+    """
     values = math.prod(subject.data.images.shape[1:])
-    return ThreatModel(norm, {"L2": math.sqrt(values), "Linf": 1.0}[norm])
+    return ThreatModel(norm, min(values ** (1 / NORMS[norm].order), LARGEST_RADIUS))
 
 
 def unbounded(subject: Subject, threat: ThreatModel, settings: AttackSettings) -> Outcome:
@@ -174,7 +180,7 @@ def _spent(table: pd.DataFrame, threat: ThreatModel) -> float:
     """The largest share of a radius that an image of the table spent in a region."""
     inside, outside = table["foreground_norm"].to_numpy(), table["background_norm"].to_numpy()
     if threat.eps_b is None:
-        whole = np.hypot(inside, outside) if threat.norm == "L2" else np.maximum(inside, outside)
+        whole = np.linalg.norm(np.stack((inside, outside)), ord=NORMS[threat.norm].order, axis=0)
         return float(whole.max() / threat.eps_f)
     regions = ((inside, threat.eps_f), (outside, threat.eps_b))
     return max(float(norms.max() / radius) for norms, radius in regions if radius > 0)

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from dualperturb.core.budgets import NORMS
 from dualperturb.core.devices import ranks
 from dualperturb.core.devices.memory import BatchSize
 from dualperturb.core.pgd import pgd
@@ -177,4 +178,4 @@ def _check_budgets(norms: dict[str, Tensor], threat: ThreatModel, chosen: np.nda
 
 def _norm(delta: Tensor, norm: str) -> Tensor:
     """(n, ...) -> (n,). Not the attacks' own norms: a fault in those must show here."""
-    return torch.linalg.vector_norm(delta.flatten(1), ord={"L2": 2.0, "Linf": torch.inf}[norm], dim=1)
+    return torch.linalg.vector_norm(delta.flatten(1), ord=NORMS[norm].order, dim=1)

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from dualperturb.core.budgets import NORMS
 from dualperturb.errors import REMAKE, UserError
 from dualperturb.evaluation.tables import COLUMNS, RESULT_COLUMNS
 from dualperturb.files import read_csv
 from dualperturb.params import AXES, Params
 from stages.common import MEASURES, RESULTS, SWEEP_TABLES, SWEPT
 
-OBJECTIVES = ATTACKS = OWN_STRONG = 2  # paper, balanced; PGD, dual; long PGD and dual beside ...
-STANDARD = 2  # ... Dual-AutoAttack and AutoAttack
+OBJECTIVES = ATTACKS = 2  # paper, balanced; PGD, dual
+STRONG = 3  # long PGD, long dual, Dual-AutoAttack
 
 
 def read_parts(settings: Params) -> Iterator[pd.DataFrame]:
@@ -91,5 +92,6 @@ def _measure(settings: Params, dataset: str, measure: str, norm: str | None) -> 
     if measure == "smoothing":
         return len(chosen.smoothing.radii) + ATTACKS * len(settings.norms)
     assert measure == "strong"
-    read_off = len(settings.grid(dataset, "L2").eps) if norm == "L2" else 0  # Carlini and Wagner's budgets
-    return OWN_STRONG + STANDARD + read_off
+    assert norm is not None
+    read_off = len(settings.grid(dataset, norm).eps) if norm == "L2" else 0  # Carlini and Wagner's budgets
+    return STRONG + NORMS[norm].in_autoattack + read_off

@@ -17,7 +17,7 @@ def main(dataset: str, defence: str, norm: str) -> None:
     import pandas as pd
     import torch
 
-    from dualperturb.evaluation.libraries import AUTO_ATTACK_NORMS
+    from dualperturb.core.budgets import NORMS
     from dualperturb.files import write_csv
     from stages.subject import identity, subject, threats
 
@@ -31,7 +31,7 @@ def main(dataset: str, defence: str, norm: str) -> None:
         few = subject(dataset, defence, trained, settings, chosen.library_n)
         # Thousands of passes of few images: on a CPU a second thread only waits for the first.
         torch.set_num_threads(1)
-        if norm in AUTO_ATTACK_NORMS:
+        if NORMS[norm].in_autoattack:
             rows.append(standard(few, used["pgd"], settings, chosen.square_queries))
         if norm == "L2":
             rows += carlini_wagner(few, settings, dataset)

@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from dualperturb.core.budgets import NORMS
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
-from dualperturb.evaluation.libraries import AUTO_ATTACK_NORMS, carlini_wagner_norms, standard_auto_attack
+from dualperturb.evaluation.libraries import carlini_wagner_norms, standard_auto_attack
 from dualperturb.evaluation.measuring.scoring import AttackSettings, BrokenThreatModelError, attack_images
 from dualperturb.evaluation.measuring.subject import Subject
 
@@ -29,7 +30,7 @@ def clean(subject: Subject) -> np.ndarray:
     return right
 
 
-@pytest.mark.parametrize("norm", AUTO_ATTACK_NORMS)
+@pytest.mark.parametrize("norm", [name for name, row in NORMS.items() if row.in_autoattack])
 def test_auto_attack_is_as_strong_as_pgd_and_leaves_the_random_numbers_alone(
     make_subject: MakeSubject, norm: str
 ) -> None:

@@ -38,10 +38,12 @@ def origin(complete: Workspace, warm: Path, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def fresh(origin: Workspace, tmp_path: Path) -> Workspace:
-    """What another machine gets with `git clone`: no cache, no outputs."""
+    """What another machine gets with `git clone`: no cache, and of the outputs those that git keeps."""
     made = Workspace(tmp_path / "elsewhere", origin.programs)
     origin.run("git", "clone", "--quiet", ".", str(made.root)).check()
-    assert not (made.root / ".dvc/cache").exists() and not (made.root / "reports").exists()
+    assert not (made.root / ".dvc/cache").exists()
+    kept = {"curves", "metrics.json", "report.md", "results.csv"}
+    assert {path.name for path in (made.root / "reports").iterdir()} == kept
     return made
 
 

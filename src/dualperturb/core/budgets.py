@@ -31,6 +31,7 @@ class Norm:
 
     order: the p of |x|_p, by which the norm of a finished example is measured anew. name, symbol: as texts
     and as figures show it. unit: of its budgets. figure: that of the paper which its accuracies belong to.
+    in_autoattack: whether AutoAttack knows it.
     """
 
     order: float
@@ -38,12 +39,13 @@ class Norm:
     symbol: str
     unit: Unit
     figure: str
+    in_autoattack: bool = False
 
 
 NORMS = {
-    "L2": Norm(2, "L2", "$L_2$", AT_PAPER_SCALE, "Fig. 4"),
-    "Linf": Norm(float("inf"), "L-infinity", r"$L_\infty$", IN_GREY_LEVELS, "Fig. 5"),
-    "L1": Norm(1, "L1", "$L_1$", AT_PAPER_SCALE, "As Fig. 4"),
+    "L2": Norm(2, "L2", "$L_2$", AT_PAPER_SCALE, "Fig. 4", in_autoattack=True),
+    "Linf": Norm(float("inf"), "L-infinity", r"$L_\infty$", IN_GREY_LEVELS, "Fig. 5", in_autoattack=True),
+    "L1": Norm(1, "L1", "$L_1$", AT_PAPER_SCALE, "As Fig. 4", in_autoattack=True),
 }
 
 

@@ -23,9 +23,6 @@ FEWEST_OTHERS = 3  # of the targeted DLR loss
 SEARCH_STEPS = 5  # of Carlini and Wagner's constant
 
 
-AUTO_ATTACK_NORMS = ("Linf", "L2", "L1")  # that it knows
-
-
 def standard_auto_attack(
     subject: Subject, threat: ThreatModel, seed: int, square_queries: int = 5000
 ) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dualperturb.core.images import SPLITS, ImageSet, load_foreground, load_names, load_split
-from dualperturb.datasets.linked import refuse_linked_folders
+from dualperturb.datasets.reading.linked import refuse_linked_folders
 from dualperturb.errors import UserError
 from dualperturb.files import replacing, write_json
 from dualperturb.masks.files import MaskFiles, find_masks

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dualperturb.datasets import prepare
-from dualperturb.datasets.formats import passed_over_line, transparent_line
+from dualperturb.datasets.reading.formats import passed_over_line, transparent_line
 from stages.common import PREPARED, RAW, params, run, timed
 
 

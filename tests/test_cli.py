@@ -103,7 +103,7 @@ def test_fetch_says_where_the_files_are(
         asked.append(arguments)  # type: ignore[arg-type]
         return 5
 
-    monkeypatch.setattr("dualperturb.datasets.fetch.fetch", fetch)
+    monkeypatch.setattr("dualperturb.datasets.raw.fetch.fetch", fetch)
     assert call(monkeypatch, "data", "fetch", "stl10") == 0
     assert capsys.readouterr().out == "data/raw/stl10: 5 of its files fetched\n"
     assert call(monkeypatch, "data", "fetch", "stl10", "--raw", str(tmp_path)) == 0

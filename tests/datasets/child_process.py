@@ -31,7 +31,10 @@ def masks(folder, match):
     find_masks(Path(folder), "train", ["cat/0.jpg", "cat/1.jpg"], 2, 32, files)[slice(0, 2)]
 
 def call(name):
-    from dualperturb.datasets import check, fetch, segment6_build, stl10_marks
+    from dualperturb.datasets import check
+    from dualperturb.datasets.raw import fetch
+    from dualperturb.datasets.raw import segment6_build
+    from dualperturb.datasets.raw import stl10_marks
     paths = Path("coco"), Path("new/out")
     if name == "build":
         segment6_build.build(*paths, {"train": 1, "test": 1}, 0, 1, None)

@@ -225,14 +225,14 @@ def prepared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("meta", "line"),
     [
-        ("{}", "meta.json: lacks splits; prepare"),
-        ("[]", "meta.json: lacks splits; prepare"),
+        ("{}", "meta.json: lacks splits; make it anew"),
+        ("[]", "meta.json: lacks splits; make it anew"),
         (
             '{"class_names": [], "splits": {"train": {"count": 1}, "test": {}}}',
-            "meta.json: lacks name; prepare",
+            "meta.json: lacks name; make it anew",
         ),
-        ("7", "meta.json: lacks splits; prepare"),
-        ('{"splits": {}}', "meta.json: lacks class_names; prepare"),
+        ("7", "meta.json: lacks splits; make it anew"),
+        ('{"splits": {}}', "meta.json: lacks class_names; make it anew"),
         ("{", "meta.json: not valid JSON"),
     ],
 )

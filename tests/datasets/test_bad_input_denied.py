@@ -26,7 +26,14 @@ from dualperturb import progress
 from dualperturb.masks import files as mask_files
 from dualperturb.params import masks as mask_params
 from dualperturb.params import whole as params
-from dualperturb.datasets import check, decode, fetch, photos, segment6, segment6_build, stl10, stl10_marks
+from dualperturb.datasets import check
+from dualperturb.datasets.reading import decode
+from dualperturb.datasets.raw import fetch
+from dualperturb.datasets import photos
+from dualperturb.datasets import segment6
+from dualperturb.datasets.raw import segment6_build
+from dualperturb.datasets import stl10
+from dualperturb.datasets.raw import stl10_marks
 
 Image.init()
 params.load_params(Path(sys.argv[1]))

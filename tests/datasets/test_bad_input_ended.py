@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from dualperturb.datasets.fetch import fetch
+from dualperturb.datasets.raw.fetch import fetch
+from dualperturb.datasets.raw.segment6_build import build
+from dualperturb.datasets.raw.stl10_marks import import_masks
 from dualperturb.datasets.segment6 import survey
-from dualperturb.datasets.segment6_build import build
 from dualperturb.datasets.stl10 import FILES
-from dualperturb.datasets.stl10_marks import import_masks
 from tests.datasets.child_process import BUILD, ENVIRONMENT, FETCH, IMPORT, RUNNER
 from tests.datasets.raw_folders import OBJECTS, project
 
@@ -78,7 +78,7 @@ def end():
     os.kill(os.getpid(), number)
 """
 END_BUILD = """
-from dualperturb.datasets import segment6_build
+from dualperturb.datasets.raw import segment6_build
 save, saved = segment6_build._save, []
 def save_and_end(*arguments):
     saved.append(save(*arguments))
@@ -101,11 +101,11 @@ END_DOWNLOAD = """
 def download_half(holder):
     (holder / "stl10_binary.tar.gz").write_bytes(b"half")
     end()
-from dualperturb.datasets import fetch
+from dualperturb.datasets.raw import fetch
 fetch._download = download_half
 """
 END_UNPACKING = """
-from dualperturb.datasets import fetch
+from dualperturb.datasets.raw import fetch
 fetch._download = lambda holder: Path("archive.tar.gz")
 def copy_half(source, target):
     target.write(source.read(10))
@@ -139,7 +139,7 @@ def again(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert import_masks(folder / "marks", out).masks["train"] == OBJECTS == len(list(out.rglob("*.png")))
     else:
         archive = folder / "archive.tar.gz"
-        monkeypatch.setattr("dualperturb.datasets.fetch._download", lambda holder: archive)
+        monkeypatch.setattr("dualperturb.datasets.raw.fetch._download", lambda holder: archive)
         assert fetch("stl10", out) == len(FILES)
         raw = folder / "data" / "raw" / "stl10"
         assert all((out / file).read_bytes() == (raw / file).read_bytes() for file in FILES)

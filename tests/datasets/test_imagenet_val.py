@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from dualperturb.datasets.link import Links, link
+from dualperturb.datasets.raw.link import Links, link
 from dualperturb.errors import UserError
 
 # ILSVRC2012 ID -> synset; the last has children, as the devkit's inner synsets have, and labels no image.

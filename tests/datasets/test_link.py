@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dualperturb.cli.commands import app
-from dualperturb.datasets.link import Links, link
+from dualperturb.datasets.raw.link import Links, link
 from dualperturb.errors import UserError
 
 

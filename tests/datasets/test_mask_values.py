@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from dualperturb.datasets.decode import open_mask
-from dualperturb.datasets.mask_values import Labels
+from dualperturb.datasets.reading.decode import open_mask
+from dualperturb.datasets.reading.mask_values import Labels
 from dualperturb.errors import UserError
 
 SIDE = 48

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from dualperturb.datasets.decode import UnreadableError, read_photo
-from dualperturb.datasets.photo_folders import survey
 from dualperturb.datasets.photos import Notes, read
 from dualperturb.datasets.pool import decoding
+from dualperturb.datasets.reading.decode import UnreadableError, read_photo
+from dualperturb.datasets.reading.photo_folders import survey
 from dualperturb.errors import UserError
 from dualperturb.params.data import PhotoData
 

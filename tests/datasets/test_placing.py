@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dualperturb.datasets.placing import COPIES, Links, place
+from dualperturb.datasets.raw.placing import COPIES, Links, place
 from dualperturb.errors import UserError
 
 NAMES = ("train",)
@@ -114,7 +114,7 @@ def test_interrupted_copy_is_never_taken_for_whole(
     with monkeypatch.context() as patch:
         patch.setattr(*((shutil, "copy2", half) if broken == "copy2" else (os, "replace", never)))
         if killed:  # nothing is tidied up
-            patch.setattr("dualperturb.datasets.placing.Path.unlink", lambda path, missing_ok=False: None)
+            patch.setattr("dualperturb.datasets.raw.placing.Path.unlink", lambda path, missing_ok=False: None)
         with pytest.raises(KeyboardInterrupt):
             place(wanted, target, NAMES, copy=True)
     assert [path.name for path in (target / "train" / "cat").iterdir()] == ["0.png"]

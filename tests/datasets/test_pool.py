@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from dualperturb.datasets import pool
-from dualperturb.datasets.decode import UnreadableError
 from dualperturb.datasets.pool import Task, decoding, processes_for
+from dualperturb.datasets.reading.decode import UnreadableError
 from dualperturb.errors import UserError
 
 SIDE = 8

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from dualperturb.cli import commands as cli
-from dualperturb.datasets import segment6, segment6_build
-from dualperturb.datasets.coco import CocoImage, Instance, foreground, read_annotations
-from dualperturb.datasets.segment6_build import Built, build
+from dualperturb.datasets import segment6
+from dualperturb.datasets.raw import segment6_build
+from dualperturb.datasets.raw.coco import CocoImage, Instance, foreground, read_annotations
+from dualperturb.datasets.raw.segment6_build import Built, build
 from dualperturb.errors import UserError
 
 pytest.importorskip("pycocotools", reason="the extra coco is not installed")

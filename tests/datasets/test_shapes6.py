@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dualperturb.datasets import shapes6
-from dualperturb.datasets.shapes6_backgrounds import PAINTERS, draw_background
-from dualperturb.datasets.shapes6_objects import BUILDERS, ROLES, draw_object
+from dualperturb.datasets.shapes6 import drawing as shapes6
+from dualperturb.datasets.shapes6.backgrounds import PAINTERS, draw_background
+from dualperturb.datasets.shapes6.objects import BUILDERS, ROLES, draw_object
 from dualperturb.errors import UserError
 
 

@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from dualperturb.datasets.check import check
-from dualperturb.datasets.coco import read_annotations
-from dualperturb.datasets.photo_folders import survey
-from dualperturb.datasets.segment6_build import build
+from dualperturb.datasets.raw.coco import read_annotations
+from dualperturb.datasets.raw.segment6_build import build
+from dualperturb.datasets.raw.stl10_marks import import_masks
+from dualperturb.datasets.reading.photo_folders import survey
 from dualperturb.datasets.segment6_layout import read_table
 from dualperturb.datasets.stl10 import survey as survey_stl10
-from dualperturb.datasets.stl10_marks import import_masks
 from dualperturb.errors import UserError
 from dualperturb.files import refuse_special
 from dualperturb.masks.files import find_masks

@@ -13,8 +13,8 @@ from torchvision.datasets import STL10
 
 from dualperturb.core.images import load_names, load_split
 from dualperturb.datasets import prepare, stl10
-from dualperturb.datasets.fetch import fetch
-from dualperturb.datasets.link import Links, link
+from dualperturb.datasets.raw.fetch import fetch
+from dualperturb.datasets.raw.link import Links, link
 from dualperturb.errors import UserError
 from dualperturb.params import Params, load_params
 
@@ -183,7 +183,7 @@ def downloads(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lis
             tar.add(path, f"stl10_binary/{path.name}")
         tar.addfile(tarfile.TarInfo("stl10_binary/unlabeled_X.bin"), io.BytesIO())
     sums = {name: stl10.md5(raw / name) for name in stl10.OFFICIAL_MD5}
-    monkeypatch.setattr("dualperturb.datasets.fetch.OFFICIAL_MD5", sums)
+    monkeypatch.setattr("dualperturb.datasets.raw.fetch.OFFICIAL_MD5", sums)
     done: list[str] = []
 
     def download(url: str, root: str, filename: str, md5: str) -> None:

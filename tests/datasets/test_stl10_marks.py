@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualperturb.datasets.stl10_marks import Imported, import_masks
+from dualperturb.datasets.raw.stl10_marks import Imported, import_masks
 from dualperturb.errors import UserError
 
 

@@ -88,7 +88,7 @@ def data_fetch(
     ] = None,
 ) -> None:
     """Download a data set, check it and keep what the pipeline reads. If interrupted, it leaves nothing."""
-    from dualperturb.datasets.fetch import fetch
+    from dualperturb.datasets.raw.fetch import fetch
 
     _params()
     target = raw or Path("data/raw") / dataset
@@ -108,7 +108,7 @@ def data_import_masks(
     ] = None,
 ) -> None:
     """Turn the public segmentations of STL-10 into masks for `masks.stl10.source: files` in params.yaml."""
-    from dualperturb.datasets.stl10_marks import import_masks
+    from dualperturb.datasets.raw.stl10_marks import import_masks
 
     _params()
     if dataset != "stl10":
@@ -136,7 +136,7 @@ def data_build_segment6(
     min_area: Annotated[int, typer.Option(help="Pixels of the smallest object taken.", min=1)] = 256,
 ) -> None:
     """Rebuild Segment-6 from MS-COCO 2017, in the published layout. If interrupted, it leaves nothing."""
-    from dualperturb.datasets.segment6_build import build
+    from dualperturb.datasets.raw.segment6_build import build
     from dualperturb.progress import counting
 
     _params()
@@ -182,8 +182,8 @@ def data_link(
 
     Of imagenet10 the classes that params.yaml lists are linked, if there is a params.yaml.
     """
-    from dualperturb.datasets.formats import passed_over_line
-    from dualperturb.datasets.link import link
+    from dualperturb.datasets.raw.link import link
+    from dualperturb.datasets.reading.formats import passed_over_line
     from dualperturb.progress import counting
 
     target = raw or Path("data/raw") / dataset
@@ -233,7 +233,7 @@ def data_check(
 
     from dualperturb.core.images import load_split
     from dualperturb.datasets.check import check, contact_sheet
-    from dualperturb.datasets.formats import passed_over_line, transparent_line
+    from dualperturb.datasets.reading.formats import passed_over_line, transparent_line
     from dualperturb.files import replacing
 
     _params()

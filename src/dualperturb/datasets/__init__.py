@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dualperturb.core.images import SPLITS, Row, write_meta, write_split
-from dualperturb.datasets.linked import refuse_linked_folders
+from dualperturb.datasets.reading.linked import refuse_linked_folders
 from dualperturb.errors import UserError
 from dualperturb.files import replacing, write_json
 from dualperturb.params import Params
@@ -64,8 +64,9 @@ def _shapes6(dataset: str, params: Params, raw: Path, out: Path, progress: Progr
 def _photographs(
     dataset: str, params: Params, raw: Path, out: Path, progress: Progress | None
 ) -> dict[str, Any]:
-    from dualperturb.datasets import photo_folders, photos
+    from dualperturb.datasets import photos
     from dualperturb.datasets.pool import decoding, processes_for
+    from dualperturb.datasets.reading import photo_folders
 
     _require_raw(dataset, raw)
     spec = getattr(params.data, dataset)
@@ -144,7 +145,7 @@ def _stl10(dataset: str, params: Params, raw: Path, out: Path, progress: Progres
 
 
 def _require_raw(dataset: str, raw: Path) -> None:
-    from dualperturb.datasets.photo_folders import split_folder
+    from dualperturb.datasets.reading.photo_folders import split_folder
 
     for split in SPLITS:
         folder = split_folder(raw, split)

@@ -8,8 +8,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from dualperturb.core.images import Row
-from dualperturb.datasets.decode import UnreadableError
-from dualperturb.datasets.photo_folders import Photo, Survey, check_count, wanted_of
+from dualperturb.datasets.reading.decode import UnreadableError
+from dualperturb.datasets.reading.photo_folders import Photo, Survey, check_count, wanted_of
 from dualperturb.errors import UserError
 from dualperturb.params.data import PhotoData
 from dualperturb.text import nfc

@@ -19,7 +19,7 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.resource_tracker import ensure_running
 from pathlib import Path
 
-from dualperturb.datasets.decode import Picture, UnreadableError, read_photo
+from dualperturb.datasets.reading.decode import Picture, UnreadableError, read_photo
 from dualperturb.errors import UserError
 
 # Image, mask or None, resize, side: the arguments of `decode.read_photo`; and what it returns, or why not.

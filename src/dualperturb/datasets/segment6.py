@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from dualperturb.core.images import SPLITS, Row
-from dualperturb.datasets.decode import UnreadableError, open_mask, open_upright, read_photo
+from dualperturb.datasets.reading.decode import UnreadableError, open_mask, open_upright, read_photo
 from dualperturb.datasets.segment6_layout import (
     CLASS_NAMES,
     PARTITIONS,

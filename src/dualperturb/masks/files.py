@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dualperturb.datasets.decode import UnreadableError, open_mask
-from dualperturb.datasets.formats import may_be_image
-from dualperturb.datasets.mask_values import Labels
-from dualperturb.datasets.photo_folders import split_folder
+from dualperturb.datasets.reading.decode import UnreadableError, open_mask
+from dualperturb.datasets.reading.formats import may_be_image
+from dualperturb.datasets.reading.mask_values import Labels
+from dualperturb.datasets.reading.photo_folders import split_folder
 from dualperturb.errors import UserError
 from dualperturb.files import entries
 from dualperturb.params.masks import MaskFilesParams

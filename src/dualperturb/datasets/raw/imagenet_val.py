@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from dualperturb.datasets.formats import may_be_image
+from dualperturb.datasets.reading.formats import may_be_image
 from dualperturb.errors import UserError
 from dualperturb.text import nfc
 

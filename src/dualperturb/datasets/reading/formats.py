@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dualperturb.datasets.decode import RAW_SUFFIXES, is_image
+from dualperturb.datasets.reading.decode import RAW_SUFFIXES, is_image
 from dualperturb.files import refuse_special
 
 READ = (

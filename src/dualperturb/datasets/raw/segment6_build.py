@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from dualperturb.core.images import SPLITS
-from dualperturb.datasets.coco import Annotations, CocoImage, Instance, foreground, read_annotations
+from dualperturb.datasets.raw.coco import Annotations, CocoImage, Instance, foreground, read_annotations
 from dualperturb.datasets.segment6_layout import CLASS_NAMES, IMAGES, MANIFEST, MASKS, SIDE, TABLE
 from dualperturb.errors import UserError
 from dualperturb.files import entries, refuse_special, replacing

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from dualperturb.core.images import SPLITS
-from dualperturb.datasets import imagenet_val, stl10
-from dualperturb.datasets.formats import may_be_image
-from dualperturb.datasets.photo_folders import class_folders, split_folder
-from dualperturb.datasets.placing import Links, Progress, place
+from dualperturb.datasets import stl10
+from dualperturb.datasets.raw import imagenet_val
+from dualperturb.datasets.raw.placing import Links, Progress, place
+from dualperturb.datasets.reading.formats import may_be_image
+from dualperturb.datasets.reading.photo_folders import class_folders, split_folder
 from dualperturb.errors import UserError
 from dualperturb.text import nfc
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from dualperturb.core.images import SPLITS
-from dualperturb.datasets.formats import may_be_image
+from dualperturb.datasets.reading.formats import may_be_image
 from dualperturb.errors import UserError
 from dualperturb.params.data import PhotoData
 from dualperturb.text import by_name, nfc

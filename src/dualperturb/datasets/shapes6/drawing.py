@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualperturb.datasets.shapes6_backgrounds import draw_background
-from dualperturb.datasets.shapes6_objects import BODY, ROLES, draw_object
+from dualperturb.datasets.shapes6.backgrounds import draw_background
+from dualperturb.datasets.shapes6.objects import BODY, ROLES, draw_object
 from dualperturb.errors import UserError
 
 CLASS_NAMES = ("boat", "house", "bird", "fish", "tree", "car")

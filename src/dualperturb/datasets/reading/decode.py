@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from dualperturb.datasets.mask_values import TWO_VALUES, WIDE_MODES, Labels, foreground_of
+from dualperturb.datasets.reading.mask_values import TWO_VALUES, WIDE_MODES, Labels, foreground_of
 from dualperturb.errors import UserError
 from dualperturb.files import refuse_special
 

@@ -1,0 +1,10 @@
+"""shapes6, drawn by a program: objects of six classes before backgrounds.
+
+The data set's reader imports it; the peers' tests and benchmarks draw from it, too.
+"""
+
+from __future__ import annotations
+
+from dualperturb.datasets.shapes6.drawing import CLASS_NAMES, SIDE, draw
+
+__all__ = ["CLASS_NAMES", "SIDE", "draw"]

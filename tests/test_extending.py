@@ -37,7 +37,14 @@ OWN = {
 }
 OWN_FILES = {
     f"{name}.py"
-    for name in ("datasets/blobs", "saliency/small_cnn", "attacks/momentum", "figures/strongest", "trades")
+    for name in (
+        "datasets/blobs",
+        "saliency/small_cnn",
+        "attacks/momentum",
+        "figures/strongest",
+        "core/norms/between",
+        "trades",
+    )
 }
 MADE = {"data/raw/blobs", "checkpoints/", "reports/results.csv"}
 

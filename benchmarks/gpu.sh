@@ -42,7 +42,7 @@ measure() {
     measure 30 memory
     measure 60 autoattack
     # Last, and into a folder of its own: compilers are slow, and what is above is written by now.
-    [ -n "$tiny" ] || measure 95 precision --compile twin --network resnet34 --out "$out/compiled"
+    [ -n "$tiny" ] || measure 95 precision --compile copy --network resnet34 --out "$out/compiled"
     "${PYTHON:-python3}" -m benchmarks.machine --out "$out"
     [ ! -s "$failed" ] || sed 's/^/error: /' "$failed"
 } 2>&1 | tee "$out/log.txt"

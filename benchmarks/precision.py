@@ -3,9 +3,9 @@
     python -m benchmarks.precision [--device cuda] [--out DIR] [--tiny]
 
 A step: forward and backward with respect to the input alone. Wall time, on two threads on a CPU. autocast:
-the classifier itself under mixed precision; twin: the copy that attacks climb (bfloat16, channels last,
+the classifier itself under mixed precision; copy: the copy that attacks climb (bfloat16, channels last,
 BatchNorm folded); compiled: by torch.compile, on a GPU with CUDA graphs, too. The last two lines time the
-whole attack, of twice as many steps as the others; `--compile twin` leaves them out. What cannot be compiled
+whole attack, of twice as many steps as the others; `--compile copy` leaves them out. What cannot be compiled
 is left out, with a line that says why.
 """
 
@@ -39,18 +39,18 @@ from benchmarks.common import (
     show,
 )
 from dualperturb.core.devices.precision import mixed
-from dualperturb.core.gradient_copy import Twin
+from dualperturb.core.gradient_copy import GradientCopy
 from dualperturb.core.norms import Linf
 from dualperturb.core.pgd import pgd
 
 EAGER = "fp32 eager"
-TWIN = "bf16 twin"
+COPY = "bf16 copy"
 ATTACKS = {"PGD, fp32": "fp32", "PGD, bf16": "bf16"}  # the first is what the others are compared with
 Model = Callable[[Tensor], Tensor]
 
 
 class Case(NamedTuple):
-    """limit: how often faster than eager fp32 the twin's step is to be."""
+    """limit: how often faster than eager fp32 the copy's step is to be."""
 
     network: str
     side: int
@@ -79,7 +79,7 @@ def main(given: list[str] | None = None) -> None:
         "--compile",
         nargs="?",
         const="all",
-        choices=("all", "twin"),
+        choices=("all", "copy"),
         help="time torch.compile, too, of every model (minutes), or of what `compile: auto` compiles,\n"
         "beside what it is compared with alone",
     )
@@ -94,12 +94,12 @@ def targets(rows: pd.DataFrame) -> list[Target]:
     return [
         Target(
             3,
-            f"steps of the {TWIN} a step of fp32, {row.network} at {row.side}x{row.side}",
+            f"steps of the {COPY} a step of fp32, {row.network} at {row.side}x{row.side}",
             row.faster,
             row.limit,
             False,
         )
-        for row in rows[rows["variant"] == TWIN].itertuples()
+        for row in rows[rows["variant"] == COPY].itertuples()
         if row.limit > 1
     ]
 
@@ -108,15 +108,15 @@ def measured(case: Case, options: Namespace) -> list[Row]:
     model = classifier(case.network, options.device)
     images, labels, _ = batch(case.images, case.side, options.device)
     runs: dict[str, Callable[[], object]] = {}
-    twin_alone = options.compile == "twin"
+    copy_alone = options.compile == "copy"
     for name, (variant, last) in variants(model, images, options.compile is not None):
-        if twin_alone and not name.startswith((EAGER, TWIN)):
+        if copy_alone and not name.startswith((EAGER, COPY)):
             continue
         seen = images.contiguous(memory_format=torch.channels_last) if last else images
         run = repeated(variant, seen, labels, options.steps)
         if works(name, run):
             runs[name] = run
-    for name, precision in () if twin_alone else ATTACKS.items():
+    for name, precision in () if copy_alone else ATTACKS.items():
         runs[name] = attack(model, images, labels, 2 * options.steps, precision)
     taken = in_turn(runs, options.repeats, clock(options.device, 1 if options.tiny else 2))
     return [
@@ -136,7 +136,7 @@ def measured(case: Case, options: Namespace) -> list[Row]:
 def variants(model: nn.Module, images: Tensor, compiled: bool) -> Iterator[tuple[str, tuple[Model, bool]]]:
     """(name, (what is climbed, whether it takes images in channels last))."""
     last = copy.deepcopy(model).to(memory_format=torch.channels_last)
-    twin = Twin(model, images[:1])
+    copied = GradientCopy(model, images[:1])
 
     def autocast(chosen: nn.Module) -> Model:
         def forward(seen: Tensor) -> Tensor:
@@ -150,8 +150,8 @@ def variants(model: nn.Module, images: Tensor, compiled: bool) -> Iterator[tuple
     yield "fp32 channels last", (last, True)
     yield "bf16 autocast", (autocast(model), False)
     yield "bf16 autocast, channels last", (autocast(last), True)
-    yield "fp32 twin", (Twin(model, images[:1], "fp32"), False)
-    yield TWIN, (twin, False)
+    yield "fp32 copy", (GradientCopy(model, images[:1], "fp32"), False)
+    yield COPY, (copied, False)
     if not compiled:
         return
     modes = ["default", "reduce-overhead"] if images.device.type == "cuda" else ["default"]
@@ -165,7 +165,7 @@ def variants(model: nn.Module, images: Tensor, compiled: bool) -> Iterator[tuple
                 True,
             ),
         )
-        yield f"{TWIN} compiled{graphs}", (torch.compile(twin.__call__, mode=mode), False)
+        yield f"{COPY} compiled{graphs}", (torch.compile(copied.__call__, mode=mode), False)
 
 
 def repeated(model: Model, images: Tensor, labels: Tensor, steps: int) -> Callable[[], None]:
@@ -194,7 +194,7 @@ def works(name: str, run: Callable[[], object]) -> bool:
 def attack(
     model: nn.Module, images: Tensor, labels: Tensor, steps: int, precision: str
 ) -> Callable[[], object]:
-    """The whole call, which makes the twin first and judges in fp32 last."""
+    """The whole call, which makes the copy first and judges in fp32 last."""
     ball = Linf(4 / 255)
     return lambda: pgd(model, images, labels, ball, steps=steps, step_size=0.25, precision=precision)
 

@@ -24,7 +24,7 @@ from benchmarks.common import Row, Table, Target, in_set_up_process, parsed, par
 from benchmarks.shapes6 import add_workspace, present
 
 ROOT = Path(__file__).resolve().parents[1]
-HELP = ("-c", "from dualperturb.cli.commands import main; main()", "--help")
+HELP = ("-c", "from dualperturb.cli import main; main()", "--help")
 # stage -> its arguments, and what is its first useful work
 STAGES = {
     "train": (["at_dual", "shapes6", "L2"], "torch.nn:Module.__call__"),

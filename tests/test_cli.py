@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualperturb import __version__
-from dualperturb.cli import commands as cli
+from dualperturb import __version__, cli
 from dualperturb.core.images import write_meta, write_split
 from dualperturb.params import load_params
 
@@ -76,7 +75,7 @@ def test_every_command_checks_the_parameters_first(
 
 def test_command_line_starts_without_heavy_modules() -> None:
     heavy = ("torch", "pandas", "matplotlib")
-    code = f"import sys, dualperturb.cli.commands; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, dualperturb.cli; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 

@@ -58,7 +58,7 @@ def test_a_name_that_the_terminal_lacks_is_escaped(tmp_path: Path, environment: 
     meta = {"name": "folder", "side": 4, "source": "photographs", "skipped": skipped}
     write_meta(prepared, class_names=list(CLASSES), folders=list(CLASSES), splits=splits, **meta)
     command = ("data", "check", "folder", "--prepared", "鷺", "--sheet", "鷺.png")
-    printed = run(tmp_path, environment, "-c", "from dualperturb.cli.commands import main; main()", *command)
+    printed = run(tmp_path, environment, "-c", "from dualperturb.cli import main; main()", *command)
     assert (tmp_path / "鷺.png").exists()
     assert "\\u9dfa" in printed and "skipped: train/" in printed
 

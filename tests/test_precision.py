@@ -11,7 +11,7 @@ from torch import nn
 
 from benchmarks.common import parsed, parser
 from dualperturb.core.devices.precision import exact_convolutions, mixed, resolved
-from dualperturb.core.gradient_copy import twin_of
+from dualperturb.core.gradient_copy import gradient_copy_of
 from dualperturb.errors import UserError
 from stages import common
 
@@ -47,9 +47,9 @@ def test_auto_leaves_depthwise_convolutions_in_float32_on_a_cpu(monkeypatch: pyt
     assert resolved("auto", CPU, depthwise) == "fp32" and resolved("bf16", CPU, depthwise) == "bf16"
     assert resolved("auto", CPU, grouped) == resolved("auto", CPU, plain) == "bf16"
     sample = torch.zeros(1, 4, 8, 8)
-    twins = [twin_of(model, name, sample) for model, name in ((depthwise, "auto"), (plain, "auto"))]
-    assert [twin.precision for twin in twins if twin is not None] == ["fp32", "bf16"]
-    assert twin_of(plain, "fp32", sample) is None
+    copies = [gradient_copy_of(model, name, sample) for model, name in ((depthwise, "auto"), (plain, "auto"))]
+    assert [copied.precision for copied in copies if copied is not None] == ["fp32", "bf16"]
+    assert gradient_copy_of(plain, "fp32", sample) is None
 
 
 def test_auto_is_float32_where_the_processor_cannot_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,21 +10,21 @@ import torch
 from torch import Tensor
 
 from dualperturb import L2, Linf
-from dualperturb.attacks.apgd import Point, Progress, Task, _adapted, _stepped, climb
+from dualperturb.attacks.apgd import RunState, Task, Visited, _adapted, _stepped, climb
 
 
-def point(place: float, value: float, fooled: bool = False) -> Point:
+def point(place: float, value: float, fooled: bool = False) -> Visited:
     """A single pixel's."""
     delta = torch.full((1, 1, 1, 1), place)
-    return Point(delta, torch.tensor([value]), torch.ones_like(delta), torch.tensor([fooled]))
+    return Visited(delta, torch.tensor([value]), torch.ones_like(delta), torch.tensor([fooled]))
 
 
 def progress(
     *, rises: int, best: float = 5.0, mark: float = 0.0, halved: bool = False, fooled: bool = False
-) -> Progress:
+) -> RunState:
     """An image at 0.1 with loss 3, whose best point is at 0.2; its steps move by the radius."""
     one = torch.ones(1)
-    return Progress(
+    return RunState(
         now=point(0.1, 3.0, fooled),
         best=point(0.2, best),
         before=torch.full((1, 1, 1, 1), 0.15),
@@ -49,7 +49,7 @@ def progress(
         pytest.param(progress(rises=4, mark=5.0, fooled=True), False, id="fooled, and no better"),
     ],
 )
-def test_a_checkpoint_halves_the_steps_and_goes_back_to_the_best_point(seen: Progress, halves: bool) -> None:
+def test_a_checkpoint_halves_the_steps_and_goes_back_to_the_best_point(seen: RunState, halves: bool) -> None:
     """Looking back on four steps. What is counted begins anew, whether or not the steps were halved."""
     after = _adapted(seen, 4)
     assert after.halved.tolist() == [halves] and after.share.tolist() == [0.5 if halves else 1.0]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dualperturb import L2, Dual, UserError, apgd, auto_attack, jsma, nested_pgd, pgd
 from dualperturb.attacks.adversary import PgdAdversary
-from dualperturb.core.gradient_copy import Twin, twin_of
+from dualperturb.core.gradient_copy import GradientCopy, gradient_copy_of
 from dualperturb.core.objectives import Objective
 from dualperturb.core.shown import Shown
 from dualperturb.core.threat_model import ThreatModel
@@ -175,8 +175,8 @@ ATTACKS: dict[str, Callable[[nn.Module, Tensor, Tensor], Any]] = {
     "nested_pgd bf16": partial(nested, precision="bf16"),
     "apgd": lambda *given: apgd(*given, L2(RADIUS), steps=3),
     "auto_attack": lambda *given: auto_attack(*given, L2(RADIUS), steps=3),
-    "twin": lambda model, images, *rest: apgd(
-        Twin(model, images[:1], "fp32"), images, *rest, L2(RADIUS), steps=3
+    "copy": lambda model, images, *rest: apgd(
+        GradientCopy(model, images[:1], "fp32"), images, *rest, L2(RADIUS), steps=3
     ),
     "jsma": lambda *given: jsma(*given),
 }
@@ -205,7 +205,7 @@ def test_one_line_says_where_the_copy_failed(
     for precision, way in zip(("fp32", "bf16"), MODELS[kind], strict=True):
         model = seeded(kind)
         for _ in range(2):
-            found = Twin(model, images[:1], precision)(images)
+            found = GradientCopy(model, images[:1], precision)(images)
             torch.testing.assert_close(found, Shown(model)(images), atol=0.05, rtol=0.05)
         lines = capsys.readouterr().out.splitlines()
         assert len(lines) == (way is not None)
@@ -217,17 +217,17 @@ def test_one_line_says_where_the_copy_failed(
 def test_without_a_copy_the_result_is_the_classifiers(images: Tensor, kind: type[Plain]) -> None:
     model = seeded(kind)
     labels = model(images).argmax(dim=1)
-    assert twin_of(model, "bf16", images[:1]) is None
+    assert gradient_copy_of(model, "bf16", images[:1]) is None
     exact, found = single(model, images, labels), single(model, images, labels, precision="bf16")
     assert torch.equal(found.images, exact.images) and torch.equal(found.success, exact.success)
 
 
 def test_a_backward_pass_that_fails_in_the_middle_is_made_up_for(images: Tensor) -> None:
     model = seeded(LateBackwardError)
-    labels, twin = torch.zeros(COUNT, dtype=torch.int64), twin_of(model, "bf16", images[:1])
-    assert twin is not None
-    found = Objective(model, labels, climbed=twin).gradient(images, 0.0)
-    assert not twin.works
+    labels, copied = torch.zeros(COUNT, dtype=torch.int64), gradient_copy_of(model, "bf16", images[:1])
+    assert copied is not None
+    found = Objective(model, labels, climbed=copied).gradient(images, 0.0)
+    assert not copied.works
     torch.testing.assert_close(found, Objective(model, labels).gradient(images, 0.0))
 
 
@@ -255,9 +255,9 @@ def test_a_copy_keeps_the_modes_of_its_parts(images: Tensor, precision: str) -> 
     model.train()
     model.norm.eval()
     before = model.norm.running_mean.clone()
-    twin = twin_of(model, precision, images[:1])
-    assert twin is not None and not any(
-        part.training for part in twin.modules() if isinstance(part, nn.BatchNorm2d)
+    copied = gradient_copy_of(model, precision, images[:1])
+    assert copied is not None and not any(
+        part.training for part in copied.modules() if isinstance(part, nn.BatchNorm2d)
     )
     assert torch.equal(model.norm.running_mean, before)
 
@@ -266,7 +266,7 @@ def test_training_attacks_what_cannot_be_copied_and_tries_once(
     images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, tried = seeded(Locked), []
-    monkeypatch.setattr("dualperturb.attacks.adversary.twin_of", lambda *given: tried.append(given))
+    monkeypatch.setattr("dualperturb.attacks.adversary.gradient_copy_of", lambda *given: tried.append(given))
     adversary = PgdAdversary(ThreatModel("L2", RADIUS), 2, 0.5, precision="bf16")
     mask = torch.ones(COUNT, 1, 8, 8, dtype=torch.bool)
     for _ in range(2):

@@ -43,8 +43,8 @@ def pgd(model: Classifier, images: Tensor, labels: Tensor, steps: int) -> None:
     perturb(Objective(model, labels), images, Linf(RADIUS), steps=steps, step_size=0.05, seeds=seeds)
 
 
-def nested(model: Classifier, images: Tensor, labels: Tensor, steps: int, twin: bool = False) -> None:
-    objective = Objective(model, labels, climbed=model if twin else None)
+def nested(model: Classifier, images: Tensor, labels: Tensor, steps: int, copied: bool = False) -> None:
+    objective = Objective(model, labels, climbed=model if copied else None)
     start = torch.zeros_like(images)
     perturb_until_fooled(objective, images, Linf(RADIUS), start, steps=steps, step_size=0.05)
 
@@ -62,7 +62,7 @@ def saliency_maps(model: Classifier, images: Tensor, labels: Tensor, steps: int)
     [
         (pgd, 0, 0),
         (nested, 1, 2),
-        (partial(nested, twin=True), 1, 3),
+        (partial(nested, copied=True), 1, 3),
         (auto_pgd, 1, 1),
         (saliency_maps, 1, 1),
     ],

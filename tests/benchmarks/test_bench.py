@@ -87,6 +87,6 @@ def test_rows_are_printed_and_on_disk_before_the_next_one_is_made(
 
 def test_what_compile_auto_compiles_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.compile", lambda model, **_: model)
-    import_module("benchmarks.precision").main(["--tiny", "--compile", "twin", "--out", str(tmp_path)])
+    import_module("benchmarks.precision").main(["--tiny", "--compile", "copy", "--out", str(tmp_path)])
     variants = pd.read_csv(tmp_path / "precision.csv")["variant"]
-    assert list(variants) == ["fp32 eager", "bf16 twin", "bf16 twin compiled"]
+    assert list(variants) == ["fp32 eager", "bf16 copy", "bf16 copy compiled"]

@@ -20,7 +20,7 @@ FETCH = ("data", "fetch", "stl10", "--raw", "new/out")
 RUNNER = """
 import contextlib, io, json, os, sys, traceback
 from pathlib import Path
-from dualperturb.cli import commands as cli
+from dualperturb import cli
 from dualperturb.errors import UserError
 from stages import common, prepare
 

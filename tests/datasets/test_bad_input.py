@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dualperturb.cli import commands as cli
+from dualperturb import cli
 from stages import common, prepare
 from tests.datasets.raw_folders import OBJECTS, noise, project
 

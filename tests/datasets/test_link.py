@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dualperturb.cli.commands import app
+from dualperturb.cli import app
 from dualperturb.datasets.raw.link import Links, link
 from dualperturb.errors import UserError
 

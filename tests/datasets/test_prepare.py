@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dualperturb import datasets
-from dualperturb.cli.commands import app
+from dualperturb.cli import app
 from dualperturb.core.images import ImageSet, load_names, load_split
 from dualperturb.datasets import prepare
 from dualperturb.datasets.check import check, contact_sheet

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualperturb.cli import commands as cli
+from dualperturb import cli
 from dualperturb.datasets import segment6
 from dualperturb.datasets.raw import segment6_build
 from dualperturb.datasets.raw.coco import CocoImage, Instance, foreground, read_annotations

@@ -99,7 +99,7 @@ PARAMETERS: dict[str, tuple[Any, set[str]]] = {
 # A comment changes no result: after these stages runs the report alone, which shows the seconds they took.
 # Health attacks as training did.
 COMMENTS: dict[str, set[str]] = {
-    "src/dualperturb/cli/commands.py": set(),
+    "src/dualperturb/cli/data.py": set(),
     "src/dualperturb/figures/curves.py": {"figures@shapes6", "report"},
     "src/dualperturb/report/captions.py": {"report"},
     "src/dualperturb/training/loop.py": TRAINING | {"health@shapes6", "report"},

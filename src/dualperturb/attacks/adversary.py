@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dualperturb.core.devices.memory import Portions
 from dualperturb.core.devices.precision import compiles
-from dualperturb.core.gradient_copy import Twin, twin_of
+from dualperturb.core.gradient_copy import GradientCopy, gradient_copy_of
 from dualperturb.core.objectives import Objective, Saliency
 from dualperturb.core.pgd import perturb
 from dualperturb.core.threat_model import ThreatModel
@@ -32,7 +32,7 @@ class PgdAdversary:
     precision: str = "fp32"
     compile: str = "off"
     _model: nn.Module | None = field(default=None, init=False)
-    _twin: Twin | None = field(default=None, init=False)  # of that model, if it has one
+    _copy: GradientCopy | None = field(default=None, init=False)  # of that model, if it has one
     _to_compile: bool = field(default=False, init=False)
     _portions: Portions = field(default_factory=Portions, init=False)
 
@@ -46,16 +46,16 @@ class PgdAdversary:
         share: float,
     ) -> Tensor:
         """Adversarial images (N, 3, H, W) in [0, 1], the budget scaled by `share`."""
-        twin = self._refreshed(model, images)
+        copied = self._refreshed(model, images)
 
         def attacked(part: slice) -> Tensor:
-            if self._to_compile and twin is not None:
+            if self._to_compile and copied is not None:
                 # Here, so that a batch that does not fit is compiled for in the portions that do.
-                twin.compile_for(images[part])
+                copied.compile_for(images[part])
                 self._to_compile = False
             inside = foreground[part]
             return perturb(
-                Objective(model, labels[part], self.saliency, self.salience_weight, inside, climbed=twin),
+                Objective(model, labels[part], self.saliency, self.salience_weight, inside, climbed=copied),
                 images[part],
                 self.threat.ball(inside, share),
                 steps=self.steps,
@@ -65,14 +65,14 @@ class PgdAdversary:
 
         return torch.cat(self._portions.run(attacked, len(images)))
 
-    def _refreshed(self, model: nn.Module, images: Tensor) -> Twin | None:
-        """The model's twin with its present weights: made once, for tracing costs more than a few steps."""
+    def _refreshed(self, model: nn.Module, images: Tensor) -> GradientCopy | None:
+        """The model's copy with its present weights: made once, for tracing costs more than a few steps."""
         if self._model is not model:
             self._model = model
-            self._twin = twin_of(model, self.precision, images[:1])
+            self._copy = gradient_copy_of(model, self.precision, images[:1])
             self._to_compile = compiles(self.compile, images.device)
             if self._to_compile:
-                self._twin = self._twin or Twin(model, images[:1], "fp32")
-        elif self._twin is not None:
-            self._twin.refresh()
-        return self._twin
+                self._copy = self._copy or GradientCopy(model, images[:1], "fp32")
+        elif self._copy is not None:
+            self._copy.refresh()
+        return self._copy

@@ -88,7 +88,7 @@ def apgd(
     return AttackResult(found, success, checked_norms(ball, wide, found))
 
 
-class Point(NamedTuple):
+class Visited(NamedTuple):
     """Perturbations (n, C, H, W), the loss there (n,), its gradient, and whether they fool, bool (n,)."""
 
     delta: Tensor
@@ -96,13 +96,13 @@ class Point(NamedTuple):
     gradient: Tensor
     fooled: Tensor
 
-    def only(self, rows: Tensor) -> Point:
-        return Point(*(part[rows] for part in self))
+    def only(self, rows: Tensor) -> Visited:
+        return Visited(*(part[rows] for part in self))
 
-    def where(self, chosen: Tensor, other: Point) -> Point:
+    def where(self, chosen: Tensor, other: Visited) -> Visited:
         """`other` for the images with a true `chosen`, bool (n,)."""
         pairs = zip(self, other, strict=True)
-        return Point(*(torch.where(_like(chosen, old), new, old) for old, new in pairs))
+        return Visited(*(torch.where(_like(chosen, old), new, old) for old, new in pairs))
 
 
 @dataclass(frozen=True)
@@ -131,37 +131,37 @@ class Task:
         ball = boxed(self.ball, self.images, self.images)
         return (self.images + ball.project(delta)).clamp(0, 1) - self.images
 
-    def look(self, delta: Tensor) -> Point:
+    def look(self, delta: Tensor) -> Visited:
         pixels = (self.images + delta).requires_grad_(True)
         with torch.enable_grad():
             logits = _widened(self.model(pixels))
             value = self.loss(logits, self.labels, self.targets)
             gradient = gradient_of("model", value, pixels)
-        return Point(delta, value.detach(), gradient, misclassified(logits, self.labels))
+        return Visited(delta, value.detach(), gradient, misclassified(logits, self.labels))
 
 
-class Progress(NamedTuple):
+class RunState(NamedTuple):
     """What a run remembers of each image."""
 
-    now: Point
-    best: Point
+    now: Visited
+    best: Visited
     before: Tensor  # the perturbation one step ago
     share: Tensor  # of the radius, that a step moves, (n,)
     rises: Tensor  # steps since the last checkpoint that raised the loss, (n,)
     halved: Tensor  # whether the last checkpoint halved the share, bool (n,)
     mark: Tensor  # the highest loss at the last checkpoint, (n,)
 
-    def only(self, rows: Tensor) -> Progress:
+    def only(self, rows: Tensor) -> RunState:
         now, best, *rest = self
-        return Progress(now.only(rows), best.only(rows), *(part[rows] for part in rest))
+        return RunState(now.only(rows), best.only(rows), *(part[rows] for part in rest))
 
 
-def climb(task: Task, steps: int, seeds: Sequence[int]) -> Point:
+def climb(task: Task, steps: int, seeds: Sequence[int]) -> Visited:
     """One run of Algorithm 1 from a random start: where each image was first fooled, else its best point."""
     now = task.look(task.inside(task.ball.start(task.images, seeds)))
     ones = torch.ones_like(now.value)
-    seen = Progress(now, now, now.delta, FIRST_SHARE * ones, 0 * ones, ones.bool(), now.value)
-    end, rows = Point(*(part.clone() for part in now)), torch.arange(len(ones), device=ones.device)
+    seen = RunState(now, now, now.delta, FIRST_SHARE * ones, 0 * ones, ones.bool(), now.value)
+    end, rows = Visited(*(part.clone() for part in now)), torch.arange(len(ones), device=ones.device)
     checks = checkpoints(steps)
     for step in range(1, steps + 1):
         left = (~seen.now.fooled).nonzero().flatten()  # the step's only wait for a GPU
@@ -191,7 +191,7 @@ def checkpoints(steps: int) -> dict[int, int]:
     return found
 
 
-def _stepped(task: Task, seen: Progress, momentum: float) -> Progress:
+def _stepped(task: Task, seen: RunState, momentum: float) -> RunState:
     """Algorithm 1, lines 5 to 9."""
     now = seen.now
     # Where nothing gives the loss a direction, the step of zero lets the momentum carry on.
@@ -208,7 +208,7 @@ def _stepped(task: Task, seen: Progress, momentum: float) -> Progress:
     )
 
 
-def _adapted(seen: Progress, interval: int) -> Progress:
+def _adapted(seen: RunState, interval: int) -> RunState:
     """Section 3.1's two conditions; where one holds the share is halved and the run returns to its best."""
     stalled = ~seen.halved & (seen.mark >= seen.best.value)
     halved = ((seen.rises <= ENOUGH_RISES * interval) | stalled) & ~seen.now.fooled
@@ -223,7 +223,7 @@ def _adapted(seen: Progress, interval: int) -> Progress:
     )
 
 
-def _write(end: Point, rows: Tensor, points: Point) -> None:
+def _write(end: Visited, rows: Tensor, points: Visited) -> None:
     for old, new in zip(end, points, strict=True):
         old[rows] = new
 

@@ -23,7 +23,7 @@ from dualperturb.core.checks import (
     in_range,
 )
 from dualperturb.core.devices.precision import resolved
-from dualperturb.core.gradient_copy import twin_of
+from dualperturb.core.gradient_copy import gradient_copy_of
 from dualperturb.core.norms import NormBall
 from dualperturb.core.objectives import Objective
 from dualperturb.core.pgd import clipped
@@ -78,8 +78,8 @@ def nested_pgd(
     resolved(precision, images.device)  # an unknown name is told of, where no copy is made, too
     logits_of = checked(model, labels, images.dtype)
     warn_if_random(logits_of, images)
-    twin = twin_of(model, precision, images[:1])
-    task = _Task(Objective(logits_of, labels, climbed=twin), wide, names, seed)
+    copied = gradient_copy_of(model, precision, images[:1])
+    task = _Task(Objective(logits_of, labels, climbed=copied), wide, names, seed)
     wrong = task.fooled(wide)
     found: dict[int, tuple[Tensor, Tensor]] = {}
     for place in reversed(range(len(balls))):

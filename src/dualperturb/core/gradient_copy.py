@@ -29,19 +29,19 @@ AGREEMENT = {"fp32": 1e-3, "bf16": 0.25}
 _TOLD: WeakKeyDictionary[nn.Module, set[str]] = WeakKeyDictionary()  # of a model, once each
 
 
-def twin_of(model: nn.Module, precision: str, sample: Tensor) -> Twin | None:
-    """The model's `Twin` in the number type that `precision` means.
+def gradient_copy_of(model: nn.Module, precision: str, sample: Tensor) -> GradientCopy | None:
+    """The model's `GradientCopy` in the number type that `precision` means.
 
     None where the model itself is to be climbed: for "fp32", for a function, which has no copy, and where
     none works.
     """
     if precision == "fp32" or not len(sample) or not isinstance(model, nn.Module):
         return None
-    twin = Twin(model, sample, resolved(precision, sample.device, model))
-    return twin if twin.works else None
+    copied = GradientCopy(model, sample, resolved(precision, sample.device, model))
+    return copied if copied.works else None
 
 
-class Twin(nn.Module):
+class GradientCopy(nn.Module):
     """Maps pixels (N, C, H, W) to the model's logits (N, classes), float32, rounded on the way.
 
     model: in eval mode, which folding needs; it is copied, not changed. sample: one or a few of the images
@@ -85,7 +85,7 @@ class Twin(nn.Module):
         # an attack: tens of seconds for a few passes.
         eager, shape = self._run, images.shape
         try:
-            compiled = torch.compile(self._twin, dynamic=False)
+            compiled = torch.compile(self._network, dynamic=False)
             self._run = lambda seen: (compiled if seen.shape == shape else eager)(seen)
             seen = images.detach().requires_grad_(True)
             with torch.enable_grad():
@@ -146,21 +146,21 @@ class Twin(nn.Module):
 
     def _make(self, sample: Tensor, wanted: Tensor) -> None:
         try:
-            self._twin, self._pairs = folded(self.model)
+            self._network, self._pairs = folded(self.model)
             self._take_weights()
             with torch.no_grad(), exact_convolutions():
-                faithful = self._pairs and _agree(logits_in(self._twin(sample.clone())), wanted, "fp32")
+                faithful = self._pairs and _agree(logits_in(self._network(sample.clone())), wanted, "fp32")
         except Exception as error:
             if out_of_memory(error):
                 raise
             faithful = False
         if not faithful:
-            self._twin, self._pairs = copy.deepcopy(self.model), []
+            self._network, self._pairs = copy.deepcopy(self.model), []
         # float32 also where the model is wider or narrower, as its pixels are here.
-        self._twin.float()
-        for weights in self._twin.parameters():
+        self._network.float()
+        for weights in self._network.parameters():
             weights.requires_grad_(False)
-        for module in self._twin.modules():
+        for module in self._network.modules():
             # Rounded once, not at every pass; normalisation layers stay as wide as they are.
             if self.precision == "bf16" and isinstance(module, nn.Conv2d | nn.Linear):
                 module.to(torch.bfloat16)
@@ -190,8 +190,8 @@ class Twin(nn.Module):
         return True
 
     def _arrange(self, layout: torch.memory_format) -> None:
-        self._run = self._twin.__call__  # not a second name of the module itself
-        self._twin.to(memory_format=layout)
+        self._run = self._network.__call__  # not a second name of the module itself
+        self._network.to(memory_format=layout)
         self._layout = layout
 
     def _tell(self, failed: str | None) -> None:
@@ -209,7 +209,7 @@ class Twin(nn.Module):
         with torch.no_grad():
             for conv, norm in self._pairs:
                 source |= fused(conv, modules[conv], modules[norm])
-            for name, own in (*self._twin.named_parameters(), *self._twin.named_buffers()):
+            for name, own in (*self._network.named_parameters(), *self._network.named_buffers()):
                 if name in source:
                     own.copy_(source[name])
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dualperturb.core.gradient_copy import Twin
+from dualperturb.core.gradient_copy import GradientCopy
 from dualperturb.core.gradients import gradient_of
 from dualperturb.core.norms import L2
 from dualperturb.core.regions import regions_of
@@ -39,7 +39,7 @@ class Objective:
     labels: int64 (N,); foreground: bool (N, 1, H, W). With weight 0 the saliency model is never called, else
     once forward and once backward a step; salience_every k: in every k-th step, and its gradient is used
     again until the next. climbed: what stands in for the model where the loss's gradient is taken (see
-    `twin`). Good for one run: it counts the steps.
+    `gradient_copy`). Good for one run: it counts the steps.
     """
 
     model: Callable[[Tensor], Tensor]
@@ -98,7 +98,7 @@ class Objective:
                 loss, logits = self._loss(points, self.climbed)
                 climb = gradient_of("model", loss, points)
         except Exception as error:  # networks raise many types
-            if not (isinstance(self.climbed, Twin) and self.climbed.gives_way(error)):
+            if not (isinstance(self.climbed, GradientCopy) and self.climbed.gives_way(error)):
                 raise
             return self.loss_gradient(images)
         # A classifier that works channels last gives its gradient so, and balls would mix the two layouts.

@@ -22,7 +22,7 @@ from dualperturb.core.checks import (
     is_number,
 )
 from dualperturb.core.devices.precision import resolved
-from dualperturb.core.gradient_copy import twin_of
+from dualperturb.core.gradient_copy import gradient_copy_of
 from dualperturb.core.objectives import OBJECTIVES, Objective, Saliency
 from dualperturb.core.result import AttackResult, checked_norms
 from dualperturb.core.score import check_log_density
@@ -91,10 +91,10 @@ def pgd(
     and then `ball` must be a `Dual`, whose mask the foreground score is taken on. objective: how the salience
     term is climbed, "paper" or "balanced" (see `objectives`); with weight 0 they are the same.
     salience_every: the gradient of the foreground score is renewed in every so many steps.
-    precision: "bf16" takes the classifier's gradients of a copy in bfloat16 (see `twin`; the model in eval
-    mode), "auto" of one in bfloat16 where the hardware is fast in it, else in float32. Where no copy works,
-    the model itself is climbed; success is always judged by it. The balanced objective judges every step,
-    so that it takes the model itself.
+    precision: "bf16" takes the classifier's gradients of a copy in bfloat16 (see `gradient_copy`; the model
+    in eval mode), "auto" of one in bfloat16 where the hardware is fast in it, else in float32. Where no copy
+    works, the model itself is climbed; success is always judged by it. The balanced objective judges every
+    step, so that it takes the model itself.
 
     Raises UserError for images outside [0, 1], labels, masks or indices that do not fit them or are on
     another device, counts below 1, and a model or a saliency model without a gradient or in train mode; for
@@ -117,7 +117,7 @@ def pgd(
     make = OBJECTIVES[objective if salience_weight else "paper"]
     logits_of = checked(model, labels, images.dtype)
     warn_if_random(logits_of, images)
-    rough = twin_of(model, precision, images[:1]) if make is Objective else None
+    rough = gradient_copy_of(model, precision, images[:1]) if make is Objective else None
     whole = make(logits_of, labels, saliency, salience_weight, foreground, salience_every, rough)
     kept = _Kept.clean(wide, labels)
     for restart in range(restarts):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dualperturb.core.devices.memory import BatchSize
-from dualperturb.core.gradient_copy import Twin
+from dualperturb.core.gradient_copy import GradientCopy
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.evaluation.measuring.scoring import measure
@@ -47,7 +47,7 @@ def standard_auto_attack(
         # It seeds torch's global generators.
         with torch.random.fork_rng(devices=[subject.device] if subject.device.type == "cuda" else []):
             attack = AutoAttack(
-                Twin(subject.model, images[:1], "fp32"),
+                GradientCopy(subject.model, images[:1], "fp32"),
                 norm=threat.norm,
                 eps=threat.eps_f,
                 seed=seed,
@@ -76,7 +76,7 @@ def carlini_wagner_norms(subject: Subject, batch_size: BatchSize, steps: int) ->
     except ImportError:
         raise _missing("Carlini and Wagner's attack", "foolbox") from None
     sample = next(subject.batches(1))[1]
-    model = PyTorchModel(Twin(subject.model, sample, "fp32"), bounds=(0, 1), device=subject.device)
+    model = PyTorchModel(GradientCopy(subject.model, sample, "fp32"), bounds=(0, 1), device=subject.device)
     attack = L2CarliniWagnerAttack(binary_search_steps=SEARCH_STEPS, steps=steps, initial_const=1.0)
 
     def norms_of(batch: Batch) -> np.ndarray:

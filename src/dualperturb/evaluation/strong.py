@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from dualperturb.attacks.auto import auto_attack
-from dualperturb.core.gradient_copy import Twin
+from dualperturb.core.gradient_copy import GradientCopy
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.evaluation.measuring.scoring import AttackSettings, measure
 from dualperturb.evaluation.measuring.subject import Batch, Subject
@@ -20,7 +20,7 @@ def auto_attack_images(subject: Subject, threat: ThreatModel, settings: AttackSe
     def attacked(batch: Batch) -> pd.DataFrame:
         chosen, images, labels, foreground = batch
         result = auto_attack(
-            Twin(subject.model, images[:1], "fp32"),
+            GradientCopy(subject.model, images[:1], "fp32"),
             images.clone(),
             labels,
             threat.ball(foreground),

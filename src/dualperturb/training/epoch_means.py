@@ -12,7 +12,7 @@ from torch import Tensor
 from dualperturb.errors import UserError
 
 
-class Tally:
+class EpochMeans:
     """Running mean loss and accuracy of one epoch, which counts from 0."""
 
     def __init__(self, epoch: int) -> None:

@@ -21,7 +21,7 @@ from dualperturb.core.devices.precision import mixed
 from dualperturb.core.shown import logits_in
 from dualperturb.training.checkpoint import load_checkpoint, save_checkpoint
 from dualperturb.training.losses import Loss
-from dualperturb.training.sync_batch_norm import joint_batch_norm
+from dualperturb.training.sync_batch_norm import sync_batch_norm
 
 if TYPE_CHECKING:
     from dualperturb.params.training import Optimiser
@@ -80,7 +80,7 @@ class Learner:
         images classified correctly and images, summed over all ranks. So are the gradients.
         """
         model = self.model.train()
-        with mixed(self.precision, images.device), joint_batch_norm(model, counts=share > 0):
+        with mixed(self.precision, images.device), sync_batch_norm(model, counts=share > 0):
             loss, logits = self.loss(model, images, clean, labels)
         loss = loss * share
         model.zero_grad(set_to_none=True)

@@ -27,7 +27,7 @@ from dualperturb.core.devices.precision import resolved
 from dualperturb.core.images import ImageSet
 from dualperturb.errors import UserError
 from dualperturb.training.batches import Batches
-from dualperturb.training.epoch_means import Tally, diverged, read
+from dualperturb.training.epoch_means import EpochMeans, diverged, read
 from dualperturb.training.learner import Learner, settle
 from dualperturb.training.losses import Loss, cross_entropy
 
@@ -99,15 +99,15 @@ def train(
     history = [Epoch(**row) for row in learner.resume(checkpoint)]
     _check_alike(len(history), checkpoint)
     for epoch in range(len(history), settings.epochs):
-        tally = Tally(epoch)
+        means = EpochMeans(epoch)
         with _own_randomness(settings.seed, epoch, device):
             steps = _steps(learner, batches, adversary, settings.warmup_epochs, epoch)
             for numbers in read(steps, behind=1 if device.type == "cuda" else 0):
-                tally.add(*numbers)
-                progress(epoch, tally.batches, len(batches), tally.loss, tally.accuracy)
+                means.add(*numbers)
+                progress(epoch, means.batches, len(batches), means.loss, means.accuracy)
         _check_weights(model, epoch)
         first_rate = learner.rates[-len(batches)]
-        history.append(Epoch(epoch + 1, first_rate, tally.loss, tally.accuracy))
+        history.append(Epoch(epoch + 1, first_rate, means.loss, means.accuracy))
         if ranks.rank() == 0:
             learner.save(checkpoint, [vars(row) for row in history])
     model.eval()

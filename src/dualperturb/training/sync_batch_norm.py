@@ -20,7 +20,7 @@ from dualperturb.core.devices import ranks
 
 
 @contextmanager
-def joint_batch_norm(model: nn.Module, counts: bool) -> Iterator[None]:
+def sync_batch_norm(model: nn.Module, counts: bool) -> Iterator[None]:
     """While the body runs, BatchNorm in training mode takes its statistics over the images of all ranks.
 
     counts: whether this rank's images are among them; if not, they are only normalised. The gradients of
@@ -42,7 +42,7 @@ def joint_batch_norm(model: nn.Module, counts: bool) -> Iterator[None]:
 def _forward(module: _BatchNorm, counts: bool, values: Tensor) -> Tensor:
     if not module.training:
         return type(module).forward(module, values)
-    normalised, mean, variance, count = _JointNorm.apply(
+    normalised, mean, variance, count = _SyncBatchNorm.apply(
         values, module.weight, module.bias, module.eps, counts
     )
     if module.running_mean is not None and module.running_var is not None:
@@ -57,7 +57,7 @@ def _forward(module: _BatchNorm, counts: bool, values: Tensor) -> Tensor:
     return normalised
 
 
-class _JointNorm(torch.autograd.Function):
+class _SyncBatchNorm(torch.autograd.Function):
     """Ioffe & Szegedy 2015, its sums taken over the ranks: one message forward and one backward."""
 
     @staticmethod

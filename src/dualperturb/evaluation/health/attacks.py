@@ -13,7 +13,7 @@ from torch import Tensor
 from dualperturb.core.balls import boxed
 from dualperturb.core.budgets import NORMS
 from dualperturb.core.devices.memory import BatchSize
-from dualperturb.core.gradient_copy import twin_of
+from dualperturb.core.gradient_copy import gradient_copy_of
 from dualperturb.core.norms import LARGEST_RADIUS
 from dualperturb.core.objectives import Objective
 from dualperturb.core.pgd import perturb, pgd
@@ -92,9 +92,9 @@ def one_more_restart(subject: Subject, threat: ThreatModel, settings: AttackSett
 
     def attack(batch: Batch) -> Tensor:
         chosen, images, labels, foreground = batch
-        twin = twin_of(subject.model, settings.precision, images[:1])
+        copied = gradient_copy_of(subject.model, settings.precision, images[:1])
         return perturb(
-            Objective(subject.model, labels, climbed=twin),
+            Objective(subject.model, labels, climbed=copied),
             images.clone(),
             threat.ball(foreground),
             steps=settings.steps,

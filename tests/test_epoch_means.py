@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dualperturb.errors import UserError
-from dualperturb.training.epoch_means import Tally, read
+from dualperturb.training.epoch_means import EpochMeans, read
 
 
 def batches(losses: list[float], asked: list[float]) -> Iterator[Tensor]:
@@ -33,17 +33,17 @@ def test_all_numbers_come_in_their_order_so_many_batches_late(behind: int, count
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("behind", [0, 1])
 def test_a_loss_that_is_not_finite_is_named_by_its_own_batch(behind: int, value: float) -> None:
-    tally, asked = Tally(2), list[float]()
+    means, asked = EpochMeans(2), list[float]()
     with pytest.raises(
         UserError, match=rf"^training: the loss became {value} in epoch 3, batch 2; a smaller"
     ):
         for numbers in read(batches([1, value, 1, 1], asked), behind):
-            tally.add(*numbers)
+            means.add(*numbers)
     assert len(asked) == 2 + behind
 
 
 def test_means_are_taken_over_images() -> None:
-    tally = Tally(0)
-    tally.add(1.0, 1, 4)
-    tally.add(4.0, 2, 2)
-    assert (tally.batches, tally.loss, tally.accuracy) == (2, 2.0, 0.5)
+    means = EpochMeans(0)
+    means.add(1.0, 1, 4)
+    means.add(4.0, 2, 2)
+    assert (means.batches, means.loss, means.accuracy) == (2, 2.0, 0.5)

@@ -13,7 +13,7 @@ from dualperturb import L2, pgd
 from dualperturb.attacks.adversary import PgdAdversary
 from dualperturb.core.classifiers.storage import ClassifierSpec, build_classifier
 from dualperturb.core.devices.precision import compiles
-from dualperturb.core.gradient_copy import Twin, twin_of
+from dualperturb.core.gradient_copy import GradientCopy, gradient_copy_of
 from dualperturb.core.objectives import Objective
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
@@ -47,17 +47,17 @@ def far(found: Tensor, wanted: Tensor) -> float:
 
 
 def test_folding_removes_every_batchnorm_and_keeps_the_logits(model: nn.Module, images: Tensor) -> None:
-    twin = Twin(model, images)
+    copied = GradientCopy(model, images)
     norms = [name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]
-    assert sorted(norm for _, norm in twin._pairs) == sorted(norms)
-    logits = twin(images)
+    assert sorted(norm for _, norm in copied._pairs) == sorted(norms)
+    logits = copied(images)
     assert logits.dtype == torch.float32
     assert 0 < far(logits, model(images)) < CLOSE
 
 
 def test_the_gradient_points_where_the_models_does(model: nn.Module, images: Tensor) -> None:
     ways = []
-    for function in (model, Twin(model, images)):
+    for function in (model, GradientCopy(model, images)):
         pixels = images.clone().requires_grad_(True)
         (way,) = torch.autograd.grad(function(pixels).logsumexp(dim=1).sum(), pixels)
         ways.append(way.flatten(1))
@@ -65,20 +65,20 @@ def test_the_gradient_points_where_the_models_does(model: nn.Module, images: Ten
 
 
 def test_refresh_takes_weights_and_statistics(model: nn.Module, images: Tensor) -> None:
-    twin = Twin(model, images)
+    copied = GradientCopy(model, images)
     for parameter in model.parameters():
         parameter.data.mul_(1.1)
     unsettle(model)
     model.network.stem[1].running_mean.add_(0.5)
-    assert far(twin(images), model(images)) > CLOSE
-    twin.refresh()
-    assert far(twin(images), model(images)) < CLOSE
+    assert far(copied(images), model(images)) > CLOSE
+    copied.refresh()
+    assert far(copied(images), model(images)) < CLOSE
 
 
 def test_the_model_is_left_as_it_is(model: nn.Module, images: Tensor) -> None:
     before = {name: values.clone() for name, values in model.state_dict().items()}
-    twin = Twin(model, images)
-    twin(images.requires_grad_(True)).sum().backward()
+    copied = GradientCopy(model, images)
+    copied(images.requires_grad_(True)).sum().backward()
     assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
     assert all(torch.equal(values, before[name]) for name, values in model.state_dict().items())
 
@@ -106,9 +106,9 @@ def test_a_network_that_cannot_be_folded_is_copied(
     model: nn.Module, images: Tensor, wrapper: type[nn.Module]
 ) -> None:
     wrapped = wrapper(model).eval()
-    twin = Twin(wrapped, images)
-    assert not twin._pairs
-    assert far(twin(images), model(images)) < CLOSE
+    copied = GradientCopy(wrapped, images)
+    assert not copied._pairs
+    assert far(copied(images), model(images)) < CLOSE
 
 
 def test_a_convolution_used_twice_or_read_before_its_batchnorm_is_not_folded(images: Tensor) -> None:
@@ -123,9 +123,9 @@ def test_a_convolution_used_twice_or_read_before_its_batchnorm_is_not_folded(ima
 
     model = Shared().eval()
     unsettle(model)
-    twin = Twin(model, images)
-    assert not twin._pairs
-    assert far(twin(images), model(images)) < CLOSE
+    copied = GradientCopy(model, images)
+    assert not copied._pairs
+    assert far(copied(images), model(images)) < CLOSE
 
 
 def test_the_copy_is_compared_in_float32(
@@ -135,14 +135,14 @@ def test_the_copy_is_compared_in_float32(
     monkeypatch.setattr(cudnn, "allow_tf32", True)
     found: list[str] = []
     model.register_forward_pre_hook(lambda *_: found.append(cudnn.conv.fp32_precision))
-    assert Twin(model, images)._pairs
+    assert GradientCopy(model, images)._pairs
     assert found == ["ieee"] and cudnn.allow_tf32
 
 
-def test_there_is_a_twin_for_bf16_alone(model: nn.Module, images: Tensor) -> None:
-    assert twin_of(model, "fp32", images) is None
-    assert twin_of(model, "bf16", images) is not None
-    assert twin_of(model, "bf16", images[:0]) is None
+def test_there_is_a_copy_for_bf16_alone(model: nn.Module, images: Tensor) -> None:
+    assert gradient_copy_of(model, "fp32", images) is None
+    assert gradient_copy_of(model, "bf16", images) is not None
+    assert gradient_copy_of(model, "bf16", images[:0]) is None
 
 
 def test_success_is_the_models_own_word(model: nn.Module, images: Tensor) -> None:
@@ -185,10 +185,10 @@ def test_trainings_adversary_follows_the_weights(model: nn.Module, images: Tenso
     assert not torch.equal(attacked(adversary), first)
 
 
-def test_in_float32_the_twin_is_the_model_up_to_rounding(model: nn.Module, images: Tensor) -> None:
-    twin = Twin(model, images, "fp32")
-    assert twin._pairs and not twin.training
-    assert far(twin(images), model(images)) < 1e-5
+def test_in_float32_the_copy_is_the_model_up_to_rounding(model: nn.Module, images: Tensor) -> None:
+    copied = GradientCopy(model, images, "fp32")
+    assert copied._pairs and not copied.training
+    assert far(copied(images), model(images)) < 1e-5
 
 
 @pytest.fixture
@@ -231,11 +231,11 @@ def test_where_compiling_fails_one_line_says_so(
 
         return run
 
-    twin = Twin(model, images, "fp32")
-    before = twin(images)
+    copied = GradientCopy(model, images, "fp32")
+    before = copied(images)
     monkeypatch.setattr(torch, "compile", broken)
-    twin.compile_for(images)
-    assert torch.equal(twin(images), before)
+    copied.compile_for(images)
+    assert torch.equal(copied(images), before)
     assert capsys.readouterr().out == (
         "torch.compile failed (no compiler found here); attacks go on without it\n"
     )
@@ -267,10 +267,10 @@ def test_one_shape_alone_is_compiled_for(
 ) -> None:
     watched = Watched(6)
     monkeypatch.setattr(torch, "compile", watched)
-    twin = Twin(model, images, "fp32")
-    twin.compile_for(images)
+    copied = GradientCopy(model, images, "fp32")
+    copied.compile_for(images)
     for shape in (images, images[:5], images[:, :, :16, :16], images):
-        assert far(twin(shape), model(shape)) < 1e-5
+        assert far(copied(shape), model(shape)) < 1e-5
     assert watched.tried == [6, 6, 6]
 
 

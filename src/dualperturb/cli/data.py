@@ -1,21 +1,13 @@
-"""What a person runs by hand: `dualperturb data fetch`, `build-segment6`, `link`, `import-masks`
-and `check`.
-
-Commands import what they need when they run, so that `--help` answers at once. Paths are not checked by Typer
-(`readable=False`): what is wrong with one is said in one line by the code that reads it.
-"""
+"""`dualperturb data`: raw data fetched, linked, built and looked at."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dualperturb import __version__
 from dualperturb.errors import UserError
-from dualperturb.launch import speak_utf8
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,61 +15,7 @@ if TYPE_CHECKING:
     from dualperturb.datasets.check import CheckReport
     from dualperturb.params import Params
 
-app = typer.Typer(
-    help="Dual-perturbation attacks and defences. The pipeline itself runs with: dvc repro",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
 data = typer.Typer(help="Give the pipeline its raw data, and look at what it prepared.", no_args_is_help=True)
-app.add_typer(data, name="data")
-workflow = typer.Typer(help="Make this project's folder ready for DVC.", no_args_is_help=True)
-app.add_typer(workflow, name="workflow")
-
-
-def main() -> None:
-    """Run the command line; a user's mistake becomes one line on stderr and exit code 1."""
-    speak_utf8()
-    try:
-        app()
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        print(f"dualperturb {__version__}")
-        raise typer.Exit()
-
-
-@app.callback()
-def top(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
-    ] = False,
-) -> None:
-    pass
-
-
-@workflow.command("check")
-def workflow_check() -> None:
-    """Before `dvc repro`: check params.yaml and mend what an interrupted run left. `make repro` calls it."""
-    from dualperturb.workflow import make_ready
-
-    make_ready(Path())
-
-
-@workflow.command("verify")
-def workflow_verify() -> None:
-    """Compare DVC's cache and the pipeline's outputs with their checksums.
-
-    A damaged file goes from the cache, so that `dvc repro` runs its stage again, or `dvc pull` brings it.
-    """
-    from dualperturb.workflow.damage import verify
-
-    for line in verify(Path()):
-        print(line)
 
 
 @data.command("fetch")

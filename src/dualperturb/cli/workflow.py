@@ -1,0 +1,29 @@
+"""`dualperturb workflow`: a project folder made ready for DVC, and its files held against their checksums."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+workflow = typer.Typer(help="Make this project's folder ready for DVC.", no_args_is_help=True)
+
+
+@workflow.command("check")
+def workflow_check() -> None:
+    """Before `dvc repro`: check params.yaml and mend what an interrupted run left. `make repro` calls it."""
+    from dualperturb.workflow import make_ready
+
+    make_ready(Path())
+
+
+@workflow.command("verify")
+def workflow_verify() -> None:
+    """Compare DVC's cache and the pipeline's outputs with their checksums.
+
+    A damaged file goes from the cache, so that `dvc repro` runs its stage again, or `dvc pull` brings it.
+    """
+    from dualperturb.workflow.damage import verify
+
+    for line in verify(Path()):
+        print(line)

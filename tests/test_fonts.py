@@ -15,7 +15,8 @@ from matplotlib import font_manager
 from dualperturb import fonts
 from dualperturb.core.images import ImageSet
 from dualperturb.datasets.check import contact_sheet
-from dualperturb.figures import dual_examples, save
+from dualperturb.figures import save
+from dualperturb.figures.dual_examples import dual_pictures
 from tests.small_tables import Look, small_examples
 
 CAT = "猫"
@@ -65,7 +66,7 @@ def drawn(tmp_path: Path, name: str) -> bytes:
     examples["class_names"] = np.array([name, *examples["class_names"][1:]])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return save(dual_examples(examples, Look()), tmp_path / "figure")[0].read_bytes()
+        return save(dual_pictures(examples, Look()), tmp_path / "figure")[0].read_bytes()
 
 
 @pytest.mark.parametrize("name", [CAT, "🐈", "a 猫 🐈"])

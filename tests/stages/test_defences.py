@@ -34,7 +34,10 @@ def test_the_pipeline_sweeps_those_that_the_stages_sweep() -> None:
 
 def test_each_has_a_stage_that_trains_it() -> None:
     trained = {
-        out for stage in PIPELINE["stages"].values() for out in stage["outs"] if out.startswith("models/")
+        out
+        for stage in PIPELINE["stages"].values()
+        for out in stage["outs"]
+        if str(out).startswith("models/")
     }
     assert trained == {f"models/${{item.dataset}}/{defence}" for defence in DEFENCES}
 

@@ -58,7 +58,7 @@ def _dvc_idle(project: Path) -> Iterator[bool]:
         yield False
         return
     place.parent.mkdir(parents=True, exist_ok=True)
-    with place.open("a") as file:
+    with place.open("a", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

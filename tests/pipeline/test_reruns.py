@@ -101,7 +101,7 @@ PARAMETERS: dict[str, tuple[Any, set[str]]] = {
 COMMENTS: dict[str, set[str]] = {
     "src/dualperturb/cli/data.py": set(),
     "src/dualperturb/figures/curves.py": {"figures@shapes6", "report"},
-    "src/dualperturb/report/captions.py": {"report"},
+    "src/dualperturb/report/claims.py": {"report"},
     "src/dualperturb/training/loop.py": TRAINING | {"health@shapes6", "report"},
 }
 

@@ -16,18 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb.attacks.losses import LOSSES, Loss, others
-from dualperturb.core.balls import Ball, boxed, check_ball
-from dualperturb.core.checks import (
-    check_classes,
-    check_counts,
-    check_streams,
-    in_range,
-)
+from dualperturb.core.balls import Ball, boxed
+from dualperturb.core.checks import check_counts
 from dualperturb.core.gradients import gradient_of
+from dualperturb.core.problem import posed
 from dualperturb.core.result import AttackResult, checked_norms
-from dualperturb.core.seeds import image_seeds
-from dualperturb.core.shown import checked, misclassified
-from dualperturb.core.steady import check_mode, warn_if_random
+from dualperturb.core.shown import misclassified
 from dualperturb.errors import UserError
 
 FIRST_SHARE = 2.0  # of the radius, that the first step moves
@@ -58,14 +52,11 @@ def apgd(
     Raises UserError for images outside [0, 1], labels or indices that do not fit them, an unknown loss,
     counts below 1, and a model without a gradient.
     """
-    names = list(range(len(images)) if indices is None else indices)
-    counts = {"steps": steps, "restarts": restarts, "targets": targets}
-    check_mode(model)
-    images = in_range(images)
-    _check(images, labels, ball, names, loss, counts, seed)
-    wide = images.detach().to(torch.promote_types(images.dtype, torch.float32))
-    logits_of = checked(model, labels, images.dtype)
-    warn_if_random(logits_of, images)
+    problem = posed(model, images, labels, [ball], seed=seed, indices=indices)
+    check_counts({"steps": steps, "restarts": restarts, "targets": targets})
+    if loss not in LOSSES:
+        raise UserError(f"loss: found {loss!r}, accepted are {', '.join(LOSSES)}")
+    wide, logits_of = problem.images, problem.logits_of
     with torch.no_grad():
         logits = _widened(logits_of(wide))
     goals = others(logits, labels)[:, :targets] if loss == "dlr-targeted" else labels[:, None]
@@ -76,7 +67,7 @@ def apgd(
         if not len(rows):
             break
         # Three words, the last not 0: streams of no other attack of this seed.
-        seeds = image_seeds(seed, (names[row] for row in rows.tolist()), list(LOSSES).index(loss), run, 1)
+        seeds = problem.seeds(list(LOSSES).index(loss), run, 1, rows=rows)
         task = Task(logits_of, LOSSES[loss], wide, labels, goals[:, rank], ball)
         end = climb(task.only(rows), steps, seeds)
         better = (end.fooled | (end.value > highest[rows])).nonzero().flatten()
@@ -235,20 +226,3 @@ def _like(values: Tensor, other: Tensor) -> Tensor:
 
 def _widened(logits: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
-
-
-def _check(
-    images: Tensor,
-    labels: Tensor,
-    ball: Ball,
-    names: Sequence[int],
-    loss: str,
-    counts: dict[str, int],
-    seed: int,
-) -> None:
-    check_classes("labels", labels, images)
-    check_streams(len(images), seed, names)
-    check_counts(counts)
-    check_ball(ball, images)  # here, for runs see the masks of some images only, and would not notice
-    if loss not in LOSSES:
-        raise UserError(f"loss: found {loss!r}, accepted are {', '.join(LOSSES)}")

@@ -27,16 +27,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dualperturb.core.checks import (
-    check_classes,
-    check_counts,
-    in_range,
-    is_number,
-)
+from dualperturb.core.checks import check_counts, is_number
 from dualperturb.core.gradients import gradient_of
+from dualperturb.core.problem import posed
 from dualperturb.core.result import BrokenThreatModelError
-from dualperturb.core.shown import Shown, checked
-from dualperturb.core.steady import check_mode, warn_if_random
+from dualperturb.core.shown import Shown
 from dualperturb.errors import UserError
 
 NEVER = -1  # in `first_fooled`
@@ -88,15 +83,12 @@ def jsma(
     Raises UserError for images outside [0, 1], labels or targets that do not fit them, and a max_share,
     pixels_per_step, theta or change that is not accepted; and for a model as `pgd` does.
     """
-    check_mode(model)
-    images = in_range(images)
-    _check(images, labels, pixels_per_step, theta, change, targets)
-    wide = images.detach().to(torch.promote_types(images.dtype, torch.float32))
+    problem = posed(model, images, labels, targets=targets)
+    _check(labels, pixels_per_step, theta, change, targets)
+    wide = problem.images
     budget = pixel_budget(max_share, images[0, 0].numel() if len(images) else 0)
     steered = labels if targets is None else targets
-    logits_of = checked(model, torch.maximum(labels, steered), images.dtype)
-    warn_if_random(logits_of, images)
-    climb = _Climb(logits_of, targets is not None)
+    climb = _Climb(problem.logits_of, targets is not None)
     found = wide.clone()
     first, changed = torch.full_like(labels, NEVER), torch.zeros_like(labels)
     # Copies, for tensors made in inference mode could not be differentiated, nor kept for it.
@@ -201,12 +193,7 @@ def _step(
     return torch.where(chosen & salient, moved, search.now)
 
 
-def _check(
-    images: Tensor, labels: Tensor, pixels_per_step: int, theta: float, change: str, targets: Tensor | None
-) -> None:
-    check_classes("labels", labels, images)
-    if targets is not None:
-        check_classes("targets", targets, images)
+def _check(labels: Tensor, pixels_per_step: int, theta: float, change: str, targets: Tensor | None) -> None:
     if targets is not None and (targets == labels).any():
         raise UserError(
             f"targets: expected other classes than the labels, got {int(targets[targets == labels][0])}"

@@ -14,23 +14,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dualperturb.core.balls import Ball, Dual, boxed, check_ball
-from dualperturb.core.checks import (
-    check_classes,
-    check_counts,
-    check_step_size,
-    check_streams,
-    in_range,
-)
-from dualperturb.core.devices.precision import resolved
-from dualperturb.core.gradient_copy import gradient_copy_of
+from dualperturb.core.balls import Ball, Dual, boxed
+from dualperturb.core.checks import check_counts, check_step_size
 from dualperturb.core.norms import NormBall
 from dualperturb.core.objectives import Objective
 from dualperturb.core.pgd import clipped
+from dualperturb.core.problem import Problem, posed
 from dualperturb.core.result import AttackResult, checked_norms
-from dualperturb.core.seeds import image_seeds
-from dualperturb.core.shown import checked, misclassified
-from dualperturb.core.steady import check_mode, warn_if_random
+from dualperturb.core.shown import misclassified
 from dualperturb.errors import UserError
 
 SIZES = (0, 1, *(2**power * part for power in range(12) for part in (2, 3)))  # 2, 3, 4, 6, 8, 12, 16, ...
@@ -64,27 +55,17 @@ def nested_pgd(
     if not isinstance(balls, Sequence):
         raise UserError(f"balls: expected a list of balls, got {type(balls).__name__}")
     around = _checked_order(around, len(balls))
-    names = list(range(len(images)) if indices is None else indices)
-    check_mode(model)
-    images = in_range(images)
-    check_classes("labels", labels, images)
-    for ball in balls:
-        check_ball(ball, images)
+    problem = posed(model, images, labels, balls, seed=seed, indices=indices)
     _check_nested(balls, around)
     check_counts({"steps": steps, "restarts": restarts})
     check_step_size(step_size)
-    check_streams(len(images), seed, names)
-    wide = images.detach().to(torch.promote_types(images.dtype, torch.float32))
-    resolved(precision, images.device)  # an unknown name is told of, where no copy is made, too
-    logits_of = checked(model, labels, images.dtype)
-    warn_if_random(logits_of, images)
-    copied = gradient_copy_of(model, precision, images[:1])
-    task = _Task(Objective(logits_of, labels, climbed=copied), wide, names, seed)
+    wide, copied = problem.images, problem.gradient_copy(precision)
+    task = _Task(Objective(problem.logits_of, labels, climbed=copied), problem)
     wrong = task.fooled(wide)
     found: dict[int, tuple[Tensor, Tensor]] = {}
     for place in reversed(range(len(balls))):
         ball, larger = balls[place], [found[other] for other in around[place]]
-        start = ball.project(larger[0][0]) if larger else ball.start(wide, task.seeds(0))
+        start = ball.project(larger[0][0]) if larger else ball.start(wide, problem.seeds(0))
         delta = clipped(wide, start) * ~wrong.view(-1, 1, 1, 1)
         left = ~wrong
         for _, fooled in larger:
@@ -129,16 +110,10 @@ def _may_lie_inside(ball: Ball, other: Ball) -> bool:
 
 @dataclass(frozen=True)
 class _Task:
-    """What the attacks in all balls have in common. images: float32 or wider."""
+    """What the attacks in all balls have in common."""
 
     objective: Objective
-    images: Tensor
-    names: list[int]
-    seed: int
-
-    def seeds(self, restart: int, rows: Tensor | None = None) -> list[int]:
-        names = self.names if rows is None else [self.names[row] for row in rows.tolist()]
-        return image_seeds(self.seed, names, restart)
+    problem: Problem
 
     def fooled(self, images: Tensor, rows: Tensor | None = None) -> Tensor:
         labels = self.objective.labels if rows is None else self.objective.labels[rows]
@@ -151,8 +126,8 @@ class _Task:
         for restart in range(restarts):
             if not len(rows):
                 return
-            own, inside = self.images[rows], ball.only(rows)
-            start = delta[rows] if restart == 0 else inside.start(own, self.seeds(restart, rows))
+            own, inside = self.problem.images[rows], ball.only(rows)
+            start = delta[rows] if restart == 0 else inside.start(own, self.problem.seeds(restart, rows=rows))
             run = self.objective.only(rows)
             end = perturb_until_fooled(run, own, inside, start, steps=steps, step_size=step_size)
             delta[rows] = end

@@ -29,7 +29,9 @@ AGREEMENT = {"fp32": 1e-3, "bf16": 0.25}
 _TOLD: WeakKeyDictionary[nn.Module, set[str]] = WeakKeyDictionary()  # of a model, once each
 
 
-def gradient_copy_of(model: nn.Module, precision: str, sample: Tensor) -> GradientCopy | None:
+def gradient_copy_of(
+    model: Callable[[Tensor], object], precision: str, sample: Tensor
+) -> GradientCopy | None:
     """The model's `GradientCopy` in the number type that `precision` means.
 
     None where the model itself is to be climbed: for "fp32", for a function, which has no copy, and where

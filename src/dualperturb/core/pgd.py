@@ -12,23 +12,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dualperturb.core.balls import Ball, Dual, boxed, check_ball
-from dualperturb.core.checks import (
-    check_classes,
-    check_counts,
-    check_step_size,
-    check_streams,
-    in_range,
-    is_number,
-)
+from dualperturb.core.balls import Ball, Dual, boxed
+from dualperturb.core.checks import check_counts, check_step_size, is_number
 from dualperturb.core.devices.precision import resolved
-from dualperturb.core.gradient_copy import gradient_copy_of
 from dualperturb.core.objectives import OBJECTIVES, Objective, Saliency
+from dualperturb.core.problem import posed
 from dualperturb.core.result import AttackResult, checked_norms
 from dualperturb.core.score import check_log_density
-from dualperturb.core.seeds import image_seeds
-from dualperturb.core.shown import checked, misclassified
-from dualperturb.core.steady import check_mode, warn_if_random
+from dualperturb.core.shown import misclassified
+from dualperturb.core.steady import check_mode
 from dualperturb.errors import UserError
 
 
@@ -102,32 +94,33 @@ def pgd(
     are, and logits that are NaN fool nobody. Raises BrokenThreatModelError for a result outside the ball,
     which would be a fault of the attack's own.
     """
-    names = list(range(len(images)) if indices is None else indices)
-    check_mode(model)
-    images = in_range(images)
-    _check(images, labels, ball, steps, step_size, restarts, saliency, salience_weight, salience_every)
-    if objective not in OBJECTIVES:
-        raise UserError(f"objective: found {objective!r}, accepted are {', '.join(OBJECTIVES)}")
-    check_streams(len(images), seed, names)
-    resolved(precision, images.device)  # an unknown name is told of, where no copy is made, too
-    wide = images.detach().to(torch.promote_types(images.dtype, torch.float32))
+    problem = posed(model, images, labels, [ball], seed=seed, indices=indices)
+    check_counts({"steps": steps, "restarts": restarts, "salience_every": salience_every})
+    check_step_size(step_size)
+    _check_salience(ball, saliency, salience_weight, objective)
+    wide = problem.images
+    resolved(precision, wide.device)  # an unknown name is told of, where no copy is made, too
     if salience_weight and saliency is not None:
         _check_saliency(saliency, wide[:1])
     foreground = ball.foreground if isinstance(ball, Dual) else None
     make = OBJECTIVES[objective if salience_weight else "paper"]
-    logits_of = checked(model, labels, images.dtype)
-    warn_if_random(logits_of, images)
-    rough = gradient_copy_of(model, precision, images[:1]) if make is Objective else None
-    whole = make(logits_of, labels, saliency, salience_weight, foreground, salience_every, rough)
+    copied = problem.gradient_copy(precision) if make is Objective else None
+    whole = make(problem.logits_of, labels, saliency, salience_weight, foreground, salience_every, copied)
     kept = _Kept.clean(wide, labels)
     for restart in range(restarts):
         rows = (~kept.success).nonzero().flatten()
         if not len(rows):
             break
-        seeds = image_seeds(seed, [names[row] for row in rows.tolist()], restart)
         run = whole.only(rows)
         own = wide[rows] if kept.success.any() else wide  # no copy while all are attacked
-        found = perturb(run, own, ball.only(rows), steps=steps, step_size=step_size, seeds=seeds)
+        found = perturb(
+            run,
+            own,
+            ball.only(rows),
+            steps=steps,
+            step_size=step_size,
+            seeds=problem.seeds(restart, rows=rows),
+        )
         kept = kept.or_better(rows, found, run)
     return AttackResult(kept.images, kept.success, checked_norms(ball, wide, kept.images))
 
@@ -159,21 +152,9 @@ class _Kept(NamedTuple):
         )
 
 
-def _check(
-    images: Tensor,
-    labels: Tensor,
-    ball: Ball,
-    steps: int,
-    step_size: float,
-    restarts: int,
-    saliency: Saliency | None,
-    salience_weight: float,
-    salience_every: int,
-) -> None:
-    check_classes("labels", labels, images)
-    check_ball(ball, images)  # here, for runs see the masks of some images only, and would not notice
-    check_counts({"steps": steps, "restarts": restarts, "salience_every": salience_every})
-    check_step_size(step_size)
+def _check_salience(ball: Ball, saliency: Saliency | None, salience_weight: float, objective: str) -> None:
+    if objective not in OBJECTIVES:
+        raise UserError(f"objective: found {objective!r}, accepted are {', '.join(OBJECTIVES)}")
     if not is_number(salience_weight) or not 0 <= salience_weight < float("inf"):
         raise UserError(f"salience_weight: expected a finite number of at least 0, got {salience_weight}")
     if salience_weight and saliency is not None and not callable(saliency):

@@ -1,8 +1,8 @@
 """Mutation testing: each change of sample.csv is made in a copy of the tree, and the tests that reach it run.
 
-python -m tests.mutations.run                  # what `make mutants` does; writes mutants/results.csv
-python -m tests.mutations.run --record     # and takes the outcomes into sample.csv, to compare with
-python -m tests.mutations.run --draw 180   # draws another sample.csv, without outcomes
+python -m tests.mutations.run               # what `make mutants` does; writes mutants/results.csv
+python -m tests.mutations.run --record      # and takes the outcomes into sample.csv, to compare with
+python -m tests.mutations.run --draw 180    # draws another sample.csv, without outcomes
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.mutations.run", description="Mutation testing of src.")
+    parser = argparse.ArgumentParser(prog="python -m tests.mutations.run", description="Mutation testing.")
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="changes tried at a time")
     parser.add_argument("--record", action="store_true", help="take the outcomes into sample.csv")
     parser.add_argument("--draw", type=int, metavar="COUNT", help="draw another sample.csv, and end")

@@ -75,7 +75,9 @@ def _function(node) -> str:
 
 
 def _says_nothing(node) -> bool:
-    """Whether `node` is of an annotation, or of a decorator: most say frozen=True, which no test need try."""
+    """Whether `node` unpacks, or is of an annotation or a decorator, most of which say frozen=True."""
+    if node.type == "operator" and node.value == "**" and node.get_previous_leaf().value in "{(,":
+        return True
     while above := node.parent:
         if above.type in ("decorator", "tfpdef") or (above.type == "annassign" and above.children[1] is node):
             return True

@@ -5,7 +5,7 @@ BIN := .venv/bin
 RUN := PYTHONUTF8=1 PATH="$(CURDIR)/$(BIN):$$PATH"
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help repro test bench lint format clean
+.PHONY: help repro test bench mutants lint format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ test: .venv/installed-dev  ## install what tests need and run them
 
 bench: .venv/installed-peers  ## measure speed and memory on the CPU; each target as reached or missed
 	@$(RUN) python -m benchmarks.bench
+
+mutants: .venv/installed-mutants  ## which changes of the source the tests notice: an hour or so
+	@$(RUN) python -m tests.mutations.run
 
 lint: .venv/installed-dev  ## ruff check and format check, mypy on src
 	@$(RUN) ruff check .
@@ -55,4 +58,8 @@ clean:  ## remove the environment; data, models and reports stay
 	$(PIP) --editable '.[peers,lite]'
 	@# Without its dependencies: it wants visdom, which does not build, and uses it for plots alone.
 	$(PIP) --no-deps adv-lib
+	@touch $@
+
+.venv/installed-mutants: .venv/installed-dev
+	$(PIP) --editable '.[mutants]'
 	@touch $@

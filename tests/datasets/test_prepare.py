@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -121,40 +122,45 @@ def user(params: Params, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     prepare("folder", params, raw, tmp_path / "before")  # imports modules that may be closed to a user, too
     yield
-    if os.geteuid() != os.getuid():
-        os.seteuid(os.getuid())
     for path in (raw / "train" / "cat", raw / "train" / "cat" / "0.png"):
         path.chmod(0o755)
 
 
-def become_user() -> None:
+@contextmanager
+def as_user() -> Iterator[None]:
+    """Not until the test is torn down: what measures coverage writes its files before that."""
     Path.cwd().chmod(0o777)  # the folders above it may be closed to the user, hence the relative paths
-    if os.geteuid() == 0:
+    ours = os.geteuid()
+    if ours == 0:
         try:
             os.seteuid(65534)
         except OSError as error:
             pytest.skip(f"root may not become a user here: {error}")
+    try:
+        yield
+    finally:
+        os.seteuid(ours)
 
 
 def test_image_that_may_not_be_read(params: Params, raw: Path, user: None) -> None:
     (raw / "train" / "cat" / "0.png").chmod(0)
-    become_user()
-    skipped = prepare("folder", params, Path("raw"), Path("skipping"))["skipped"]
+    with as_user():
+        skipped = prepare("folder", params, Path("raw"), Path("skipping"))["skipped"]
     assert skipped == ["train/cat/0.png: Permission denied"]
     folder = params.data.folder.model_copy(update={"unreadable": "refuse"})
     strict = params.model_copy(update={"data": params.data.model_copy(update={"folder": folder})})
     message = (
         r"^raw/train/cat/0\.png: unreadable image \(Permission denied\); remove it, or set unreadable: skip$"
     )
-    with pytest.raises(UserError, match=message):
+    with as_user(), pytest.raises(UserError, match=message):
         prepare("folder", strict, Path("raw"), Path("refusing"))
     assert not Path("refusing").exists()
 
 
 def test_folder_that_may_not_be_read(params: Params, raw: Path, user: None) -> None:
     (raw / "train" / "cat").chmod(0)
-    become_user()
-    with pytest.raises(UserError, match=r"^raw/train/cat: Permission denied; folder is not prepared$"):
+    refused = r"^raw/train/cat: Permission denied; folder is not prepared$"
+    with as_user(), pytest.raises(UserError, match=refused):
         prepare("folder", params, Path("raw"), Path("out"))
     assert not Path("out").exists()
 

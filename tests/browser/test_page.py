@@ -16,7 +16,9 @@ from tests.small_report import HOSTILE, small_report
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright absent")
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no chromium on this machine; install it with: apt-get install chromium"
+)
 
 # Contrast by WCAG 2 of an element's text against the page's background.
 CONTRAST = """(element) => {

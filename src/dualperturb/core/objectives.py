@@ -38,8 +38,8 @@ class Objective:
 
     labels: int64 (N,); foreground: bool (N, 1, H, W). With weight 0 the saliency model is never called, else
     once forward and once backward a step; salience_every k: in every k-th step, and its gradient is used
-    again until the next. climbed: what stands in for the model where the loss's gradient is taken (see
-    `gradient_copy`). Good for one run: it counts the steps.
+    again until the next. climbed: the copy that the loss's gradient is taken of (see `gradient_copy`); None:
+    it is taken of the model. Good for one run: it counts the steps.
     """
 
     model: Callable[[Tensor], Tensor]

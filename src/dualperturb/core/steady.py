@@ -28,7 +28,7 @@ _SHOWN_TWICE: WeakKeyDictionary[Any, tuple[bool, ...]] = WeakKeyDictionary()
 
 def check_mode(model: object, name: str = "model") -> None:
     """Raise UserError where a part of the model is in train mode that acts otherwise in it: dropout makes
-    each answer another, BatchNorm lets the images of a batch tell on each other's and keeps a trace of all.
+    each answer another, BatchNorm makes an answer depend on the other images, and changes with every call.
 
     Parts of any make count: what asks whether it is in train mode. Of a function, the modules that it names.
     """

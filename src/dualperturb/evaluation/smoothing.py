@@ -189,7 +189,7 @@ def _row(chosen: np.ndarray, labels: Tensor, predicted: int) -> dict[str, object
 
 
 def _check_mode(model: nn.Module) -> None:
-    """In train mode BatchNorm lets noisy copies of an image tell on each other: no certificate holds."""
+    """In train mode BatchNorm makes the answer to a noisy copy depend on the others: no certificate holds."""
     if getattr(model, "training", False):
         raise UserError("model: found in train mode, smoothing needs eval mode; call model.eval() first")
     check_mode(model)  # a part of it may be in train mode by itself

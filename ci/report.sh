@@ -25,6 +25,7 @@ export PATH
 
 python -c 'import importlib.util as i, sys; sys.exit(not (i.find_spec("dualperturb") and i.find_spec("dvc")))' ||
     fail "$python has no dualperturb or no DVC; install them with: pip install -c constraints.txt -e '.[workflow,perceptual,strong]'"
+dualperturb workflow check
 remote=$(python -m dvc config core.remote)
 [[ -n $remote ]] || fail "this checkout names no default DVC remote; add one with: dvc remote add -d NAME URL"
 

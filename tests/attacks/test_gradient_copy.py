@@ -293,3 +293,16 @@ def test_what_compile_means() -> None:
     assert compiles("auto", gpu) and not compiles("auto", cpu) and not compiles("off", gpu)
     with pytest.raises(UserError, match="^compile: found 'on'; accepted: auto, off$"):
         compiles("on", cpu)
+
+
+def test_a_network_that_wants_another_number_of_images_is_climbed_itself(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Pair(nn.Module):
+        """As a traced network with its batch size written into it."""
+
+        def forward(self, pixels: Tensor) -> Tensor:
+            return pixels.reshape(2, -1)[:, :3].clone()
+
+    assert gradient_copy_of(Pair().eval(), "bf16", torch.rand(1, 3, 5, 5)) is None
+    assert capsys.readouterr().out.count("the classifier's copy failed") == 1

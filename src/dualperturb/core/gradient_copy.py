@@ -65,9 +65,7 @@ class GradientCopy(nn.Module):
         self._pairs: list[tuple[str, str]] = []
         # Whatever a network draws in these passes, the caller's random numbers stay as they are.
         with torch.random.fork_rng([sample.device] if sample.is_cuda else []):
-            with torch.no_grad(), exact_convolutions():  # in TF32 a faithful copy would be refused
-                wanted = self._itself(sample).float()
-            self._settle(sample, wanted)
+            self._settle(sample)
         self.training = getattr(model, "training", False)  # its parts have their own
 
     @property
@@ -131,12 +129,17 @@ class GradientCopy(nn.Module):
                 raise
             self.refresh()
 
-    def _settle(self, sample: Tensor, wanted: Tensor) -> None:
-        """Take the first way that works on the sample."""
-        failed = None
+    def _settle(self, sample: Tensor) -> None:
+        """Take the first way that works on the sample.
+
+        The model itself may fail there, too, where it wants another number of images than the sample's.
+        """
+        failed, wanted = None, None
         while self.works:
             try:
-                if failed is None:
+                if wanted is None:
+                    with torch.no_grad(), exact_convolutions():  # in TF32 a faithful copy would be refused
+                        wanted = self._itself(sample).float()
                     self._make(sample, wanted)
                 self._try(sample, wanted)
                 break

@@ -138,7 +138,8 @@ def _write(path: Path, rows: list[tuple[Change, str]]) -> None:
 
 def _append(path: Path, rows: list[tuple[Change, str]]) -> None:
     with path.open("a", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows((*astuple(change), outcome) for change, outcome in rows)
+        lines = [(*astuple(change), outcome) for change, outcome in rows]
+        csv.writer(file, lineterminator="\n").writerows(lines)
 
 
 def _tell(rows: list[tuple[Change, str]]) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +17,7 @@ CONFIG = "MUTATIONS_COVERAGE"
 
 _seconds: dict[str, float] = {}
 _failed: set[str] = set()
+_tracer: Callable[..., Any] | None = None
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,6 +31,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         listed = set(json.loads(Path(os.environ[LIST]).read_text()))
         config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in listed])
         items[:] = [item for item in items if item.nodeid in listed]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Resume what measures coverage: libraries that a test calls may have ended it, as pyautoattack does."""
+    global _tracer
+    _tracer = sys.gettrace() or _tracer
+    sys.settrace(_tracer)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -22,7 +22,7 @@ PACKAGE = Path("src/dualperturb")
 # Minutes of DVC, a browser, and timings that judge nothing.
 LEFT_OUT = ("tests/pipeline", "tests/browser", "tests/benchmarks")
 # Seconds that one change may take: of the tests that reach its line, then of others that reach its module.
-OF_THE_LINE, OF_THE_MODULE = 45, 15
+OF_THE_LINE, OF_THE_MODULE = 30, 10
 
 # A program that a test starts is told by pytest's own variable which test that is.
 CONFIG = """[run]

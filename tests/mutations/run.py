@@ -67,23 +67,32 @@ class Runs:
 
     def __init__(self, home: Path, reached: Reached, processes: int) -> None:
         self._reached = reached
+        self._log = HOME / "reached" / "outcomes.csv"
+        self._known = _read(self._log) if self._log.exists() else {}
         self._free: Queue[Path] = Queue()
         for number in range(processes):
             self._free.put(copied(home / f"copy-{number}"))
 
     def outcome(self, change: Change, place: Place) -> str:
+        """What became of the change; kept, so that a run that was ended goes on where it was."""
+        if change not in self._known:
+            outcome = self._outcome(change, place)
+            _append(self._log, [(change, outcome)])
+            print(f"{outcome:9} {place.lines[-1]:4} {_line(change)}", flush=True)
+            self._known[change] = outcome
+        return self._known[change]
+
+    def _outcome(self, change: Change, place: Place) -> str:
         tests = self._reached.tests(change.file, place.lines)
         tree = self._free.get()
         file = tree / change.file
         code = file.read_text(encoding="utf-8")
         try:
             file.write_text(changed(code, change, place), encoding="utf-8")
-            outcome = self._tried(tree, tests) if tests else "unreached"
+            return self._tried(tree, tests) if tests else "unreached"
         finally:
             file.write_text(code, encoding="utf-8")
             self._free.put(tree)
-        print(f"{outcome:9} {place.lines[-1]:4} {_line(change)}", flush=True)
-        return outcome
 
     def unchanged(self) -> None:
         """End where tests fail without any change: then every change would count as caught."""
@@ -118,13 +127,19 @@ def _line(change: Change) -> str:
 
 def _read(path: Path) -> dict[Change, str]:
     with path.open(encoding="utf-8", newline="") as file:
-        return {Change(*names, int(nth)): outcome for *names, nth, outcome in list(csv.reader(file))[1:]}
+        rows = [row for row in csv.reader(file) if row != COLUMNS]
+    return {Change(*names, int(nth)): outcome for *names, nth, outcome in rows}
 
 
 def _write(path: Path, rows: list[tuple[Change, str]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        lines = ((*astuple(change), outcome) for change, outcome in rows)
-        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *lines])
+    path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
+    _append(path, rows)
+
+
+def _append(path: Path, rows: list[tuple[Change, str]]) -> None:
+    with path.open("a", encoding="utf-8", newline="") as file:
+        lines = [(*astuple(change), outcome) for change, outcome in rows]
+        csv.writer(file, lineterminator="\n").writerows(lines)
 
 
 def _tell(rows: list[tuple[Change, str]]) -> None:

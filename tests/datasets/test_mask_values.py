@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from dualperturb.datasets.reading.decode import open_mask
+from dualperturb.datasets.reading.decode import UnreadableError, open_mask
 from dualperturb.datasets.reading.mask_values import Labels
 from dualperturb.errors import UserError
 
@@ -191,3 +191,13 @@ def test_ignored_pixels_are_foreground_where_they_touch_it(tmp_path: Path) -> No
     assert np.array_equal(read(tmp_path, labels, foreground=(3,), ignore=(255,)), DISC)
     assert np.array_equal(read(tmp_path, labels, ignore=(255,)), DISC)
     assert not read(tmp_path, labels, foreground=(7,), ignore=(255,)).any()
+
+
+@pytest.mark.parametrize("name", ["mask.gif", "mask.png", "mask.tif"])
+def test_of_several_frames_none_is_the_mask(tmp_path: Path, name: str) -> None:
+    frames = [Image.new("L", (8, 8), 255 * number) for number in range(3)]
+    for frame in frames:
+        frame.paste(255, (0, 0, 4, 4))
+    frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+    with pytest.raises(UnreadableError, match="frames, expected one$"):
+        open_mask(tmp_path / name)

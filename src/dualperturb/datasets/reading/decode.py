@@ -89,12 +89,14 @@ def read_photo(path: Path, mask: Path | None, resize: int, side: int) -> Picture
 def open_mask(path: Path, labels: Labels = TWO_VALUES) -> Image.Image:
     """Decode a mask, upright, to 8-bit grey of 0 and, where there is foreground, 255.
 
-    Raises UnreadableError, and UserError for values of which none can tell the foreground: see `mask_values`.
+    Raises UnreadableError, also for a file of several frames, of which none is the mask; and UserError for
+    values of which none can tell the foreground: see `mask_values`.
     """
-    return Image.fromarray(foreground_of(open_upright(path), path, labels).astype(np.uint8) * 255)
+    upright = open_upright(path, several_frames=False)
+    return Image.fromarray(foreground_of(upright, path, labels).astype(np.uint8) * 255)
 
 
-def open_upright(path: Path) -> Image.Image:
+def open_upright(path: Path, several_frames: bool = True) -> Image.Image:
     """Decode a file's first frame whole and turn it upright. Raises UnreadableError."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata in images that decode without fault
@@ -102,6 +104,9 @@ def open_upright(path: Path) -> Image.Image:
             refuse_special(path)
             with Image.open(path, formats=_FORMATS) as image:
                 _refuse_preview(image, path)
+                frames = getattr(image, "n_frames", 1)
+                if frames > 1 and not several_frames:
+                    raise UnreadableError(path, f"{frames} frames, expected one")
                 image.load()
         except UnreadableError:
             raise

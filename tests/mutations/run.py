@@ -97,8 +97,12 @@ class Runs:
     def unchanged(self) -> None:
         """End where tests fail without any change: then every change would count as caught."""
         tree = self._free.get()
-        if self._tried(tree, self._reached.cheapest()) != "survived":
-            raise SystemExit("error: tests fail in a copy of the tree in which nothing is changed")
+        outcome = self._tried(tree, self._reached.cheapest())
+        if outcome != "survived":
+            print(tree.with_suffix(".log").read_text(encoding="utf-8"))
+            raise SystemExit(
+                f"error: a copy in which nothing is changed: found {outcome}; accepted: survived"
+            )
         self._free.put(tree)
 
     def _tried(self, tree: Path, tests: list[str]) -> str:
@@ -107,8 +111,8 @@ class Runs:
         files = dict.fromkeys(test.split("::")[0] for test in tests)
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "tests.mutations.chosen", *files]
         place = {"cwd": tree, "env": environment(tree, **{chosen.LIST: listed}), "start_new_session": True}
-        silent = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-        run = subprocess.Popen(command, **place, **silent)
+        with tree.with_suffix(".log").open("w") as log:
+            run = subprocess.Popen(command, **place, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             return "caught" if run.wait(60 + 5 * self._reached.taken(tests)) else "survived"
         except subprocess.TimeoutExpired:

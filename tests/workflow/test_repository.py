@@ -31,6 +31,7 @@ def runs(folder: Path, *command: str) -> bool:
     return subprocess.run(command, cwd=folder, capture_output=True).returncode == 0
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_dvc_runs_without_git_and_with_it_once_it_is_there(
     unpacked: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -39,7 +40,7 @@ def test_dvc_runs_without_git_and_with_it_once_it_is_there(
     assert runs(unpacked, *DVC, "repro")
     settle_repository(unpacked)
     assert capsys.readouterr().out == ""
-    (unpacked / ".git").mkdir()
+    assert runs(unpacked, "git", "init", "--quiet")
     settle_repository(unpacked)
     assert capsys.readouterr().out.startswith("git: found here now, so DVC uses it")
     assert "no_scm" not in (unpacked / ".dvc/config.local").read_text()
@@ -52,4 +53,12 @@ def test_a_repository_above_counts_unless_it_ignores_the_folder(unpacked: Path, 
     (unpacked.parent / ".gitignore").write_text("/unpacked/\n" if ignored else "")
     settle_repository(unpacked)
     assert (unpacked / ".dvc/config.local").exists() is ignored
+    assert runs(unpacked, *DVC, "repro")
+
+
+def test_an_empty_git_folder_is_no_repository_and_the_switch_may_stand_on_false(unpacked: Path) -> None:
+    """A stray `.git` above, and what DVC's own advice writes: it ended in "is not a git repository"."""
+    (unpacked.parent / ".git").mkdir()
+    (unpacked / ".dvc/config.local").write_text("[core]\n    no_scm = false\n")
+    settle_repository(unpacked)
     assert runs(unpacked, *DVC, "repro")

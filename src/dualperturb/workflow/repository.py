@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +11,7 @@ from dualperturb.errors import UserError
 
 _LOCAL = Path(".dvc/config.local")  # of this folder alone: git ignores it
 _SWITCH = "core.no_scm"
+_TOLD = re.compile(r"^\s*no_scm\s*=\s*true\b", re.IGNORECASE | re.MULTILINE)
 
 
 def settle_repository(project: Path) -> None:
@@ -30,21 +31,18 @@ def settle_repository(project: Path) -> None:
 
 def _told_to_do_without(project: Path) -> bool:
     local = project / _LOCAL
-    return local.is_file() and "no_scm" in local.read_text(encoding="utf-8")
+    return local.is_file() and bool(_TOLD.search(local.read_text(encoding="utf-8")))
 
 
 def _has_repository(project: Path) -> bool:
-    """Whether DVC finds a repository that knows the project's files: here, or in a folder above."""
-    here = project.resolve()
-    holder = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), None)
-    return holder is not None and (holder == here or not _ignored(here))
+    """Whether DVC finds a repository that it would work with: here, or above where that knows the project."""
+    from dvc.scm import SCM, SCMError
 
-
-def _ignored(project: Path) -> bool:
-    """Whether a repository above leaves the project out, which DVC refuses to work with."""
-    git = shutil.which("git")
-    asked = [git, "check-ignore", "--quiet", "dvc.yaml"] if git else ["false"]
-    return subprocess.run(asked, cwd=project, stderr=subprocess.DEVNULL).returncode == 0
+    try:
+        found = SCM(str(project.resolve()), search_parent_directories=True)
+    except SCMError:  # none, or a damaged one
+        return False
+    return not found.is_ignored(str(project.resolve() / "dvc.yaml"))
 
 
 def _configure(project: Path, *arguments: str) -> None:

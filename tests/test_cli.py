@@ -54,6 +54,7 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     "command",
     [
         "workflow check",
+        "workflow verify",
         "data fetch stl10",
         "data import-masks stl10 --marks .",
         "data build-segment6 --coco .",

@@ -23,7 +23,9 @@ def workflow_verify() -> None:
 
     A damaged file goes from the cache, so that `dvc repro` runs its stage again, or `dvc pull` brings it.
     """
+    from dualperturb.params import load_params
     from dualperturb.workflow.damage import verify
 
+    load_params(Path("params.yaml"))  # outside a project there would be nothing to compare, and no word of it
     for line in verify(Path()):
         print(line)

@@ -72,7 +72,8 @@ def test_a_sum_that_was_rounded_is_within_a_small_radius() -> None:
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     for ball in (L2(1e-6), Linf(1e-8), L2(0.0)):
         delta = ball.start(images, [0, 1])
-        checked_norms(ball, images, (images + delta).clamp(0, 1))
+        norms = checked_norms(ball, images, (images + delta).clamp(0, 1))
+        assert norms.keys() == ball.radii.keys()
 
 
 @dataclass(frozen=True)

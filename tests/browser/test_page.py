@@ -131,6 +131,17 @@ def test_images_unfold_and_stay_so_under_another_filter(page: Any) -> None:
     assert images.evaluate_all(folded) == [True], "of the images that are left one is open"
 
 
+def test_an_image_unfolded_the_moment_before_a_filter_stays_so(page: Any) -> None:
+    opened = """() => {
+      document.querySelectorAll(".image")[1].open = true;
+      const outcome = document.querySelector("select[name=outcome]");
+      outcome.value = "fooled";
+      outcome.dispatchEvent(new Event("change", {bubbles: true}));
+      return [...document.querySelectorAll(".image")].map((image) => image.open);
+    }"""
+    assert page.evaluate(opened) == [True, True]
+
+
 def test_the_slider_uncovers_the_original_from_the_left(page: Any) -> None:
     slider, after = page.locator("input[type=range]").first, page.locator(".after").first
     assert after.evaluate("image => image.style.clipPath") == "inset(0px 0px 0px 0%)"

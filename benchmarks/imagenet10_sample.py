@@ -42,15 +42,15 @@ DATASET, NORM, DEFENCES, SWEEPS = (
 SETTINGS: dict[str, Any] = {
     "datasets": [DATASET],
     "norms": [NORM],
-    "train.imagenet10.classifier.architecture": "efficientnet_lite0",
-    "train.imagenet10.clean.epochs": 10,
-    "train.imagenet10.at_pgd.epochs": 20,
-    "train.imagenet10.at_pgd.steps": 10,
-    "train.imagenet10.at_pgd.step_size": 0.25,
-    "train.imagenet10.at_dual.epochs": 20,
-    "train.imagenet10.at_dual.steps": 10,
-    "train.imagenet10.at_dual.step_size": 0.25,
-    "train.imagenet10.at_dual.warmup_epochs": 10,
+    "imagenet10.train.classifier.architecture": "efficientnet_lite0",
+    "imagenet10.train.clean.epochs": 10,
+    "imagenet10.train.at_pgd.epochs": 20,
+    "imagenet10.train.at_pgd.steps": 10,
+    "imagenet10.train.at_pgd.step_size": 0.25,
+    "imagenet10.train.at_dual.epochs": 20,
+    "imagenet10.train.at_dual.steps": 10,
+    "imagenet10.train.at_dual.step_size": 0.25,
+    "imagenet10.train.at_dual.warmup_epochs": 10,
 }
 CUT = 3  # exit status when the time is over
 
@@ -101,7 +101,7 @@ def set_up(work: Path, raw: Path, changes: list[str]) -> None:
 def _change(given: str) -> tuple[str, Any]:
     key, equals, value = given.partition("=")
     if not equals:
-        raise UserError(f"--set: found {given!r}; accepted: KEY=VALUE, as in evaluate.imagenet10.n=100")
+        raise UserError(f"--set: found {given!r}; accepted: KEY=VALUE, as in imagenet10.evaluate.n=100")
     return key, YAML(typ="safe", pure=True).load(value)
 
 

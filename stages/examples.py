@@ -14,7 +14,7 @@ def main(dataset: str) -> None:
     from stages.subject import attack_settings, subject
 
     settings = params(dataset)
-    defence, positions = settings.examples.defence, settings.evaluate[dataset].examples
+    defence, positions = settings.examples.defence, settings.of(dataset).evaluate.examples
     norm, budgets = settings.norms[0], settings.budgets(settings.norms[0])
     trained = norm if norm in settings.trained(defence) else None
     with timed(dataset, "examples"):

@@ -22,7 +22,7 @@ def main(dataset: str) -> None:
     settings = params(dataset)
     with timed(dataset, "gallery"):
         subjects = {
-            classifier_name(*one): subject(dataset, *one, settings, settings.evaluate[dataset].examples)
+            classifier_name(*one): subject(dataset, *one, settings, settings.of(dataset).evaluate.examples)
             for one in classifiers(settings)
         }
         side = next(iter(subjects.values())).data.side
@@ -47,7 +47,7 @@ def attacks(settings: Params, dataset: str, side: int) -> dict[str, tuple[str, E
         used = threats(settings, dataset, norm, side)
         asked = [("PGD", used["pgd"], 0.0, "paper")]
         asked += [(f"dual, weight {weight:g}", used["dual"], weight, "paper") for weight in weights]
-        if settings.masks[dataset].model.has_gradient:
+        if settings.of(dataset).masks.model.has_gradient:
             asked += [("dual, balanced", used["dual"], 1.0, "balanced")]
         for name, threat, weight, objective in asked:
             own = replace(chosen, objective=objective)
@@ -55,7 +55,7 @@ def attacks(settings: Params, dataset: str, side: int) -> dict[str, tuple[str, E
                 norm,
                 lambda subject, batch, t=threat, w=weight, s=own: attack_batch(subject, batch, t, w, s)[0],
             )
-    jsma_settings = settings.evaluate[dataset].jsma
+    jsma_settings = settings.of(dataset).evaluate.jsma
     found["JSMA (L0)"] = (
         "L0",
         lambda subject, batch: (

@@ -14,7 +14,7 @@ def main(dataset: str) -> None:
     from stages.subject import classifiers, identity, subject
 
     settings = params(dataset)
-    chosen = settings.evaluate[dataset]
+    chosen = settings.of(dataset).evaluate
     rows = []
     with timed(dataset, "gradients"):
         for defence, trained in classifiers(settings):

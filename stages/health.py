@@ -40,7 +40,7 @@ def main(dataset: str, norm: str) -> None:
     from stages.subject import attack_settings, classifiers, identity, subject, threats
 
     settings = params(dataset, norm=norm)
-    chosen = settings.evaluate[dataset].health
+    chosen = settings.of(dataset).evaluate.health
     transferred = read_csv(MEASURES / dataset / "transfer" / f"{norm}.csv", TRANSFER_COLUMNS)
     tables = []
     with timed(dataset, "health", norm):

@@ -24,7 +24,7 @@ def main(dataset: str) -> None:
     from stages.subject import classifiers, identity, subject
 
     settings = params(dataset)
-    chosen, size = settings.evaluate[dataset].jsma, settings.evaluate[dataset].batch_size
+    chosen, size = settings.of(dataset).evaluate.jsma, settings.of(dataset).evaluate.batch_size
     shares = np.linspace(0, chosen.share, chosen.points + 1).round(6).tolist()
     rows = []
     with timed(dataset, "jsma"):

@@ -30,8 +30,8 @@ def main(dataset: str) -> None:
     from dualperturb.masks.splits import write_masks
 
     chosen = params(dataset)
-    chosen.check_test_images(dataset, len(load_split(PREPARED / dataset, "test")))
-    settings = chosen.masks[dataset]
+    chosen.of(dataset).check_test_images(dataset, len(load_split(PREPARED / dataset, "test")))
+    settings = chosen.of(dataset).masks
     refuse_linked_folders(RAW / dataset, dataset)
     splits = {split: load_split(PREPARED / dataset, split) for split in SPLITS}
     warn_of_unseen_files(dataset, settings)
@@ -95,7 +95,7 @@ def warn_of_unseen_files(dataset: str, settings: Masks) -> None:
 def own_masks(
     dataset: str, splits: Mapping[str, ImageSet], settings: Masks, model: SaliencyModel
 ) -> dict[str, OwnMasks | None]:
-    """The masks that `masks.DATASET.source` names, or None where the saliency model's are computed."""
+    """The masks that `DATASET.masks.source` names, or None where the saliency model's are computed."""
     if settings.source == "saliency":
         return dict.fromkeys(splits)
     if settings.source == "segmentation":
@@ -115,7 +115,7 @@ def own_masks(
 def brought_masks(dataset: str, data: ImageSet) -> OwnMasks:
     if data.foreground is None:
         raise UserError(
-            f"masks.{dataset}.source: found dataset, but this data set brings no masks; accepted: "
+            f"{dataset}.masks.source: found dataset, but this data set brings no masks; accepted: "
             "saliency, files or segmentation"
         )
     return data.foreground
@@ -127,7 +127,7 @@ def segmented_masks(
     from dualperturb.saliency import foreground_mask
     from dualperturb.saliency import segmentation as by
 
-    chosen, key = settings.segmentation, f"masks.{dataset}.segmentation"
+    chosen, key = settings.segmentation, f"{dataset}.masks.segmentation"
     wanted = {split: by.wanted_categories(data, chosen, key) for split, data in splits.items()}
     network = by.segmentation_network(chosen).to(device())
 

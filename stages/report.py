@@ -42,10 +42,7 @@ from stages.results import read_results
 
 T = TypeVar("T")
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "matplotlib")
-SETTINGS = (
-    *("datasets", "seed", "norms", "eps_f", "eps_b", "salience_weight", "eps_scale", "examples"),
-    *("data", "masks", "train", "evaluate"),
-)
+SETTINGS = ("datasets", "seed", "norms", "eps_f", "eps_b", "salience_weight", "examples")
 
 
 def main() -> None:
@@ -71,18 +68,19 @@ def versions() -> dict[str, str]:
 
 def setting(settings: Params) -> dict[str, object]:
     """The parameters that shaped this run: the sections of the data sets that it used."""
-    shown = {**dict.fromkeys(SETTINGS, True), "runtime": {"precision"}}
+    shown = {**dict.fromkeys((*SETTINGS, *settings.datasets), True), "runtime": {"precision"}}
     everything = settings.model_dump(mode="json", include=shown)
-    for section in ("salience_weight", "eps_scale", "data", "masks", "train", "evaluate"):
-        everything[section] = {name: everything[section][name] for name in settings.datasets}
+    weights = everything["salience_weight"]
+    everything["salience_weight"] = {name: weights[name] for name in settings.datasets}
     for budget in ("eps_f", "eps_b"):
         everything[budget] = {norm: everything[budget][norm] for norm in settings.norms}
     return everything
 
 
 def section(settings: Params, results: pd.DataFrame, dataset: str) -> DatasetReport:
-    certificate = settings.evaluate[dataset].smoothing
-    certified = Certificate(settings.train[dataset].smoothing.sigma, certificate.alpha, certificate.samples)
+    chosen = settings.of(dataset)
+    certificate = chosen.evaluate.smoothing
+    certified = Certificate(chosen.train.smoothing.sigma, certificate.alpha, certificate.samples)
     own = results[results["dataset"] == dataset]
     return DatasetReport(
         dataset,

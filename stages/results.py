@@ -74,12 +74,12 @@ def rows_of(path: Path, settings: Params) -> int:
 
 def _panel(settings: Params, dataset: str, axis: str, defence: str, norm: str) -> int:
     if axis == "salience_weight":
-        return OBJECTIVES * len(settings.evaluate[dataset].salience_weights)
+        return OBJECTIVES * len(settings.of(dataset).evaluate.salience_weights)
     return len(getattr(settings.grid(dataset, norm), axis)) * len(settings.trained(defence))
 
 
 def _measure(settings: Params, dataset: str, measure: str, norm: str | None) -> int:
-    chosen = settings.evaluate[dataset]
+    chosen = settings.of(dataset).evaluate
     every = sum(len(settings.trained(defence)) for defence in SWEPT)
     if measure == "jsma":
         return every * (chosen.jsma.points + 1)  # and 0

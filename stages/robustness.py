@@ -45,7 +45,8 @@ def panels(
     from stages.subject import attack_settings, identity, subject
 
     measured = subject(dataset, defence, trained, settings)
-    fixed = (*settings.budgets(norm), settings.salience_weight[dataset], settings.evaluate[dataset].objective)
+    objective = settings.of(dataset).evaluate.objective
+    fixed = (*settings.budgets(norm), settings.salience_weight[dataset], objective)
     table, images = sweeps.sweep(
         measured,
         [
@@ -65,7 +66,7 @@ def panels(
 
 def axis_values(settings: Params, dataset: str, axis: str, norm: str) -> tuple[float, ...]:
     if axis == "salience_weight":
-        return settings.evaluate[dataset].salience_weights
+        return settings.of(dataset).evaluate.salience_weights
     values: tuple[float, ...] = getattr(settings.grid(dataset, norm), axis)
     return values
 

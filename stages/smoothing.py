@@ -16,12 +16,12 @@ def main(dataset: str) -> None:
     from stages.subject import attack_settings, identity, subject, threats
 
     settings = params(dataset)
-    chosen = settings.evaluate[dataset].smoothing
+    chosen = settings.of(dataset).evaluate.smoothing
     rows: list[dict[str, Any]] = []
     with timed(dataset, "smoothing"):
         measured = subject(dataset, "smoothing", None, settings, chosen.n)
         sampling = Sampling(
-            settings.train[dataset].smoothing.sigma,
+            settings.of(dataset).train.smoothing.sigma,
             chosen.samples,
             chosen.alpha,
             chosen.batch_size,
@@ -47,7 +47,7 @@ def main(dataset: str) -> None:
                 )
                 rows.append(
                     {"attack": attack, "axis": "smoothing", "salience_weight": weight}
-                    | {"steps": settings.evaluate[dataset].steps}
+                    | {"steps": settings.of(dataset).evaluate.steps}
                     | budget_columns(threat, budgets[0], budgets[1] if attack == "dual" else None)
                     | outcome_columns(table)
                 )

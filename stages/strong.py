@@ -22,7 +22,7 @@ def main(dataset: str, defence: str, norm: str) -> None:
     from stages.subject import identity, subject, threats
 
     settings = params(dataset, defence, norm=norm)
-    chosen = settings.evaluate[dataset].strong
+    chosen = settings.of(dataset).evaluate.strong
     trained = norm if norm in settings.trained(defence) else None
     with timed(dataset, f"strong_{defence}", norm):
         measured = subject(dataset, defence, trained, settings, chosen.n)
@@ -50,7 +50,7 @@ def own_attacks(
     from dualperturb.evaluation.strong import auto_attack_images
     from stages.subject import attack_settings
 
-    chosen = settings.evaluate[dataset].strong
+    chosen = settings.of(dataset).evaluate.strong
     longer = replace(attack_settings(dataset, settings), steps=chosen.steps, step_size=chosen.step_size)
     tables = {name: (threat, attack_images(measured, threat, 0.0, longer)) for name, threat in used.items()}
     tables["dual_autoattack"] = (used["dual"], auto_attack_images(measured, used["dual"], longer))
@@ -79,7 +79,7 @@ def carlini_wagner(measured: Subject, settings: Params, dataset: str) -> list[di
     from dualperturb.evaluation.measuring.intervals import accuracy_columns
     from dualperturb.evaluation.measuring.scoring import budget_columns
 
-    chosen = settings.evaluate[dataset]
+    chosen = settings.of(dataset).evaluate
     norms = carlini_wagner_norms(measured, chosen.batch_size, chosen.strong.steps)
     rows = []
     for eps in settings.grid(dataset, "L2").eps:

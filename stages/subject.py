@@ -25,14 +25,14 @@ def subject(
     images: int | tuple[int, ...] | None = None,
 ) -> Subject:
     """The classifier trained with `norm` on test images: those at the positions `images`, or so many (by
-    default evaluate.DATASET.n) drawn by the seed; fewer are among those that more would be."""
+    default DATASET.evaluate.n) drawn by the seed; fewer are among those that more would be."""
     data = load_split(PREPARED / dataset, "test")
-    settings.check_test_images(dataset, len(data))
+    settings.of(dataset).check_test_images(dataset, len(data))
     if isinstance(images, tuple):
         indices = np.asarray(images, dtype=np.int64)
-        data.check_indices(indices, f"evaluate.{dataset}.examples")
+        data.check_indices(indices, f"{dataset}.evaluate.examples")
     else:
-        indices = data.choose(images or settings.evaluate[dataset].n, settings.seed)
+        indices = data.choose(images or settings.of(dataset).evaluate.n, settings.seed)
     foreground = load_foreground(MASKS / dataset, "test")
     if foreground.shape != (len(data), 1, data.side, data.side):
         raise UserError(
@@ -44,7 +44,7 @@ def subject(
         data,
         foreground,
         indices,
-        saliency(settings.masks[dataset].model),
+        saliency(settings.of(dataset).masks.model),
         device(),
         _portions(),
     )
@@ -57,7 +57,7 @@ def _portions() -> Portions:
 
 
 def attack_settings(dataset: str, settings: Params) -> AttackSettings:
-    chosen = settings.evaluate[dataset]
+    chosen = settings.of(dataset).evaluate
     return AttackSettings(
         chosen.steps,
         chosen.step_size,

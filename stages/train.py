@@ -49,10 +49,10 @@ def main(defence: str, dataset: str, norm: Annotated[str | None, typer.Argument(
     with timed(dataset, f"train_{defence}", norm):
         data = load_split(PREPARED / dataset, "train")
         foreground = load_foreground(MASKS / dataset, "train")
-        classifier = chosen.train[dataset].classifier
+        classifier = chosen.of(dataset).train.classifier
         spec = ClassifierSpec(classifier.architecture, data.class_names)
         model = build_classifier(spec, classifier.weights, chosen.seed).to(device())
-        check_takes(model, data.side, f"train.{dataset}.classifier.architecture: {classifier.architecture}")
+        check_takes(model, data.side, f"{dataset}.train.classifier.architecture: {classifier.architecture}")
         adversary = training_adversary(chosen, dataset, defence, norm, data.side, saliency)
         checkpoint = checkpoint_path(chosen, defence, dataset, norm, data.side)
         console = None if launch.rank() == 0 else Console(quiet=True)
@@ -86,7 +86,7 @@ def check_takes(model: nn.Module, side: int, who: str) -> None:
 def too_large(dataset: str, batch_size: int) -> str:
     """What to say where an update does not fit: in halves, BatchNorm would make another classifier of it."""
     return (
-        f"train.{dataset}.optimiser.batch_size: found {batch_size}, out of memory with so many images; "
+        f"{dataset}.train.optimiser.batch_size: found {batch_size}, out of memory with so many images; "
         "accepted: fewer, with which the training begins anew, or more runtime.devices to share them"
     )
 

@@ -17,7 +17,7 @@ def main(dataset: str, norm: str) -> None:
     settings = params(dataset, norm=norm)
     with timed(dataset, "transfer", norm):
         names = {classifier_name(*one): one for one in classifiers(settings)}
-        n = settings.evaluate[dataset].transfer.n
+        n = settings.of(dataset).evaluate.transfer.n
         subjects = {name: subject(dataset, *one, settings, n) for name, one in names.items()}
         side = next(iter(subjects.values())).data.side
         used = threats(settings, dataset, norm, side)
@@ -32,7 +32,7 @@ def main(dataset: str, norm: str) -> None:
         rows = [
             identity(dataset, *names[row.pop("target")])
             | {"source": row.pop("source"), "axis": "transfer", "salience_weight": weights[row["attack"]]}
-            | {"steps": settings.evaluate[dataset].steps}
+            | {"steps": settings.of(dataset).evaluate.steps}
             | budgets[row["attack"]]
             | row
             for row in table.to_dict("records")

@@ -123,7 +123,7 @@ def test_import_masks_counts_them(
 def test_link_takes_the_classes_that_params_yaml_lists(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    listed = load_params(PARAMS).data.imagenet10.classes
+    listed = load_params(PARAMS).of("imagenet10").data.classes
     for name in ("train", "val"):
         for wnid in (*listed, "n00000001"):
             (tmp_path / "copy" / name / wnid).mkdir(parents=True)

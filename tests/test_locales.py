@@ -35,8 +35,8 @@ def test_photographs_are_prepared_in_a_locale_without_utf8(tmp_path: Path) -> No
     yaml = YAML()
     params = yaml.load(ROOT / "params.yaml")
     params["datasets"] = ["folder"]
-    params["data"]["folder"] |= {"classes": {CLASSES[1]: "egret", CLASSES[0]: "gull"}, "side": 32}
-    params["evaluate"]["folder"] |= {"n": 2, "examples": [0]}
+    params["folder"]["data"] |= {"classes": {CLASSES[1]: "egret", CLASSES[0]: "gull"}, "side": 32}
+    params["folder"]["evaluate"] |= {"n": 2, "examples": [0]}
     yaml.dump(params, tmp_path / "params.yaml")
     for split in ("train", "val"):
         for name in CLASSES:

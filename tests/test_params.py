@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from dualperturb.errors import UserError
 from dualperturb.evaluation.perceptual import SMALLEST_SSIM
 from dualperturb.params import AXES, DATASETS, DEFENCES, PANELS, LogAxis, Params, load_params
-from dualperturb.params.data import Data, ImageData
+from dualperturb.params.data import ImageData
 from dualperturb.params.fields import first_line
 from dualperturb.params.masks import OPTIONS, REQUIRED
 
@@ -58,23 +58,25 @@ def refusal(**changes: object) -> str:
 @pytest.mark.parametrize("size", ["auto", 1, 1000])
 def test_a_batch_is_a_number_of_images_or_auto(size: object) -> None:
     params = Params.model_validate(
-        changed(**{"evaluate.shapes6.batch_size": size, "masks.shapes6.batch_size": size})
+        changed(**{"shapes6.evaluate.batch_size": size, "shapes6.masks.batch_size": size})
     )
-    assert params.evaluate["shapes6"].batch_size == params.masks["shapes6"].batch_size == size
+    assert params.of("shapes6").evaluate.batch_size == params.of("shapes6").masks.batch_size == size
 
 
 def test_the_shipped_file_is_accepted() -> None:
     params = load_params(ROOT / "params.yaml")
     assert params.datasets == ("shapes6",)
-    assert set(params.train) == set(params.evaluate) == set(DATASETS)
+    assert set(params.salience_weight) == set(DATASETS)
+    assert all(params.of(name) for name in DATASETS)
     assert set(params.plots.palette) == set(DEFENCES)
 
 
 WHOLE = "a whole number of at least 1"
 NUMBER = "a finite number of at least 0"
 BUDGET = f"{NUMBER}, or a mapping with one for each of norms"
-TOP = ", ".join(SHIPPED)
+TOP = ", ".join(Params.model_fields)
 NAMED = ", ".join(DATASETS)
+OWN = "eps_scale, data, masks, train, evaluate"
 ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
 
 
@@ -90,23 +92,23 @@ ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
         ("eps_b", None, f"eps_b: found null; accepted: {BUDGET}"),
         ("eps_f", -1, f"eps_f: found -1; accepted: {BUDGET}"),
         ("seed", 2**63, f"seed: found {2**63}; accepted: a whole number from 0 to {2**63 - 1}"),
-        ("evaluate.shapes6.n", True, f"evaluate.shapes6.n: found true; accepted: {WHOLE}"),
-        ("evaluate.shapes6.n", 2.0, f"evaluate.shapes6.n: found 2.0; accepted: {WHOLE}"),
-        ("train.folder.clean.epochs", 0, f"train.folder.clean.epochs: found 0; accepted: {WHOLE}"),
+        ("shapes6.evaluate.n", True, f"shapes6.evaluate.n: found true; accepted: {WHOLE}"),
+        ("shapes6.evaluate.n", 2.0, f"shapes6.evaluate.n: found 2.0; accepted: {WHOLE}"),
+        ("folder.train.clean.epochs", 0, f"folder.train.clean.epochs: found 0; accepted: {WHOLE}"),
         (
-            "train.shapes6.optimiser.momentum",
+            "shapes6.train.optimiser.momentum",
             float("nan"),
-            "train.shapes6.optimiser.momentum: found nan; accepted: a number of at least 0 and below 1",
+            "shapes6.train.optimiser.momentum: found nan; accepted: a number of at least 0 and below 1",
         ),
         (
-            "data.shapes6.background_match",
+            "shapes6.data.background_match",
             1.5,
-            "data.shapes6.background_match: found 1.5; accepted: a number from 0 to 1",
+            "shapes6.data.background_match: found 1.5; accepted: a number from 0 to 1",
         ),
         (
-            "evaluate.shapes6.step_size",
+            "shapes6.evaluate.step_size",
             0,
-            "evaluate.shapes6.step_size: found 0; accepted: a number above 0 and up to 2",
+            "shapes6.evaluate.step_size: found 0; accepted: a number above 0 and up to 2",
         ),
         ("plots.dpi", 10, "plots.dpi: found 10; accepted: a whole number from 50 to 600"),
         (
@@ -117,49 +119,49 @@ ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
         ("plots.width_inches", 25, "plots.width_inches: found 25; accepted: a number of inches from 6 to 24"),
         # unions
         (
-            "data.imagenet10.train_per_class",
+            "imagenet10.data.train_per_class",
             "some",
-            f"data.imagenet10.train_per_class: found 'some'; accepted: all, or {WHOLE}",
+            f"imagenet10.data.train_per_class: found 'some'; accepted: all, or {WHOLE}",
         ),
         (
-            "data.imagenet10.test_per_class",
+            "imagenet10.data.test_per_class",
             0,
-            f"data.imagenet10.test_per_class: found 0; accepted: all, or {WHOLE}",
+            f"imagenet10.data.test_per_class: found 0; accepted: all, or {WHOLE}",
         ),
         (
-            "data.folder.test_per_class",
+            "folder.data.test_per_class",
             [1],
-            f"data.folder.test_per_class: found [1]; accepted: all, or {WHOLE}",
+            f"folder.data.test_per_class: found [1]; accepted: all, or {WHOLE}",
         ),
         ("runtime.devices", 0, f"runtime.devices: found 0; accepted: auto, or {WHOLE}"),
         ("runtime.devices", "all", f"runtime.devices: found 'all'; accepted: auto, or {WHOLE}"),
         ("runtime.compile", "on", "runtime.compile: found 'on'; accepted: auto or off"),
         ("runtime.nodes", "auto", f"runtime.nodes: found 'auto'; accepted: {WHOLE}"),
         (
-            "evaluate.stl10.batch_size",
+            "stl10.evaluate.batch_size",
             "all",
-            f"evaluate.stl10.batch_size: found 'all'; accepted: auto, or {WHOLE}",
+            f"stl10.evaluate.batch_size: found 'all'; accepted: auto, or {WHOLE}",
         ),
-        ("evaluate.stl10.batch_size", 0, f"evaluate.stl10.batch_size: found 0; accepted: auto, or {WHOLE}"),
-        ("masks.stl10.batch_size", 1.5, f"masks.stl10.batch_size: found 1.5; accepted: auto, or {WHOLE}"),
+        ("stl10.evaluate.batch_size", 0, f"stl10.evaluate.batch_size: found 0; accepted: auto, or {WHOLE}"),
+        ("stl10.masks.batch_size", 1.5, f"stl10.masks.batch_size: found 1.5; accepted: auto, or {WHOLE}"),
         (
-            "train.stl10.optimiser.batch_size",
+            "stl10.train.optimiser.batch_size",
             "auto",
-            "train.stl10.optimiser.batch_size: found 'auto'; accepted: a whole number of at least 2",
+            "stl10.train.optimiser.batch_size: found 'auto'; accepted: a whole number of at least 2",
         ),
-        ("eps_scale.folder", 0, "eps_scale.folder: found 0; accepted: auto, or a finite number above 0"),
+        ("folder.eps_scale", 0, "folder.eps_scale: found 0; accepted: auto, or a finite number above 0"),
         (
-            "eps_scale.folder",
+            "folder.eps_scale",
             "0.5",
-            "eps_scale.folder: found '0.5' (a number written as text); accepted: auto, or",
+            "folder.eps_scale: found '0.5' (a number written as text); accepted: auto, or",
         ),
-        ("data.folder.classes", 5, "data.folder.classes: found 5; accepted: all, or a mapping of folder to"),
+        ("folder.data.classes", 5, "folder.data.classes: found 5; accepted: all, or a mapping of folder to"),
         (
-            "data.folder.classes",
+            "folder.data.classes",
             {},
-            "data.folder.classes: found {}; accepted: all, or a mapping of folder to",
+            "folder.data.classes: found {}; accepted: all, or a mapping of folder to",
         ),
-        ("data.folder.classes", {7: "seven"}, "data.folder.classes: found 7: 'seven'; accepted: two texts"),
+        ("folder.data.classes", {7: "seven"}, "folder.data.classes: found 7: 'seven'; accepted: two texts"),
         # texts and switches
         ("norms", ["l2"], "norms[0]: found 'l2'; accepted: L2, Linf"),
         ("norms", "L2", "norms: found 'L2'; accepted: a list of at least one value"),
@@ -172,91 +174,91 @@ ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
             "examples.defence: found 'pgd'; accepted: clean, at_pgd, at_dual or smoothing",
         ),
         (
-            "train.shapes6.augment.flip",
+            "shapes6.train.augment.flip",
             "yes",
-            "train.shapes6.augment.flip: found 'yes'; accepted: true or false",
+            "shapes6.train.augment.flip: found 'yes'; accepted: true or false",
         ),
-        ("train.shapes6.augment.flip", 1, "train.shapes6.augment.flip: found 1; accepted: true or false"),
+        ("shapes6.train.augment.flip", 1, "shapes6.train.augment.flip: found 1; accepted: true or false"),
         (
-            "train.shapes6.classifier.weights",
+            "shapes6.train.classifier.weights",
             None,
-            "train.shapes6.classifier.weights: found null; accepted: text",
+            "shapes6.train.classifier.weights: found null; accepted: text",
         ),
         ("plots.palette.clean", "blue", "plots.palette.clean: found 'blue'; accepted: a colour such as"),
-        ("masks.shapes6.model", "itti", "masks.shapes6.model: found 'itti'; accepted: builtin, center, "),
-        ("masks.shapes6.model", ["itti"], "masks.shapes6.model: found ['itti']; accepted: builtin, center, "),
-        ("masks.shapes6.model", 3, "masks.shapes6.model: found 3; accepted: builtin, center, "),
-        ("masks.shapes6.model", {"name": "itti"}, "masks.shapes6.model: found 'itti'; accepted: builtin"),
-        ("masks.shapes6.model", {"side": 9}, "masks.shapes6.model.side: unknown key; accepted: name"),
+        ("shapes6.masks.model", "itti", "shapes6.masks.model: found 'itti'; accepted: builtin, center, "),
+        ("shapes6.masks.model", ["itti"], "shapes6.masks.model: found ['itti']; accepted: builtin, center, "),
+        ("shapes6.masks.model", 3, "shapes6.masks.model: found 3; accepted: builtin, center, "),
+        ("shapes6.masks.model", {"name": "itti"}, "shapes6.masks.model: found 'itti'; accepted: builtin"),
+        ("shapes6.masks.model", {"side": 9}, "shapes6.masks.model.side: unknown key; accepted: name"),
         (
-            "masks.shapes6.model",
+            "shapes6.masks.model",
             {"name": "builtin", "side": 9},
-            "masks.shapes6.model.side: unknown key; accepted: name",
+            "shapes6.masks.model.side: unknown key; accepted: name",
         ),
         (
-            "masks.shapes6.model",
+            "shapes6.masks.model",
             {"name": "deepgaze", "file": "a"},
-            "masks.shapes6.model.file: unknown key; accepted: name, variant, weights, centre_bias, side",
+            "shapes6.masks.model.file: unknown key; accepted: name, variant, weights, centre_bias, side",
         ),
         (
-            "masks.shapes6.model",
+            "shapes6.masks.model",
             {"name": "deepgaze", "variant": "II"},
-            "masks.shapes6.model.variant: found 'II'; accepted: IIE or I",
+            "shapes6.masks.model.variant: found 'II'; accepted: IIE or I",
         ),
         (
-            "masks.shapes6.model",
+            "shapes6.masks.model",
             {"name": "deepgaze", "side": 0},
-            "masks.shapes6.model.side: found 0; accepted: a whole number of at least 1",
+            "shapes6.masks.model.side: found 0; accepted: a whole number of at least 1",
         ),
-        ("masks.shapes6.model", "onnx", "masks.shapes6.model.file: missing key; model is onnx"),
+        ("shapes6.masks.model", "onnx", "shapes6.masks.model.file: missing key; model is onnx"),
         (
-            "masks.shapes6.segmentation",
+            "shapes6.masks.segmentation",
             {"network": "unet"},
-            "masks.shapes6.segmentation.network: found 'unet'; accepted: fcn_resnet50, fcn_resnet101",
+            "shapes6.masks.segmentation.network: found 'unet'; accepted: fcn_resnet50, fcn_resnet101",
         ),
-        ("masks.shapes6.segmentation", {"net": 1}, "masks.shapes6.segmentation.net: unknown key; accepted:"),
+        ("shapes6.masks.segmentation", {"net": 1}, "shapes6.masks.segmentation.net: unknown key; accepted:"),
         (
-            "masks.shapes6.segmentation",
+            "shapes6.masks.segmentation",
             {"classes": "smallest"},
-            "masks.shapes6.segmentation.classes: found 'smallest'; accepted: largest, or a mapping",
+            "shapes6.masks.segmentation.classes: found 'smallest'; accepted: largest, or a mapping",
         ),
         (
-            "masks.shapes6.segmentation",
+            "shapes6.masks.segmentation",
             {"classes": {"puppy": "hound"}},
-            "masks.shapes6.segmentation.classes: found 'puppy': 'hound'; accepted categories: aeroplane",
+            "shapes6.masks.segmentation.classes: found 'puppy': 'hound'; accepted categories: aeroplane",
         ),
         # lists
         ("datasets", "shapes6", "datasets: found 'shapes6'; accepted: a list of at least one value"),
         ("datasets", [], "datasets: found []; accepted: a list of at least one value"),
         ("datasets", ["cifar"], f"datasets[0]: found 'cifar'; accepted: {ANY_OF}"),
         ("datasets", ["shapes6"] * 2, "datasets: found shapes6 twice; accepted: each data set once"),
-        ("evaluate.shapes6.grid.L2.eps", 3, "evaluate.shapes6.grid.L2.eps: found 3; accepted: a list"),
+        ("shapes6.evaluate.grid.L2.eps", 3, "shapes6.evaluate.grid.L2.eps: found 3; accepted: a list"),
         (
-            "evaluate.shapes6.grid.L2.eps_b",
+            "shapes6.evaluate.grid.L2.eps_b",
             [0, "1"],
-            "evaluate.shapes6.grid.L2.eps_b[1]: found '1' (a number written as text); accepted: " + NUMBER,
+            "shapes6.evaluate.grid.L2.eps_b[1]: found '1' (a number written as text); accepted: " + NUMBER,
         ),
-        ("evaluate.folder.examples", [3, -1], "evaluate.folder.examples[1]: found -1; accepted: a whole"),
+        ("folder.evaluate.examples", [3, -1], "folder.evaluate.examples[1]: found -1; accepted: a whole"),
         ("plots.panels", ["roc"], "plots.panels[0]: found 'roc'; accepted: dual_examples, noise_examples"),
         ("plots.panels", [], "plots.panels: found []; accepted: a list of at least one value"),
         ("plots.log_axes", ["x"], "plots.log_axes[0]: found 'x'; accepted: eps, eps_f, eps_b"),
         # sections and keys
         (
-            "train.shapes6.clean",
+            "shapes6.train.clean",
             [1],
-            "train.shapes6.clean: found [1]; accepted: a mapping with the keys epochs",
+            "shapes6.train.clean: found [1]; accepted: a mapping with the keys epochs",
         ),
         (
-            "train.shapes6.clean",
+            "shapes6.train.clean",
             None,
-            "train.shapes6.clean: found null; accepted: a mapping with the keys epochs",
+            "shapes6.train.clean: found null; accepted: a mapping with the keys epochs",
         ),
-        ("masks", "builtin", f"masks: found 'builtin'; accepted: a mapping with the keys {NAMED}"),
+        ("folder", "all", f"folder: found 'all'; accepted: a mapping with the keys {OWN}"),
         ("salience_weight", 1.0, "salience_weight: found 1.0; accepted: a mapping with the keys shapes6"),
         ("eps_bb", 1, f"eps_bb: unknown key; accepted: {TOP}"),
-        ("train.shapes6.clean.epoch", 3, "train.shapes6.clean.epoch: unknown key; accepted: epochs"),
-        ("masks.cifar", {}, f"masks.cifar: unknown key; accepted: {NAMED}"),
-        ("masks.5", {}, f"masks.5: unknown key; accepted: {NAMED}"),
+        ("shapes6.train.clean.epoch", 3, "shapes6.train.clean.epoch: unknown key; accepted: epochs"),
+        ("cifar", {}, f"cifar: unknown key; accepted: {TOP}"),
+        ("salience_weight.5", 1, f"salience_weight.5: unknown key; accepted: {NAMED}"),
         (
             "plots.palette.other",
             "#000000",
@@ -264,8 +266,8 @@ ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
         ),
         ("plots.palette.at_dual", ABSENT, "plots.palette.at_dual: missing key"),
         ("eps_b", ABSENT, "eps_b: missing key"),
-        ("train.shapes6.at_pgd.eps.Linf", ABSENT, "train.shapes6.at_pgd.eps.Linf: missing key"),
-        ("train.shapes6", ABSENT, "train.shapes6: missing key; datasets names shapes6"),
+        ("shapes6.train.at_pgd.eps.Linf", ABSENT, "shapes6.train.at_pgd.eps.Linf: missing key"),
+        ("folder", ABSENT, "folder: missing key"),
     ],
 )
 def test_a_mistake_is_one_line_with_key_finding_and_what_is_accepted(
@@ -283,41 +285,41 @@ def test_the_line_of_a_file_begins_with_its_name(tmp_path: Path) -> None:
 
 
 def test_a_misspelt_key_is_named_and_not_the_right_one_that_is_missing() -> None:
-    line = refusal(**{"train.folder.at_pgd.steps": ABSENT, "train.folder.at_pgd.step": 3})
-    assert line.startswith("train.folder.at_pgd.step: unknown key; accepted: epochs, steps, step_size")
+    line = refusal(**{"folder.train.at_pgd.steps": ABSENT, "folder.train.at_pgd.step": 3})
+    assert line.startswith("folder.train.at_pgd.step: unknown key; accepted: epochs, steps, step_size")
 
 
 def test_the_crop_must_fit_into_the_resized_image() -> None:
-    line = refusal(**{"data.imagenet10.side": 300})
-    assert line == "data.imagenet10.side: found 300; accepted: up to resize, which is 256"
+    line = refusal(**{"imagenet10.data.side": 300})
+    assert line == "imagenet10.data.side: found 300; accepted: up to resize, which is 256"
 
 
 def test_what_the_evaluation_would_stumble_over_at_its_end_is_found_at_its_beginning() -> None:
-    assert refusal(**{"evaluate.shapes6.n": 1001}) == (
-        "evaluate.shapes6.n: found 1001; accepted: up to 1000, the test images"
+    assert refusal(**{"shapes6.evaluate.n": 1001}) == (
+        "shapes6.evaluate.n: found 1001; accepted: up to 1000, the test images"
     )
-    assert refusal(**{"evaluate.shapes6.examples": [0, 1000]}) == (
-        "evaluate.shapes6.examples[1]: found 1000; accepted: 0 to 999, the positions in the test split"
+    assert refusal(**{"shapes6.evaluate.examples": [0, 1000]}) == (
+        "shapes6.evaluate.examples[1]: found 1000; accepted: 0 to 999, the positions in the test split"
     )
-    assert refusal(**{"evaluate.shapes6.grid.Linf.eps": [2, 4]}).startswith(
-        "evaluate.shapes6.grid.Linf.eps: found [2.0, 4.0]; accepted: 0 among them"
+    assert refusal(**{"shapes6.evaluate.grid.Linf.eps": [2, 4]}).startswith(
+        "shapes6.evaluate.grid.Linf.eps: found [2.0, 4.0]; accepted: 0 among them"
     )
-    assert refusal(**{"evaluate.shapes6.salience_weights": [0, 1, 1.0]}) == (
-        "evaluate.shapes6.salience_weights: holds 1.0 twice"
+    assert refusal(**{"shapes6.evaluate.salience_weights": [0, 1, 1.0]}) == (
+        "shapes6.evaluate.salience_weights: holds 1.0 twice"
     )
 
 
 def test_two_classes_are_not_shown_by_one_name() -> None:
-    line = refusal(**{"data.folder.classes": {"n1": "cat", "n2": "cat"}})
-    assert line == "data.folder.classes: holds 'cat' twice"
+    line = refusal(**{"folder.data.classes": {"n1": "cat", "n2": "cat"}})
+    assert line == "folder.data.classes: holds 'cat' twice"
 
 
 @pytest.mark.parametrize(
     ("key", "accepted"),
     [
-        ("train.shapes6.optimiser.batch_size", "a whole number of at least 2"),
-        ("data.shapes6.train", "a whole number of at least 2"),
-        ("data.stl10.train", "all, or a whole number of at least 2"),
+        ("shapes6.train.optimiser.batch_size", "a whole number of at least 2"),
+        ("shapes6.data.train", "a whole number of at least 2"),
+        ("stl10.data.train", "all, or a whole number of at least 2"),
     ],
 )
 def test_training_has_two_images_at_once_for_batchnorm(key: str, accepted: str) -> None:
@@ -326,11 +328,11 @@ def test_training_has_two_images_at_once_for_batchnorm(key: str, accepted: str) 
 
 
 def test_photographs_are_not_too_small_for_the_attacks_and_distances_of_other_libraries() -> None:
-    small = {"data.folder.side": 24, "data.folder.resize": 24}
-    line = "data.folder.side: found 24; accepted: at least 25"
+    small = {"folder.data.side": 24, "folder.data.resize": 24}
+    line = "folder.data.side: found 24; accepted: at least 25"
     assert refusal(datasets=["folder"], **small) == line
     Params.model_validate(changed(**small))  # not used
-    Params.model_validate(changed(datasets=["folder"], **{"data.folder.side": 25, "data.folder.resize": 25}))
+    Params.model_validate(changed(datasets=["folder"], **{"folder.data.side": 25, "folder.data.resize": 25}))
     assert SMALLEST_SSIM <= 25 and not any(side // (side // 5) > 5 for side in range(25, 1000))
 
 
@@ -343,7 +345,7 @@ def test_an_attack_may_change_something_in_every_norm_that_is_used() -> None:
 
 @pytest.mark.parametrize("dataset", ["shapes6", "stl10"])
 def test_masks_are_matched_by_name_where_images_have_names(dataset: str) -> None:
-    key = f"masks.{dataset}"
+    key = f"{dataset}.masks"
     files = {"folder": "masks", "match": "name", "missing": "refuse", "other_size": "refuse"}
     named = {"datasets": [dataset], f"{key}.source": "files", f"{key}.files": files}
     assert refusal(**named) == (
@@ -354,55 +356,55 @@ def test_masks_are_matched_by_name_where_images_have_names(dataset: str) -> None
 
 @pytest.mark.parametrize("alpha", [0, 1])
 def test_the_chance_of_a_wrong_certificate_is_neither_none_nor_certain(alpha: float) -> None:
-    key = "evaluate.shapes6.smoothing.alpha"
+    key = "shapes6.evaluate.smoothing.alpha"
     assert refusal(**{key: alpha}) == f"{key}: found {alpha}; accepted: a number above 0 and below 1"
 
 
 def test_noisy_copies_too_few_for_any_prediction_are_named_by_their_own_key() -> None:
-    key = "evaluate.shapes6.smoothing.samples"  # n is the number of images
+    key = "shapes6.evaluate.smoothing.samples"  # n is the number of images
     assert refusal(**{key: 10}).startswith(
         f"{key}: found 10; accepted: at least 11: with fewer at alpha 0.001"
     )
-    assert Params.model_validate(changed(**{key: 11})).evaluate["shapes6"].smoothing.samples == 11
+    assert Params.model_validate(changed(**{key: 11})).of("shapes6").evaluate.smoothing.samples == 11
 
 
 def test_jsma_has_pixels_to_change() -> None:
-    key = "evaluate.shapes6.jsma.share"
+    key = "shapes6.evaluate.jsma.share"
     assert refusal(**{key: 0}) == f"{key}: found 0; accepted: a number above 0 and up to 1"
 
 
 def test_only_the_norms_in_use_need_budgets_and_grids() -> None:
     grid = {"eps": [0, 98.0], "eps_f": [98.0], "eps_b": [980.0]}
-    l1 = {"norms": ["L1"], "eps_f": {"L1": 98.0}, "train.shapes6.at_pgd.eps": {"L1": 98.0}}
-    params = Params.model_validate(changed(**l1, **{"evaluate.shapes6.grid": {"L1": grid}}))
+    l1 = {"norms": ["L1"], "eps_f": {"L1": 98.0}, "shapes6.train.at_pgd.eps": {"L1": 98.0}}
+    params = Params.model_validate(changed(**l1, **{"shapes6.evaluate.grid": {"L1": grid}}))
     assert params.budgets("L1") == (98.0, 20.0) and params.grid("shapes6", "L1").eps == (0, 98)
     # An L1 norm grows with the number of pixels.
     assert params.radius("shapes6", "L1", 98.0, 32) == pytest.approx(98 * (32 / 224) ** 2)
-    assert refusal(**l1).startswith("evaluate.shapes6.grid.L1: missing key; norms names L1")
+    assert refusal(**l1).startswith("shapes6.evaluate.grid.L1: missing key; norms names L1")
 
 
 def test_one_axis_at_least_has_two_budgets_to_compare() -> None:
-    grid = "evaluate.shapes6.grid.L2"
+    grid = "shapes6.evaluate.grid.L2"
     alone = {f"{grid}.eps": [0], f"{grid}.eps_f": [2], f"{grid}.eps_b": [20]}
     assert refusal(**alone).startswith(f"{grid}.eps: found [0.0]; accepted: two budgets here, in eps_f or in")
     compared = Params.model_validate(changed(**(alone | {f"{grid}.eps_b": [0, 20]})))
-    assert compared.evaluate["shapes6"].grid["L2"].eps_b == (0, 20)
+    assert compared.of("shapes6").evaluate.grid["L2"].eps_b == (0, 20)
 
 
 def test_every_data_set_says_what_its_test_split_can_hold() -> None:
-    kinds = {name: field.annotation for name, field in Data.model_fields.items()}
-    assert {name for name, kind in kinds.items() if not (kind and issubclass(kind, ImageData))} == set()
+    params = Params.model_validate(SHIPPED)
+    assert {name for name in DATASETS if not isinstance(params.of(name).data, ImageData)} == set()
 
 
 def test_the_size_of_segment6s_test_split_is_checked_where_it_is_limited() -> None:
-    line = refusal(datasets=["segment6"], **{"data.segment6.test_per_class": 83})
-    assert line.startswith("evaluate.segment6.n: found 500; accepted: up to 498")
+    line = refusal(datasets=["segment6"], **{"segment6.data.test_per_class": 83})
+    assert line.startswith("segment6.evaluate.n: found 500; accepted: up to 498")
     Params.model_validate(changed(datasets=["segment6"]))
 
 
 def test_the_size_of_stl10s_test_split_is_checked_where_it_is_limited() -> None:
-    line = refusal(datasets=["stl10"], **{"data.stl10.test": 499})
-    assert line.startswith("evaluate.stl10.n: found 500; accepted: up to 499")
+    line = refusal(datasets=["stl10"], **{"stl10.data.test": 499})
+    assert line.startswith("stl10.evaluate.n: found 500; accepted: up to 499")
     Params.model_validate(changed(datasets=["stl10"]))
 
 
@@ -415,35 +417,35 @@ def test_the_size_of_stl10s_test_split_is_checked_where_it_is_limited() -> None:
     ],
 )
 def test_labels_of_mask_files_are_numbers(labels: dict[str, object], line: str) -> None:
-    named = {f"masks.stl10.files.{key}": value for key, value in labels.items()}
-    assert refusal(**named).startswith(f"masks.stl10.files.{line}")
-    Params.model_validate(changed(**{"masks.stl10.files.foreground": [3], "masks.stl10.files.ignore": [255]}))
+    named = {f"stl10.masks.files.{key}": value for key, value in labels.items()}
+    assert refusal(**named).startswith(f"stl10.masks.files.{line}")
+    Params.model_validate(changed(**{"stl10.masks.files.foreground": [3], "stl10.masks.files.ignore": [255]}))
 
 
 def test_mask_files_are_named_where_they_are_the_source() -> None:
-    line = refusal(**{"masks.stl10.source": "files", "masks.stl10.files": ABSENT})
-    assert line == "masks.stl10.files: missing key; source is files"
-    Params.model_validate(changed(**{"masks.stl10.files": ABSENT}))
+    line = refusal(**{"stl10.masks.source": "files", "stl10.masks.files": ABSENT})
+    assert line == "stl10.masks.files: missing key; source is files"
+    Params.model_validate(changed(**{"stl10.masks.files": ABSENT}))
 
 
 @pytest.mark.parametrize("folder", ["/masks", "../masks", "masks/../../other", ".", ""])
 def test_mask_files_lie_where_dvc_watches_them(folder: str) -> None:
-    line = refusal(**{"masks.stl10.files.folder": folder})
+    line = refusal(**{"stl10.masks.files.folder": folder})
     assert (
         line
-        == f"masks.stl10.files.folder: found {folder!r}; accepted: the name of a folder in data/raw/DATASET"
+        == f"stl10.masks.files.folder: found {folder!r}; accepted: the name of a folder in data/raw/DATASET"
     )
 
 
 def test_the_size_of_a_test_split_of_photographs_is_checked_where_it_is_known() -> None:
-    few = {"datasets": ["imagenet10"], "data.imagenet10.test_per_class": 40}
-    assert refusal(**few).startswith("evaluate.imagenet10.n: found 500; accepted: up to 400")
-    unused = Params.model_validate(changed(**{"data.imagenet10.test_per_class": 40}))
+    few = {"datasets": ["imagenet10"], "imagenet10.data.test_per_class": 40}
+    assert refusal(**few).startswith("imagenet10.evaluate.n: found 500; accepted: up to 400")
+    unused = Params.model_validate(changed(**{"imagenet10.data.test_per_class": 40}))
     assert unused.datasets == ("shapes6",)
     unknown = Params.model_validate(changed(datasets=["folder"]))
-    unknown.check_test_images("folder", 500)
-    with pytest.raises(UserError, match=r"^evaluate\.folder\.n: found 500; accepted: up to 499"):
-        unknown.check_test_images("folder", 499)
+    unknown.of("folder").check_test_images("folder", 500)
+    with pytest.raises(UserError, match=r"^folder\.evaluate\.n: found 500; accepted: up to 499"):
+        unknown.of("folder").check_test_images("folder", 499)
 
 
 @pytest.mark.parametrize(
@@ -484,11 +486,11 @@ def test_yaml_1_2_numbers_are_numbers(tmp_path: Path) -> None:
     )
     path = tmp_path / "params.yaml"
     path.write_text(text, encoding="utf-8")
-    assert load_params(path).train["shapes6"].optimiser.weight_decay == 5e-4
+    assert load_params(path).of("shapes6").train.optimiser.weight_decay == 5e-4
 
 
 def test_grid_and_radius_follow_the_norm() -> None:
-    params = Params.model_validate(changed(**{"eps_scale.folder": 0.5}))
+    params = Params.model_validate(changed(**{"folder.eps_scale": 0.5}))
     assert params.grid("shapes6", "Linf").eps_b == (0, 10, 20, 30, 40)
     assert params.radius("shapes6", "Linf", 20.0, 32) == 20 / 255
     assert params.grid("shapes6", "L2").eps_b == (0, 5, 10, 15, 20)
@@ -503,10 +505,10 @@ def test_a_single_budget_serves_both_norms() -> None:
 
 
 def test_a_measure_takes_as_many_images_as_the_panels_where_it_says_so() -> None:
-    params = Params.model_validate(changed(**{"evaluate.folder.n": 33}))
-    assert params.evaluate["folder"].transfer.n == params.evaluate["folder"].strong.library_n == 33
-    line = refusal(**{"evaluate.folder.health.n": "some"})
-    assert line == "evaluate.folder.health.n: found 'some'; accepted: panels, or a whole number of at least 1"
+    params = Params.model_validate(changed(**{"folder.evaluate.n": 33}))
+    assert params.of("folder").evaluate.transfer.n == params.of("folder").evaluate.strong.library_n == 33
+    line = refusal(**{"folder.evaluate.health.n": "some"})
+    assert line == "folder.evaluate.health.n: found 'some'; accepted: panels, or a whole number of at least 1"
 
 
 def test_the_panels_are_the_figures_that_can_be_drawn() -> None:
@@ -519,8 +521,8 @@ def test_all_axes_or_none_or_some_are_logarithmic() -> None:
 
 
 def test_the_measure_that_asks_for_most_images_is_named() -> None:
-    assert refusal(**{"evaluate.shapes6.strong.library_n": 1001}) == (
-        "evaluate.shapes6.strong.library_n: found 1001; accepted: up to 1000, the test images"
+    assert refusal(**{"shapes6.evaluate.strong.library_n": 1001}) == (
+        "shapes6.evaluate.strong.library_n: found 1001; accepted: up to 1000, the test images"
     )
 
 
@@ -537,30 +539,30 @@ def test_the_names_of_the_saliency_models_are_those_that_can_be_built() -> None:
 
 
 def test_a_saliency_model_is_a_name_or_a_name_with_options() -> None:
-    plain = Params.model_validate(changed(**{"masks.shapes6.model": "deepgaze"})).masks["shapes6"].model
+    plain = Params.model_validate(changed(**{"shapes6.masks.model": "deepgaze"})).of("shapes6").masks.model
     assert (plain.name, plain.options) == ("deepgaze", {})
     asked = {"name": "deepgaze", "variant": "I", "side": 64}
-    params = Params.model_validate(changed(**{"masks.shapes6.model": asked}))
-    assert params.masks["shapes6"].model.options == {"variant": "I", "side": 64}
+    params = Params.model_validate(changed(**{"shapes6.masks.model": asked}))
+    assert params.of("shapes6").masks.model.options == {"variant": "I", "side": 64}
     assert Params.model_validate(params.model_dump()) == params
 
 
-ONNX = {"masks.shapes6.model": {"name": "onnx", "file": "u2net.onnx"}}
-UNWEIGHTED = ONNX | {"evaluate.shapes6.salience_weights": [0], "examples.salience_weights": [0]}
+ONNX = {"shapes6.masks.model": {"name": "onnx", "file": "u2net.onnx"}}
+UNWEIGHTED = ONNX | {"shapes6.evaluate.salience_weights": [0], "examples.salience_weights": [0]}
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
     [
         ("salience_weight.shapes6", 1.0),
-        ("train.shapes6.at_dual.salience_weight", 0.1),
-        ("evaluate.shapes6.salience_weights", [0, 0.1]),
+        ("shapes6.train.at_dual.salience_weight", 0.1),
+        ("shapes6.evaluate.salience_weights", [0, 0.1]),
         ("examples.salience_weights", [10]),
     ],
 )
 def test_a_saliency_model_without_a_gradient_is_climbed_nowhere(key: str, value: object) -> None:
     assert refusal(**(UNWEIGHTED | {key: value})) == (
-        "masks.shapes6.model: found onnx, which has no gradient to climb; accepted: its option "
+        "shapes6.masks.model: found onnx, which has no gradient to climb; accepted: its option "
         f"gradient: true, builtin, center or deepgaze, or 0 alone in {key}"
     )
     Params.model_validate(changed(**{key: value}))  # with a gradient
@@ -568,22 +570,22 @@ def test_a_saliency_model_without_a_gradient_is_climbed_nowhere(key: str, value:
 
 def test_a_saliency_model_without_a_gradient_serves_where_no_salience_is_climbed() -> None:
     assert refusal(**ONNX).endswith(
-        "or 0 alone in evaluate.shapes6.salience_weights, examples.salience_weights"
+        "or 0 alone in shapes6.evaluate.salience_weights, examples.salience_weights"
     )
-    assert not Params.model_validate(changed(**UNWEIGHTED)).masks["shapes6"].model.has_gradient
+    assert not Params.model_validate(changed(**UNWEIGHTED)).of("shapes6").masks.model.has_gradient
     other = {key.replace("shapes6", "folder"): value for key, value in ONNX.items()}
     Params.model_validate(changed(**other))  # of a data set that is not used
 
 
 def test_an_onnx_model_that_is_converted_is_climbed() -> None:
     options = {"gradient": True, "mean": [0.5, 0.5, 0.5], "std": 1, "output": "d0", "scores": "logits"}
-    asked = {"masks.shapes6.model": ONNX["masks.shapes6.model"] | options}
+    asked = {"shapes6.masks.model": ONNX["shapes6.masks.model"] | options}
     params = Params.model_validate(changed(**asked))
-    assert params.masks["shapes6"].model.has_gradient
+    assert params.of("shapes6").masks.model.has_gradient
     assert Params.model_validate(params.model_dump()) == params
-    asked["masks.shapes6.model"]["std"] = [1, 1, 0]
+    asked["shapes6.masks.model"]["std"] = [1, 1, 0]
     assert refusal(**asked) == (
-        "masks.shapes6.model.std: found [1, 1, 0]; accepted: a finite number above 0, or three "
+        "shapes6.masks.model.std: found [1, 1, 0]; accepted: a finite number above 0, or three "
         "(red, green, blue)"
     )
 
@@ -633,9 +635,9 @@ def test_dvc_looks_at_every_grid_of_the_shipped_file() -> None:
     """Else a changed grid of a norm that was added would not be measured."""
     listed = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
     for name in SHIPPED["datasets"]:
-        for norm, grid in SHIPPED["evaluate"][name]["grid"].items():
+        for norm, grid in SHIPPED[name]["evaluate"]["grid"].items():
             for axis in grid:
-                assert f"evaluate.${{item.dataset}}.grid.{norm}.{axis}\n" in listed
+                assert f"${{item.dataset}}.evaluate.grid.{norm}.{axis}\n" in listed
 
 
 def test_reading_parameters_imports_no_torch() -> None:
@@ -644,5 +646,5 @@ def test_reading_parameters_imports_no_torch() -> None:
 
 
 def test_warm_up_must_end_before_the_training() -> None:
-    line = refusal(**{"train.shapes6.at_dual.warmup_epochs": 10})
-    assert line.startswith("train.shapes6.at_dual: warmup_epochs 10 leaves no epoch of 10 at the full budget")
+    line = refusal(**{"shapes6.train.at_dual.warmup_epochs": 10})
+    assert line.startswith("shapes6.train.at_dual: warmup_epochs 10 leaves no epoch of 10 at the full budget")

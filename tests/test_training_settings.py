@@ -41,7 +41,7 @@ def params() -> Params:
 
 
 def test_settings_are_those_of_the_data_set_and_the_defence(params: Params) -> None:
-    raw = YAML(typ="safe", pure=True).load(PARAMS.read_text())["train"]["shapes6"]
+    raw = YAML(typ="safe", pure=True).load(PARAMS.read_text())["shapes6"]["train"]
     for defence in DEFENCES:
         settings = training_settings(changed("seed", 7), "shapes6", defence)
         assert settings.epochs == raw[defence]["epochs"] and settings.seed == 7
@@ -55,14 +55,14 @@ def test_clean_has_no_adversary(params: Params) -> None:
 
 
 def test_smoothing_trains_on_noise_of_its_sigma() -> None:
-    chosen = changed("train.shapes6.smoothing.sigma", 0.5)
+    chosen = changed("shapes6.train.smoothing.sigma", 0.5)
     assert training_adversary(chosen, "shapes6", "smoothing", None, 32, no_saliency) == GaussianNoise(0.5)
 
 
 @pytest.mark.parametrize(("norm", "scale"), [("L2", 32 / 224), ("Linf", 1 / 255)])
 def test_radii_are_those_really_applied(norm: str, scale: float) -> None:
     chosen = load_params(PARAMS)
-    budgets = {"eps_f": 3.0, "eps_b": 11.0, "train.shapes6.at_pgd.eps": {"L2": 5.0, "Linf": 7.0}}
+    budgets = {"eps_f": 3.0, "eps_b": 11.0, "shapes6.train.at_pgd.eps": {"L2": 5.0, "Linf": 7.0}}
     for key, value in budgets.items():
         chosen = changed(key, value, chosen)
     single = training_adversary(chosen, "shapes6", "at_pgd", norm, 32, no_saliency)
@@ -73,12 +73,12 @@ def test_radii_are_those_really_applied(norm: str, scale: float) -> None:
 
 
 def test_steps_come_from_the_section_of_the_defence() -> None:
-    chosen = changed("train.shapes6.at_dual.steps", 9, changed("train.shapes6.at_pgd.step_size", 0.125))
+    chosen = changed("shapes6.train.at_dual.steps", 9, changed("shapes6.train.at_pgd.step_size", 0.125))
     found = [
         training_adversary(chosen, "shapes6", defence, "L2", 32, no_saliency)
         for defence in ("at_pgd", "at_dual")
     ]
-    section = chosen.train["shapes6"]
+    section = chosen.of("shapes6").train
     expected = [(section.at_pgd.steps, 0.125), (9, section.at_dual.step_size)]
     assert [
         (attack.steps, attack.step_size) for attack in found if isinstance(attack, PgdAdversary)
@@ -89,8 +89,8 @@ def test_steps_come_from_the_section_of_the_defence() -> None:
     ("steps", "compile", "found"), [(19, "auto", "off"), (20, "auto", "auto"), (20, "off", "off")]
 )
 def test_short_trainings_are_not_compiled(steps: int, compile: str, found: str) -> None:
-    chosen = changed("runtime.compile", compile, changed("train.shapes6.at_dual.steps", steps))
-    assert chosen.train["shapes6"].at_dual.epochs == 10
+    chosen = changed("runtime.compile", compile, changed("shapes6.train.at_dual.steps", steps))
+    assert chosen.of("shapes6").train.at_dual.epochs == 10
     attack = training_adversary(chosen, "shapes6", "at_dual", "L2", 32, no_saliency)
     assert isinstance(attack, PgdAdversary) and attack.compile == found
 
@@ -102,7 +102,7 @@ def test_the_saliency_model_comes_only_with_a_weight() -> None:
         asked.append(model.name)
         return abs
 
-    chosen = changed("train.shapes6.at_dual.salience_weight", 0.5)
+    chosen = changed("shapes6.train.at_dual.salience_weight", 0.5)
     attack = training_adversary(chosen, "shapes6", "at_dual", "L2", 32, saliency)
     assert isinstance(attack, PgdAdversary) and attack.saliency is abs and attack.salience_weight == 0.5
     assert asked == ["builtin"]
@@ -135,31 +135,31 @@ def test_a_norm_that_does_not_fit_is_refused(
 ALL = set(DEFENCES)
 CHANGES = [
     ("seed", 1, ALL),
-    ("train.shapes6.classifier.architecture", "resnet18", ALL),
-    ("train.shapes6.classifier.weights", "imagenet", ALL),
-    ("train.shapes6.optimiser.batch_size", 64, ALL),
-    ("train.shapes6.optimiser.learning_rate", 0.2, ALL),
-    ("train.shapes6.optimiser.schedule", "cosine", ALL),
-    ("train.shapes6.augment.pad", 3, ALL),
-    ("train.shapes6.augment.flip", False, ALL),
-    ("train.shapes6.clean.epochs", 11, {"clean"}),
-    ("train.shapes6.at_pgd.epochs", 11, {"at_pgd"}),
-    ("train.shapes6.at_pgd.steps", 7, {"at_pgd"}),
-    ("train.shapes6.at_pgd.eps", {"L2": 1.0, "Linf": 4.0}, {"at_pgd"}),
-    ("train.shapes6.at_pgd.eps", {"L2": 2.0, "Linf": 9.0}, set()),
-    ("train.shapes6.at_dual.warmup_epochs", 1.5, {"at_dual"}),
-    ("train.shapes6.at_dual.step_size", 0.3, {"at_dual"}),
-    ("train.shapes6.at_dual.salience_weight", 1.0, {"at_dual"}),
+    ("shapes6.train.classifier.architecture", "resnet18", ALL),
+    ("shapes6.train.classifier.weights", "imagenet", ALL),
+    ("shapes6.train.optimiser.batch_size", 64, ALL),
+    ("shapes6.train.optimiser.learning_rate", 0.2, ALL),
+    ("shapes6.train.optimiser.schedule", "cosine", ALL),
+    ("shapes6.train.augment.pad", 3, ALL),
+    ("shapes6.train.augment.flip", False, ALL),
+    ("shapes6.train.clean.epochs", 11, {"clean"}),
+    ("shapes6.train.at_pgd.epochs", 11, {"at_pgd"}),
+    ("shapes6.train.at_pgd.steps", 7, {"at_pgd"}),
+    ("shapes6.train.at_pgd.eps", {"L2": 1.0, "Linf": 4.0}, {"at_pgd"}),
+    ("shapes6.train.at_pgd.eps", {"L2": 2.0, "Linf": 9.0}, set()),
+    ("shapes6.train.at_dual.warmup_epochs", 1.5, {"at_dual"}),
+    ("shapes6.train.at_dual.step_size", 0.3, {"at_dual"}),
+    ("shapes6.train.at_dual.salience_weight", 1.0, {"at_dual"}),
     ("eps_f", 1.5, {"at_dual"}),
     ("eps_b", 5.0, {"at_dual"}),
     ("norms", ("L2",), set()),
-    ("train.shapes6.smoothing.sigma", 0.3, {"smoothing"}),
-    ("eps_scale.shapes6", 0.5, {"at_pgd", "at_dual"}),
-    ("masks.shapes6.threshold", "density", set()),
-    ("masks.shapes6.batch_size", 10, set()),
+    ("shapes6.train.smoothing.sigma", 0.3, {"smoothing"}),
+    ("shapes6.eps_scale", 0.5, {"at_pgd", "at_dual"}),
+    ("shapes6.masks.threshold", "density", set()),
+    ("shapes6.masks.batch_size", 10, set()),
     ("salience_weight.shapes6", 3.0, set()),
-    ("train.imagenet10.at_dual.epochs", 3, set()),
-    ("evaluate.shapes6.steps", 50, set()),
+    ("imagenet10.train.at_dual.epochs", 3, set()),
+    ("shapes6.evaluate.steps", 50, set()),
     ("plots.dpi", 200, set()),
     ("datasets", ("imagenet10",), set()),
 ]
@@ -178,13 +178,13 @@ def test_the_fingerprint_changes_with_what_the_weights_depend_on(
 
 
 def test_the_saliency_model_counts_once_it_has_a_weight(tmp_path: Path) -> None:
-    weighted = changed("train.shapes6.at_dual.salience_weight", 1.0)
+    weighted = changed("shapes6.train.at_dual.salience_weight", 1.0)
     checkpoint = tmp_path / "deepgaze.pth"
     checkpoint.write_bytes(b"1")
     models: list[Any] = ["builtin", "center", "deepgaze", {"name": "deepgaze", "variant": "I"}]
     models += [{"name": "deepgaze", "weights": str(checkpoint)}]
-    weighted = changed("train.shapes6.at_dual.salience_weight", 1.0)
-    chosen = [changed("masks.shapes6.model", model, weighted) for model in models]
+    weighted = changed("shapes6.train.at_dual.salience_weight", 1.0)
+    chosen = [changed("shapes6.masks.model", model, weighted) for model in models]
     names = [fingerprint(params, "shapes6", "at_dual", "L2", 32, DATA) for params in chosen]
     checkpoint.write_bytes(b"2")
     names.append(fingerprint(chosen[-1], "shapes6", "at_dual", "L2", 32, DATA))
@@ -205,7 +205,7 @@ def test_the_fingerprint_tells_defences_data_and_sizes_apart(params: Params) -> 
 
 def test_a_weights_file_counts_by_its_content(tmp_path: Path) -> None:
     weights = tmp_path / "weights.safetensors"
-    chosen = changed("train.shapes6.classifier.weights", str(weights))
+    chosen = changed("shapes6.train.classifier.weights", str(weights))
     names = set()
     for content in (b"one", b"two"):
         weights.write_bytes(content)

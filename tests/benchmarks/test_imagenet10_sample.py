@@ -23,18 +23,18 @@ def raw(tmp_path: Path) -> Path:
 
 
 def test_the_stages_get_the_parameters(tmp_path: Path, raw: Path) -> None:
-    sample.set_up(tmp_path / "work", raw, ["evaluate.imagenet10.n=7", "train.imagenet10.at_dual.steps=50"])
+    sample.set_up(tmp_path / "work", raw, ["imagenet10.evaluate.n=7", "imagenet10.train.at_dual.steps=50"])
     written = YAML(typ="safe").load(tmp_path / "work/params.yaml")
     assert written["datasets"] == ["imagenet10"] and written["norms"] == ["L2"]
-    assert written["evaluate"]["imagenet10"]["n"] == 7
-    assert written["train"]["imagenet10"]["at_dual"]["steps"] == 50
-    assert written["train"]["imagenet10"]["at_pgd"]["steps"] == 10
+    assert written["imagenet10"]["evaluate"]["n"] == 7
+    assert written["imagenet10"]["train"]["at_dual"]["steps"] == 50
+    assert written["imagenet10"]["train"]["at_pgd"]["steps"] == 10
     assert (tmp_path / "work/data/raw/imagenet10").resolve() == raw.resolve()
 
 
 def test_what_cannot_be_run_is_refused_and_leaves_nothing(tmp_path: Path, raw: Path) -> None:
     for changes, line in (
-        (["evaluate.imagenet10.nn=7"], r"evaluate\.imagenet10\.nn: unknown key"),
+        (["imagenet10.evaluate.nn=7"], r"imagenet10\.evaluate\.nn: unknown key"),
         (["evaluate"], "--set: found 'evaluate'; accepted: KEY=VALUE"),
     ):
         with pytest.raises(UserError, match=line):

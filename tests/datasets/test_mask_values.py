@@ -151,7 +151,7 @@ BAD: dict[str, tuple[Image.Image, dict[str, Any], str]] = {
     ),
     "a palette's": (palette(void(3, 255), VOC), {}, "holds the values 0, 3, 255"),
     "a palette's void border alone": (palette(void(0, 255), VOC), {}, "holds the values 0, 255; "),
-    "two labels": (void(1, 2), {}, "holds the values 0, 1, 2; .*masks.<dataset>.files.foreground"),
+    "two labels": (void(1, 2), {}, "holds the values 0, 1, 2; .*<dataset>.masks.files.foreground"),
     "a trimap": (void(255, 128), {}, "holds the values 0, 128, 255"),
     "labels from 1 on": (disc(2, 1), {}, "holds the values 1, 2;"),
     "16-bit labels": (wide(np.asarray(void(3, 7))), {}, "holds the values 0, 3, 7"),

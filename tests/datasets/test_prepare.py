@@ -6,7 +6,6 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from dualperturb.datasets.check import check, contact_sheet
 from dualperturb.errors import UserError
 from dualperturb.params import DATASETS, Params, load_params
 from stages import prepare as stage
+from tests.sections import with_section
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -28,12 +28,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def params() -> Params:
     loaded = load_params(REPOSITORY / "params.yaml")
-    changes: dict[str, dict[str, Any]] = {
-        "shapes6": {"train": 12, "test": 6},
-        "folder": {"resize": 16, "side": 12, "unreadable": "skip"},
-    }
-    data = {name: getattr(loaded.data, name).model_copy(update=new) for name, new in changes.items()}
-    return loaded.model_copy(update={"data": loaded.data.model_copy(update=data)})
+    small = with_section(loaded, "shapes6", "data", train=12, test=6)
+    return with_section(small, "folder", "data", resize=16, side=12, unreadable="skip")
 
 
 @pytest.fixture
@@ -147,8 +143,7 @@ def test_image_that_may_not_be_read(params: Params, raw: Path, user: None) -> No
     with as_user():
         skipped = prepare("folder", params, Path("raw"), Path("skipping"))["skipped"]
     assert skipped == ["train/cat/0.png: Permission denied"]
-    folder = params.data.folder.model_copy(update={"unreadable": "refuse"})
-    strict = params.model_copy(update={"data": params.data.model_copy(update={"folder": folder})})
+    strict = with_section(params, "folder", "data", unreadable="refuse")
     message = (
         r"^raw/train/cat/0\.png: unreadable image \(Permission denied\); remove it, or set unreadable: skip$"
     )

@@ -14,6 +14,7 @@ from dualperturb.datasets.check import check
 from dualperturb.datasets.segment6_layout import CLASS_NAMES
 from dualperturb.errors import UserError
 from dualperturb.params import load_params
+from tests.sections import with_section
 
 PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
 Names = list[tuple[str, str, str]]
@@ -148,7 +149,7 @@ def test_the_first_of_each_class_can_be_asked_for(root: Path) -> None:
     found = segment6.survey(root)
     items = segment6.chosen(found, "train", 1)
     assert [item.image.name for item in items] == [f"train_{name}_0.png" for name in CLASS_NAMES]
-    message = r"data\.segment6\.test_per_class: found 2; accepted: up to 1, the test images of train"
+    message = r"segment6\.data\.test_per_class: found 2; accepted: up to 1, the test images of train"
     with pytest.raises(UserError, match=message):
         segment6.chosen(found, "test", 2)
 
@@ -282,9 +283,7 @@ def test_prepared_set_holds_the_rows_their_names_and_the_deviations(root: Path, 
 
 
 def test_limits_come_from_the_parameters(root: Path, tmp_path: Path) -> None:
-    params = load_params(PARAMS)
-    spec = params.data.segment6.model_copy(update={"train_per_class": 1})
-    limited = params.model_copy(update={"data": params.data.model_copy(update={"segment6": spec})})
+    limited = with_section(load_params(PARAMS), "segment6", "data", train_per_class=1)
     meta = prepare("segment6", limited, root, tmp_path / "out")
     assert meta["splits"]["train"]["count"] == 6 and meta["splits"]["test"]["count"] == 6
 

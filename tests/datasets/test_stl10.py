@@ -17,6 +17,7 @@ from dualperturb.datasets.raw.fetch import fetch
 from dualperturb.datasets.raw.link import Links, link
 from dualperturb.errors import UserError
 from dualperturb.params import Params, load_params
+from tests.sections import with_section
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SAMPLE = REPOSITORY / ".." / "shared" / "data" / "stl10_binary"
@@ -25,9 +26,7 @@ COUNTS = {"train": 4, "test": 3}
 
 
 def with_limits(**limits: int | str) -> Params:
-    params = load_params(REPOSITORY / "params.yaml")
-    data = params.data.model_copy(update={"stl10": params.data.stl10.model_copy(update=limits)})
-    return params.model_copy(update={"data": data})
+    return with_section(load_params(REPOSITORY / "params.yaml"), "stl10", "data", **limits)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +97,7 @@ def test_official_files_bring_no_warning(
 def test_the_first_images_where_so_many_are_asked_for(raw: Path, tmp_path: Path) -> None:
     prepare("stl10", with_limits(train=2, test="all"), raw, tmp_path / "out")
     assert np.array_equal(load_split(tmp_path / "out", "train").images, pixels("train")[:2])
-    with pytest.raises(UserError, match=r"data\.stl10\.test: 9 images asked for, .*test_X\.bin holds 3"):
+    with pytest.raises(UserError, match=r"stl10\.data\.test: 9 images asked for, .*test_X\.bin holds 3"):
         prepare("stl10", with_limits(test=9), raw, tmp_path / "out")
 
 

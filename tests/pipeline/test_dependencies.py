@@ -93,7 +93,7 @@ def test_budgets_are_listed_where_they_are_scaled(plain: Workspace) -> None:
     scaling = {
         stage
         for stage, entry in stages(plain).items()
-        if "eps_scale.shapes6" in entry.get("params", {}).get("params.yaml", {})
+        if "shapes6.eps_scale" in entry.get("params", {}).get("params.yaml", {})
     }
     assert scaling <= {
         stage for stage, entry in stages(plain).items() if BUDGETS in listed(plain.root, entry)

@@ -45,7 +45,7 @@ def test_half_a_file_of_the_cache_is_found_and_made_anew(workspace: Workspace) -
     workspace.run(*DVC, "checkout").check()
     assert weights.read_bytes() != whole
     assert workspace.repro().check().stages == []  # silence
-    workspace.change({"evaluate.shapes6.strong.steps": 3})
+    workspace.change({"shapes6.evaluate.strong.steps": 3})
     refused = workspace.repro()
     assert (
         refused.code and "its SHA-256 is not the one in classifier.json; make it anew with: " in refused.text

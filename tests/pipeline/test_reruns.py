@@ -59,28 +59,28 @@ PARAMETERS: dict[str, tuple[Any, set[str]]] = {
         | RESULTS,
     ),
     "seed": (1, EVERYTHING),
-    "train.shapes6.clean.epochs": (
+    "shapes6.train.clean.epochs": (
         2,
         {CLEAN} | measured(*SWEEPS, "strong", on=("clean",)) | TOGETHER | RESULTS,
     ),
     # The examples fool AT-PGD.
-    "train.shapes6.at_pgd.epochs": (
+    "shapes6.train.at_pgd.epochs": (
         2,
         {PGD} | measured(*SWEEPS, "strong", on=("at_pgd",)) | TOGETHER | EXAMPLES | RESULTS,
     ),
-    "train.shapes6.at_dual.epochs": (
+    "shapes6.train.at_dual.epochs": (
         2,
         {DUAL} | measured(*SWEEPS, "strong", on=("at_dual",)) | TOGETHER | RESULTS,
     ),
-    "train.shapes6.smoothing.sigma": (0.5, {"train_smoothing@shapes6", "smoothing@shapes6"} | RESULTS),
-    "evaluate.shapes6.steps": (
+    "shapes6.train.smoothing.sigma": (0.5, {"train_smoothing@shapes6", "smoothing@shapes6"} | RESULTS),
+    "shapes6.evaluate.steps": (
         3,
         measured(*SWEEPS) | ATTACKING | {"smoothing@shapes6"} | EXAMPLES | RESULTS,
     ),
-    "evaluate.shapes6.salience_weights": ([0, 10], measured("saliency") | RESULTS),
-    "evaluate.shapes6.strong.steps": (3, measured("strong") | RESULTS),
+    "shapes6.evaluate.salience_weights": ([0, 10], measured("saliency") | RESULTS),
+    "shapes6.evaluate.strong.steps": (3, measured("strong") | RESULTS),
     # Health reads the sweep; Carlini and Wagner's attack is read off at its budgets.
-    "evaluate.shapes6.grid.L2.eps": (
+    "shapes6.evaluate.grid.L2.eps": (
         [0, 3],
         measured("robustness_eps", "strong") | {"health@shapes6"} | RESULTS,
     ),
@@ -92,7 +92,7 @@ PARAMETERS: dict[str, tuple[Any, set[str]]] = {
     ),
     "examples.salience_weights": ([0, 1], EXAMPLES | {"gallery@shapes6", "figures@shapes6", "report"}),
     # Results do not depend on it; the report shows it.
-    "evaluate.shapes6.batch_size": (5, {"report"}),
+    "shapes6.evaluate.batch_size": (5, {"report"}),
     "plots.palette.at_pgd": ("#CC79A7", {"figures@shapes6", "report"}),
 }
 
@@ -149,8 +149,8 @@ def test_the_same_bytes_end_the_matter(workspace: Workspace) -> None:
 
     Health attacks as training did.
     """
-    workspace.change({"train.shapes6.at_pgd.eps.Linf": 5.0})
-    assert would_run(workspace) == PARAMETERS["train.shapes6.at_pgd.epochs"][1]
+    workspace.change({"shapes6.train.at_pgd.eps.Linf": 5.0})
+    assert would_run(workspace) == PARAMETERS["shapes6.train.at_pgd.epochs"][1]
     assert set(workspace.repro().check().stages) == {PGD, "health@shapes6", "report"}
 
 
@@ -165,7 +165,7 @@ def test_comment(workspace: Workspace, module: str) -> None:
     ("parameter", "value", "line"),
     [
         ("eps_b", "text", "error: params.yaml: eps_b: found 'text'"),
-        ("train.shapes6.clean.epochs", 0, "error: params.yaml: train.shapes6.clean.epochs: found 0"),
+        ("shapes6.train.clean.epochs", 0, "error: params.yaml: shapes6.train.clean.epochs: found 0"),
     ],
 )
 def test_a_wrong_parameter_is_named_in_one_line(
@@ -180,7 +180,7 @@ def test_a_wrong_parameter_is_named_in_one_line(
 
 def test_a_killed_run_goes_on(workspace: Workspace, warm: Path) -> None:
     """SIGKILL to DVC and the stage in the middle of training; the next run ends as an undisturbed one."""
-    workspace.change({"train.shapes6.at_dual.epochs": 40})
+    workspace.change({"shapes6.train.at_dual.epochs": 40})
     workspace.programs = PROGRAMS  # a fork of the warm interpreter would outlive the process group
     running = workspace.start(*REPRO)
     checkpoints = workspace.root / "checkpoints/shapes6"
@@ -192,6 +192,6 @@ def test_a_killed_run_goes_on(workspace: Workspace, warm: Path) -> None:
     workspace.programs = warm
     resumed = workspace.repro().check()
     assert " of 40 epochs done, going on from epoch " in resumed.text
-    assert set(resumed.stages) == PARAMETERS["train.shapes6.at_dual.epochs"][1]
+    assert set(resumed.stages) == PARAMETERS["shapes6.train.at_dual.epochs"][1]
     assert not list(checkpoints.glob("*.pt"))
     assert workspace.repro().check().stages == []

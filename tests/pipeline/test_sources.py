@@ -30,9 +30,9 @@ NETWORK, WEIGHTS = "lraspp_mobilenet_v3_large", "data/raw/folder/network.pth"
 BIRD, CAT = 3, 8  # VOC categories
 MODEL = {"model": "builtin", "threshold": "log", "batch_size": 3}
 MASKS: dict[str, Any] = {
-    "masks.stl10.source": "files",
-    "masks.stl10.files.missing": "background",
-    "masks.folder": {
+    "stl10.masks.source": "files",
+    "stl10.masks.files.missing": "background",
+    "folder.masks": {
         **MODEL,
         "source": "segmentation",
         "segmentation": {

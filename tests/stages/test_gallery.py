@@ -9,6 +9,7 @@ import pytest
 from dualperturb.params import load_params
 from dualperturb.params.masks import SaliencyParams
 from stages.gallery import attacks
+from tests.sections import with_section
 
 PARAMS = load_params(Path(__file__).resolve().parents[2] / "params.yaml")
 
@@ -17,10 +18,9 @@ PARAMS = load_params(Path(__file__).resolve().parents[2] / "params.yaml")
     ("model", "climbed"), [("builtin", True), ({"name": "onnx", "file": "a.onnx"}, False)]
 )
 def test_no_attack_climbs_a_saliency_model_without_a_gradient(model: object, climbed: bool) -> None:
-    saliency = {"model": SaliencyParams.model_validate(model)}
-    masks = {"shapes6": PARAMS.masks["shapes6"].model_copy(update=saliency)}
+    chosen = with_section(PARAMS, "shapes6", "masks", model=SaliencyParams.model_validate(model))
     weights = {"examples": PARAMS.examples.model_copy(update={"salience_weights": (0.0,)})}
-    found = attacks(PARAMS.model_copy(update={"masks": masks} | weights), "shapes6", 32)
+    found = attacks(chosen.model_copy(update=weights), "shapes6", 32)
     plain = ["PGD (L2)", "dual, weight 0 (L2)", "PGD (Linf)", "dual, weight 0 (Linf)", "JSMA (L0)"]
     balanced = ["dual, balanced (L2)", "dual, balanced (Linf)"]
     assert sorted(found) == sorted(plain + (balanced if climbed else []))

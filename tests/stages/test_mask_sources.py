@@ -49,11 +49,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(folder: Path, **changes: Any) -> dict[str, Any]:
     params = copy.deepcopy(SHIPPED)
     params["datasets"] = ["shapes6"]
-    params["evaluate"]["shapes6"] = params["evaluate"]["folder"] | {"n": 2, "examples": [0, 1]}
+    params["shapes6"]["evaluate"] = params["folder"]["evaluate"] | {"n": 2, "examples": [0, 1]}
     # A model without a gradient is refused with other weights.
-    for section in (params["evaluate"]["shapes6"], params["examples"]):
+    for section in (params["shapes6"]["evaluate"], params["examples"]):
         section["salience_weights"] = [0]
-    params["masks"]["shapes6"].update(changes)
+    params["shapes6"]["masks"].update(changes)
     (folder / "params.yaml").write_text(json.dumps(params))
     masks.main("shapes6")
     summary: dict[str, Any] = json.loads((folder / "reports/masks/shapes6.json").read_text())
@@ -82,7 +82,7 @@ def test_the_other_fallback_is_the_saliency_models_mask(project: Path) -> None:
 
 
 def test_a_class_without_a_category_is_one_line(project: Path) -> None:
-    with pytest.raises(UserError, match=r"^masks\.shapes6\.segmentation\.classes: missing class 'cat'"):
+    with pytest.raises(UserError, match=r"^shapes6\.masks\.segmentation\.classes: missing class 'cat'"):
         run(project, source="segmentation", segmentation=segmented(classes={"dog": "dog"}))
 
 
@@ -135,7 +135,7 @@ def test_the_segmentation_network_is_built_once_a_stage(
 def test_files_that_dvc_does_not_see_change_are_named(
     capsys: pytest.CaptureFixture[str], changes: dict[str, Any], outside: list[str]
 ) -> None:
-    masks.warn_of_unseen_files("shapes6", Masks.model_validate(SHIPPED["masks"]["shapes6"] | changes))
+    masks.warn_of_unseen_files("shapes6", Masks.model_validate(SHIPPED["shapes6"]["masks"] | changes))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(outside)
     for line, name in zip(lines, outside, strict=True):

@@ -36,7 +36,7 @@ from tests.simulated_cuda import simulated_cuda
 
 SHIPPED = Path(__file__).resolve().parents[2] / "params.yaml"
 # bfloat16 on a CPU depends on its instructions, and a card's float32 is all that is compared.
-CHANGES = {**TINY, "runtime.precision": "fp32", "evaluate.shapes6.batch_size": 5}
+CHANGES = {**TINY, "runtime.precision": "fp32", "shapes6.evaluate.batch_size": 5}
 
 
 def write_params(folder: Path) -> None:

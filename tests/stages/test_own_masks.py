@@ -41,8 +41,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def write_params(folder: Path, source: str = "files", **files: str) -> None:
     params = YAML(typ="safe", pure=True).load(SHIPPED.read_text(encoding="utf-8"))
     params["datasets"] = ["folder"]
-    params["masks"]["folder"] |= {"source": source, "files": {**FILES, **files}}
-    params["evaluate"]["folder"] |= {"n": 2, "examples": [0]}
+    params["folder"]["masks"] |= {"source": source, "files": {**FILES, **files}}
+    params["folder"]["evaluate"] |= {"n": 2, "examples": [0]}
     (folder / "params.yaml").write_text(json.dumps(params))  # JSON is YAML, too
 
 
@@ -89,7 +89,7 @@ def test_a_bad_mask_leaves_no_masks_folder(project: Path) -> None:
 def test_masks_that_the_data_set_should_bring_and_does_not_are_one_line(project: Path) -> None:
     write_params(project, source="dataset")
     assert load_split(project / "data/prepared/folder", "test").foreground is None
-    with pytest.raises(UserError, match=r"^masks\.folder\.source: found dataset, .*accepted: saliency"):
+    with pytest.raises(UserError, match=r"^folder\.masks\.source: found dataset, .*accepted: saliency"):
         masks.main("folder")
 
 

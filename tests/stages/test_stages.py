@@ -49,22 +49,22 @@ SHIPPED: dict[str, Any] = YAML_1_2.load((ROOT / "params.yaml").read_text(encodin
 NORMS: list[str] = SHIPPED["norms"]
 PIPELINE: dict[str, Any] = YAML_1_2.load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 TINY = {
-    "data.shapes6.train": 24,
-    "data.shapes6.test": 12,
-    "evaluate.shapes6.n": 10,
-    "evaluate.shapes6.steps": 2,
-    "evaluate.shapes6.batch_size": 4,
-    "evaluate.shapes6.examples": [11, 0],
-    **{f"evaluate.shapes6.{name}.n": 6 for name in ("transfer", "jsma", "strong", "smoothing", "health")},
-    "evaluate.shapes6.jsma.share": 0.01,
-    "evaluate.shapes6.strong.steps": 3,
-    "evaluate.shapes6.strong.library_n": 2,
-    "evaluate.shapes6.strong.square_queries": 5,
-    "evaluate.shapes6.smoothing.n0": 5,
-    "evaluate.shapes6.smoothing.samples": 20,
-    "evaluate.shapes6.salience_weights": [0, 1],
-    **{f"evaluate.shapes6.grid.{norm}.{axis}": [0, 2] for axis in ("eps", "eps_f") for norm in NORMS},
-    **{f"evaluate.shapes6.grid.{norm}.eps_b": [5, 20] for norm in NORMS},
+    "shapes6.data.train": 24,
+    "shapes6.data.test": 12,
+    "shapes6.evaluate.n": 10,
+    "shapes6.evaluate.steps": 2,
+    "shapes6.evaluate.batch_size": 4,
+    "shapes6.evaluate.examples": [11, 0],
+    **{f"shapes6.evaluate.{name}.n": 6 for name in ("transfer", "jsma", "strong", "smoothing", "health")},
+    "shapes6.evaluate.jsma.share": 0.01,
+    "shapes6.evaluate.strong.steps": 3,
+    "shapes6.evaluate.strong.library_n": 2,
+    "shapes6.evaluate.strong.square_queries": 5,
+    "shapes6.evaluate.smoothing.n0": 5,
+    "shapes6.evaluate.smoothing.samples": 20,
+    "shapes6.evaluate.salience_weights": [0, 1],
+    **{f"shapes6.evaluate.grid.{norm}.{axis}": [0, 2] for axis in ("eps", "eps_f") for norm in NORMS},
+    **{f"shapes6.evaluate.grid.{norm}.eps_b": [5, 20] for norm in NORMS},
 }
 COLUMNS = [
     *("dataset", "defence", "trained_norm", "attack", "axis", "value", "norm", "eps_f", "eps_b"),
@@ -127,7 +127,7 @@ def prepared(folder: Path) -> Path:
         model = build_classifier(spec, seed=seed)
         save_classifier(folder / common.classifier_folder("shapes6", defence, norm), model, spec)
         if norm is not None:
-            write_history(folder, getattr(params.train["shapes6"], defence).epochs, defence, norm)
+            write_history(folder, getattr(params.of("shapes6").train, defence).epochs, defence, norm)
     return folder
 
 
@@ -249,7 +249,7 @@ def test_health_attacks_the_train_split_with_trainings_own_adversary(
     finished: Path, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(finished / "reports", project / "reports", dirs_exist_ok=True)
-    write_params(project, **{"train.shapes6.at_dual.steps": 30})
+    write_params(project, **{"shapes6.train.at_dual.steps": 30})
     seen: list[Trained | None] = []
 
     def noted(*arguments: Any) -> pd.DataFrame:
@@ -506,10 +506,10 @@ def test_a_table_that_lacks_a_column_is_one_line(
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"evaluate.shapes6.n": 13}, r"^evaluate\.shapes6\.n: found 13; accepted: up to 12"),
+        ({"shapes6.evaluate.n": 13}, r"^shapes6\.evaluate\.n: found 13; accepted: up to 12"),
         (
-            {"evaluate.shapes6.examples": [0, 12]},
-            r"^evaluate\.shapes6\.examples\[1\]: found 12; accepted: 0 to 11",
+            {"shapes6.evaluate.examples": [0, 12]},
+            r"^shapes6\.evaluate\.examples\[1\]: found 12; accepted: 0 to 11",
         ),
     ],
 )
@@ -524,7 +524,7 @@ def test_fewer_test_images_than_asked_for_stop_every_stage_before_its_work(
     run: Callable[[str], None],
 ) -> None:
     """As with photographs, where params.yaml alone cannot tell how many there are."""
-    write_params(project, **{**changes, "data.shapes6.test": 100})
+    write_params(project, **{**changes, "shapes6.data.test": 100})
 
     def never(*_: object, **__: object) -> None:
         raise AssertionError("work began")
@@ -549,7 +549,7 @@ def test_masks_of_other_images_are_refused(project: Path, finished: Path) -> Non
 def test_an_unknown_architecture_stops_training_before_its_work(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_params(project, **{"train.shapes6.classifier.architecture": "resnet35"})
+    write_params(project, **{"shapes6.train.classifier.architecture": "resnet35"})
 
     def never(*_: object, **__: object) -> None:
         raise AssertionError("training began")

@@ -68,7 +68,7 @@ def write_params(folder: Path, devices: object = "auto", **train: dict[str, obje
     yaml = YAML(typ="safe", pure=True)
     raw = yaml.load((ROOT / "params.yaml").read_text())
     raw["runtime"] = {"devices": devices, "nodes": 1, "precision": "fp32", "compile": "off"}
-    section = raw["train"]["shapes6"]
+    section = raw["shapes6"]["train"]
     for name, values in {**SETTING, **train}.items():
         section[name] = {**section[name], **values}
     with (folder / "params.yaml").open("w") as file:
@@ -218,7 +218,7 @@ def test_an_update_that_does_not_fit_is_one_line_that_names_the_batch(
     monkeypatch.chdir(project)
     monkeypatch.setattr("dualperturb.training.loop.train", full)
     with pytest.raises(
-        UserError, match=r"^train\.shapes6\.optimiser\.batch_size: found 16, out of memory .*: fewer"
+        UserError, match=r"^shapes6\.train\.optimiser\.batch_size: found 16, out of memory .*: fewer"
     ):
         stage.main("clean", "shapes6")
     assert not (project / "models").exists()
@@ -229,7 +229,7 @@ def test_an_architecture_for_images_of_another_size_is_one_line(
 ) -> None:
     monkeypatch.chdir(project)
     write_params(project, classifier={"architecture": "vit_b_32"})
-    line = r"^train\.shapes6\.classifier\.architecture: vit_b_32 does not take images of 32x32 pixels \(W"
+    line = r"^shapes6\.train\.classifier\.architecture: vit_b_32 does not take images of 32x32 pixels \(W"
     with pytest.raises(UserError, match=line):
         stage.main("clean", "shapes6")
     assert not (project / "models").exists() and not (project / "checkpoints").exists()

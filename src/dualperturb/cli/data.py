@@ -45,7 +45,7 @@ def data_import_masks(
         typer.Option(readable=False, help="Where the masks go.", show_default="data/raw/DATASET/masks"),
     ] = None,
 ) -> None:
-    """Turn the public segmentations of STL-10 into masks for `masks.stl10.source: files` in params.yaml."""
+    """Turn the public segmentations of STL-10 into masks for `stl10.masks.source: files` in params.yaml."""
     from dualperturb.datasets.raw.stl10_marks import import_masks
 
     _params()
@@ -143,9 +143,8 @@ def _params() -> Params | None:
 
 
 def _listed_classes(dataset: str) -> Literal["all"] | list[str]:
-    params = _params()
-    section = getattr(params.data, dataset, None) if params else None
-    classes = getattr(section, "classes", "all")
+    section = getattr(_params(), dataset, None)
+    classes = getattr(getattr(section, "data", None), "classes", "all")
     return "all" if classes == "all" else list(classes)
 
 

@@ -43,7 +43,7 @@ def prepare(
 def _shapes6(dataset: str, params: Params, raw: Path, out: Path, progress: Progress | None) -> dict[str, Any]:
     from dualperturb.datasets import shapes6
 
-    spec = params.data.shapes6
+    spec = params.of("shapes6").data
     splits = {}
     for split, count in zip(SPLITS, (spec.train, spec.test), strict=True):
         images, labels, foreground = shapes6.draw(count, params.seed, split, spec.background_match)
@@ -69,7 +69,7 @@ def _photographs(
     from dualperturb.datasets.reading import photo_folders
 
     _require_raw(dataset, raw)
-    spec = getattr(params.data, dataset)
+    spec = params.of(dataset).data
     found = photo_folders.survey(raw, spec)
     totals = {split: photos.total(found, split, spec) for split in SPLITS}
     skipped, transparent, splits = [], [], {}
@@ -99,7 +99,7 @@ def _segment6(
     from dualperturb.datasets import segment6
     from dualperturb.datasets.segment6_layout import CLASS_NAMES, SIDE
 
-    spec = params.data.segment6
+    spec = params.of("segment6").data
     found = segment6.survey(raw)
     splits = {}
     for split, wanted in zip(SPLITS, (spec.train_per_class, spec.test_per_class), strict=True):
@@ -122,7 +122,7 @@ def _segment6(
 def _stl10(dataset: str, params: Params, raw: Path, out: Path, progress: Progress | None) -> dict[str, Any]:
     from dualperturb.datasets import stl10
 
-    spec = params.data.stl10
+    spec = params.of("stl10").data
     found = stl10.survey(raw)
     splits = {}
     for split, wanted in zip(SPLITS, (spec.train, spec.test), strict=True):

@@ -83,7 +83,7 @@ def chosen(found: Survey, split: str, per_class: int | Literal["all"]) -> list[I
         of_class = [item for item in items if item.label == label]
         if len(of_class) < per_class:
             raise UserError(
-                f"data.segment6.{split}_per_class: found {per_class}; "
+                f"segment6.data.{split}_per_class: found {per_class}; "
                 f"accepted: up to {len(of_class)}, the {split} images of {name}"
             )
         taken += of_class[:per_class]

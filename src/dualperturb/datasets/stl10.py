@@ -78,7 +78,7 @@ def total(root: Path, found: Survey, split: str, wanted: int | Literal["all"]) -
     if wanted == "all":
         return there
     if wanted > there:
-        raise UserError(f"data.stl10.{split}: {wanted} images asked for, {root / split}_X.bin holds {there}")
+        raise UserError(f"stl10.data.{split}: {wanted} images asked for, {root / split}_X.bin holds {there}")
     return wanted
 
 

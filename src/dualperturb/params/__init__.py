@@ -5,18 +5,12 @@ Stages, the command line and what turns parameters into objects import it.
 
 from __future__ import annotations
 
-from dualperturb.params.whole import (
-    AXES,
-    DATASETS,
-    DEFENCES,
-    NORMS,
-    PANELS,
-    TRAINED_BY_NORM,
-    LogAxis,
-    PanelName,
-    Params,
-    load_params,
-)
+from dualperturb.core.budgets import NORMS
+from dualperturb.params.dataset import DATASETS
+from dualperturb.params.plots import PANELS, LogAxis, PanelName
+from dualperturb.params.reading import load_params
+from dualperturb.params.training import DEFENCES, TRAINED_BY_NORM
+from dualperturb.params.whole import AXES, Params
 
 __all__ = [
     "AXES",

@@ -1,4 +1,4 @@
-"""The section `data` of params.yaml: how much of each data set is prepared, and how."""
+"""A data set's section `data` in params.yaml: how much of it is prepared, and how."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SEGMENT6_CLASSES = 6
 
 
 class ImageData(Section):
-    """One data set's section."""
+    """What all data sets' sections `data` have in common."""
 
     def most_test_images(self) -> int | None:
         """The most images that the test split can hold; None where only the files can tell."""
@@ -73,13 +73,3 @@ class Stl10Data(ImageData):
 
     def most_test_images(self) -> int | None:
         return None if self.test == "all" else self.test
-
-
-class Data(Section):
-    """A section a data set: its keys are the names of all data sets."""
-
-    shapes6: Shapes6Data
-    segment6: Segment6Data
-    stl10: Stl10Data
-    imagenet10: PhotoData
-    folder: PhotoData

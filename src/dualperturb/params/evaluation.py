@@ -1,4 +1,4 @@
-"""The section `evaluate` of params.yaml: how strongly and on how many images each measure attacks."""
+"""A data set's section `evaluate` in params.yaml: how strongly each measure attacks, on how many images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The section `masks` of params.yaml: where masks come from, and by which models. Imports no torch."""
+"""A data set's section `masks` in params.yaml: where masks come from. Imports no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The section `train` of params.yaml: the classifier, its optimiser, and each defence's training."""
+"""A data set's section `train` in params.yaml: the classifier, its optimiser, and each defence's training."""
 
 from __future__ import annotations
 
@@ -88,7 +88,11 @@ class Train(Section):
     smoothing: SmoothingTraining
 
 
-def trainings(kind: type[Training]) -> tuple[str, ...]:
+def _trainings(kind: type[Training]) -> tuple[str, ...]:
     """The keys of `Train` whose section is of this kind, which are the names of defences."""
     kinds = {name: field.annotation for name, field in Train.model_fields.items()}
     return tuple(name for name, own in kinds.items() if isinstance(own, type) and issubclass(own, kind))
+
+
+DEFENCES = _trainings(Training)
+TRAINED_BY_NORM = _trainings(AdversarialTraining)  # one classifier a norm; the other defences know no norm

@@ -36,8 +36,8 @@ def training_settings(params: Params, dataset: str, defence: str) -> TrainingSet
     """Optimiser, augmentation, epochs, warm-up, seed. Raises UserError for an unknown data set or defence."""
     section = _section(params, dataset, defence)
     return TrainingSettings(
-        params.train[dataset].optimiser,
-        params.train[dataset].augment,
+        params.of(dataset).train.optimiser,
+        params.of(dataset).train.augment,
         section.epochs,
         section.warmup_epochs if isinstance(section, AdversarialTraining) else 0.0,
         params.seed,
@@ -77,7 +77,7 @@ def training_adversary(
         threat,
         section.steps,
         section.step_size,
-        saliency(params.masks[dataset].model) if weight > 0 else None,
+        saliency(params.of(dataset).masks.model) if weight > 0 else None,
         weight,
         params.runtime.precision,
         params.runtime.compile if long else "off",
@@ -92,7 +92,7 @@ def fingerprint(
     data: names or checksums of the images and masks, as JSON knows them. A file of initial weights enters by
     its content. Raises UserError for an unknown data set or defence.
     """
-    section, train = _section(params, dataset, defence), params.train[dataset]
+    section, train = _section(params, dataset, defence), params.of(dataset).train
     parts: dict[str, Any] = {
         "defence": defence,
         "seed": params.seed,
@@ -107,7 +107,7 @@ def fingerprint(
         assert norm is not None
         parts["threat"] = vars(_threat(params, dataset, section, norm, side))
     if isinstance(section, DualTraining) and section.salience_weight > 0:
-        parts["saliency"] = _saliency_parts(params.masks[dataset].model)
+        parts["saliency"] = _saliency_parts(params.of(dataset).masks.model)
     weights = Path(train.classifier.weights)
     if weights.is_file():
         parts["weights"] = sha256(weights)
@@ -140,9 +140,8 @@ def _check_norm(params: Params, defence: str, norm: str | None) -> None:
 def _section(
     params: Params, dataset: str, defence: str
 ) -> CleanTraining | SmoothingTraining | AdversarialTraining:
-    if dataset not in params.train:
-        raise UserError(f"data set: found {dataset!r}, accepted are {', '.join(params.train)}")
+    trainings = params.of(dataset).train
     if defence not in DEFENCES:
         raise UserError(f"defence: found {defence!r}, accepted are {', '.join(DEFENCES)}")
-    section: CleanTraining | SmoothingTraining | AdversarialTraining = getattr(params.train[dataset], defence)
+    section: CleanTraining | SmoothingTraining | AdversarialTraining = getattr(trainings, defence)
     return section

@@ -25,7 +25,7 @@ _SMOOTH = 64  # distinct values in one file: an image's, and not labels
 _NEAR_WHITE = 3  # distinct values within that noise: once a JPEG, for label maps have 255 alone up there
 _GREY = 8  # by which the channels of a grey picture may differ once it was coded with loss
 _MOST_NAMED = 8
-_CHOOSE = "masks.<dataset>.files.foreground and ignore choose labels of mask files"
+_CHOOSE = "<dataset>.masks.files.foreground and ignore choose labels of mask files"
 _ACCEPTED = f"accepted: 0 and one other value, with soft edges between; {_CHOOSE}"
 
 

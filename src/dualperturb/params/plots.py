@@ -1,0 +1,41 @@
+"""The section `plots` of params.yaml: which figures are drawn, and how they look."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import AfterValidator, BeforeValidator
+
+from dualperturb.params.fields import Colour, Dpi, Section, Width, are_distinct, check_keys, is_list, one_of
+from dualperturb.params.training import DEFENCES
+
+PanelName = Literal[
+    "dual_examples", "noise_examples", "salience", "accuracy", "across", "gradients", "transfer", "smoothing"
+]
+PANELS: tuple[str, ...] = get_args(PanelName)  # in the paper's order, each a module of `figures`
+LogAxis = Literal["eps", "eps_f", "eps_b", "salience_weight", "share", "radius"]
+
+
+def _by_defence(raw: object) -> object:
+    check_keys(raw, DEFENCES, DEFENCES)
+    return raw
+
+
+def _log_axes(raw: object) -> object:
+    """true: all of them; false: none."""
+    if isinstance(raw, bool):
+        return get_args(LogAxis) if raw else ()
+    return raw if raw == () else is_list(raw)
+
+
+class Plots(Section):
+    """Look of the figures: colours by defence, width in inches, PNG resolution in dots per inch.
+
+    panels: the figures drawn; log_axes: the x axes that are logarithmic, perhaps none.
+    """
+
+    palette: Annotated[dict[Annotated[str, one_of(DEFENCES)], Colour], BeforeValidator(_by_defence)]
+    width_inches: Width
+    dpi: Dpi
+    panels: Annotated[tuple[PanelName, ...], BeforeValidator(is_list), AfterValidator(are_distinct)]
+    log_axes: Annotated[tuple[LogAxis, ...], BeforeValidator(_log_axes), AfterValidator(are_distinct)]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.pipeline.once import made_once
 from tests.pipeline.warm import warm_python
-from tests.pipeline.workspace import PROGRAMS, Workspace
+from tests.pipeline.workspace import Workspace
 
 pytest.importorskip("dvc")
 if shutil.which("git") is None:
@@ -27,21 +27,11 @@ def warm() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def complete(tmp_path_factory: pytest.TempPathFactory, warm: Path) -> Workspace:
     """A clone after `dvc repro`. For reading: take `workspace` to change something."""
-    return _after_repro(tmp_path_factory, "complete", warm)
-
-
-@pytest.fixture(scope="session")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Another clone after a `dvc repro` of its own, each stage in an interpreter of its own. For reading."""
-    return _after_repro(tmp_path_factory, "plain", PROGRAMS)
+    home = made_once(tmp_path_factory, "complete", lambda home: Workspace.clone(home, warm).repro().check())
+    return Workspace(home, warm)
 
 
 @pytest.fixture
 def workspace(complete: Workspace, warm: Path, tmp_path: Path) -> Workspace:
     """A clone of the test's own, in the state after a complete run."""
     return complete.copy(tmp_path / "home", warm)
-
-
-def _after_repro(factory: pytest.TempPathFactory, name: str, programs: Path) -> Workspace:
-    home = made_once(factory, name, lambda home: Workspace.clone(home, programs).repro().check())
-    return Workspace(home, programs)

@@ -38,9 +38,9 @@ BY_NAME = {
 
 
 @pytest.fixture(scope="module")
-def imported(plain: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+def imported(complete: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """Stage -> the project's files that it imported, for any data set and defence."""
-    photos = plain.copy(tmp_path_factory.mktemp("photos") / "home", PROGRAMS)
+    photos = complete.copy(tmp_path_factory.mktemp("photos") / "home", PROGRAMS)
     write_photos(photos.root / "data/raw/folder")
     write_stl10(photos.root / "data/raw/stl10")
     photos.change(TINY_FOLDER)
@@ -49,7 +49,7 @@ def imported(plain: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dict
         photos.run(*prepare.split()).check()
     by_command = photos.imports()
     found: dict[str, set[str]] = {"prepare": set().union(*(by_command[prepare] for prepare in prepares))}
-    for stage, entry in plain.lock().items():
+    for stage, entry in complete.lock().items():
         found.setdefault(stage.partition("@")[0], set()).update(by_command[entry["cmd"]])
     return found
 
@@ -61,40 +61,41 @@ def listed(root: Path, entry: dict[str, Any]) -> set[str]:
     return {str(file.relative_to(root)) for file in files if file.suffix == ".py"}
 
 
-def stages(plain: Workspace) -> dict[str, dict[str, Any]]:
+def stages(complete: Workspace) -> dict[str, dict[str, Any]]:
     """One entry of dvc.lock a stage: its runs differ in data set and defence alone."""
-    return {stage.partition("@")[0]: entry for stage, entry in plain.lock().items()}
+    return {stage.partition("@")[0]: entry for stage, entry in complete.lock().items()}
 
 
-def test_what_is_imported_is_listed(plain: Workspace, imported: dict[str, set[str]]) -> None:
+def test_what_is_imported_is_listed(complete: Workspace, imported: dict[str, set[str]]) -> None:
     missing = {
-        stage: sorted(imported[stage] - listed(plain.root, entry) - NEVER_LISTED - PACKAGES - {BUDGETS})
-        for stage, entry in stages(plain).items()
+        stage: sorted(imported[stage] - listed(complete.root, entry) - NEVER_LISTED - PACKAGES - {BUDGETS})
+        for stage, entry in stages(complete).items()
     }
     assert {stage: files for stage, files in missing.items() if files} == {}
 
 
-def test_what_is_listed_is_imported(plain: Workspace, imported: dict[str, set[str]]) -> None:
+def test_what_is_listed_is_imported(complete: Workspace, imported: dict[str, set[str]]) -> None:
     idle = {
-        stage: sorted(listed(plain.root, entry) - imported[stage] - BY_NAME)
-        for stage, entry in stages(plain).items()
+        stage: sorted(listed(complete.root, entry) - imported[stage] - BY_NAME)
+        for stage, entry in stages(complete).items()
     }
     assert {stage: files for stage, files in idle.items() if files} == {}
 
 
-def test_what_only_reads_or_shows_is_not_listed(plain: Workspace) -> None:
+def test_what_only_reads_or_shows_is_not_listed(complete: Workspace) -> None:
     extra = {
-        stage: sorted(listed(plain.root, entry) & NEVER_LISTED) for stage, entry in stages(plain).items()
+        stage: sorted(listed(complete.root, entry) & NEVER_LISTED)
+        for stage, entry in stages(complete).items()
     }
     assert {stage: files for stage, files in extra.items() if files} == {}
 
 
-def test_budgets_are_listed_where_they_are_scaled(plain: Workspace) -> None:
+def test_budgets_are_listed_where_they_are_scaled(complete: Workspace) -> None:
     scaling = {
         stage
-        for stage, entry in stages(plain).items()
+        for stage, entry in stages(complete).items()
         if "shapes6.eps_scale" in entry.get("params", {}).get("params.yaml", {})
     }
     assert scaling <= {
-        stage for stage, entry in stages(plain).items() if BUDGETS in listed(plain.root, entry)
+        stage for stage, entry in stages(complete).items() if BUDGETS in listed(complete.root, entry)
     }

@@ -92,7 +92,7 @@ PARAMETERS: dict[str, tuple[Any, set[str]]] = {
     ),
     "examples.salience_weights": ([0, 1], EXAMPLES | {"gallery@shapes6", "figures@shapes6", "report"}),
     # Results do not depend on it; the report shows it.
-    "shapes6.evaluate.batch_size": (5, {"report"}),
+    "shapes6.evaluate.batch_size": (6, {"report"}),
     "plots.palette.at_pgd": ("#CC79A7", {"figures@shapes6", "report"}),
 }
 

@@ -1,11 +1,12 @@
-"""The whole chain with masks from files, from a segmentation network and from Segment-6 as published.
+"""The whole chain with masks from a segmentation network; masks of STL-10 from files, of Segment-6 its own.
 
-It begins with one data set. One that is added leaves the others' results alone; one that is dropped from
-`datasets` leaves no trace in the report, whatever still lies on disk.
+One data set that is added leaves the others' results alone; one that is dropped from `datasets` leaves no
+trace in the report, whatever still lies on disk.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -16,22 +17,23 @@ import torch
 import torchvision.models as zoo
 from PIL import Image
 
+from dualperturb.report.settings import mask_text
+from stages.report import mask_summary
 from tests.pipeline.folder_set import CLASSES, COUNTS, TINY_FOLDER, write_photos
 from tests.pipeline.once import made_once
 from tests.pipeline.stl10_set import write_stl10
 from tests.pipeline.test_dependencies import BUDGETS, NEVER_LISTED, PACKAGES, listed
 from tests.pipeline.workspace import PROGRAMS, REPRO, Workspace
 
-FIRST, ADDED = "segment6", ("stl10", "folder")
-DATASETS = (*ADDED, FIRST)
-WORDS = (*ADDED, *CLASSES)  # what tells of an added data set
+FIRST, ADDED = "shapes6", "folder"
+WORDS = (ADDED, *CLASSES)  # what tells of the added data set
 REPORTS = ("index.html", "report.md", "results.csv", "metrics.json", "curves")
 NETWORK, WEIGHTS = "lraspp_mobilenet_v3_large", "data/raw/folder/network.pth"
 BIRD, CAT = 3, 8  # VOC categories
 MODEL = {"model": "builtin", "threshold": "log", "batch_size": 3}
+FILES = {"stl10.masks.source": "files", "stl10.masks.files.missing": "background"}
+MADE = {"stl10": [0.25] * 9 + [0], "segment6": [0.25] * 6}  # shares of the test images
 MASKS: dict[str, Any] = {
-    "stl10.masks.source": "files",
-    "stl10.masks.files.missing": "background",
     "folder.masks": {
         **MODEL,
         "source": "segmentation",
@@ -47,8 +49,8 @@ MASKS: dict[str, Any] = {
 
 
 def tiny(dataset: str) -> dict[str, Any]:
-    own = {key: value for key, value in TINY_FOLDER.items() if not key.startswith("data.")}
-    return {key.replace(".folder.", f".{dataset}."): value for key, value in own.items()}
+    own = {key: value for key, value in TINY_FOLDER.items() if not key.startswith("folder.data.")}
+    return {key.replace("folder.", f"{dataset}.", 1): value for key, value in own.items()}
 
 
 def write_mask(path: Path, rows: int, side: int) -> None:
@@ -114,30 +116,31 @@ def metrics(root: Path) -> set[str]:
     return set(json.loads((root / "reports/metrics.json").read_text()))
 
 
-def run_chain(home: Path, warm: Path) -> None:
-    """`dvc repro` with the first data set, then with all three; home/told.json tells what came of it."""
-    workspace = Workspace.clone(home, warm)
-    raw = workspace.root / "data/raw"
-    write_stl10(raw / "stl10")
-    write_stl10_masks(raw / "stl10")
-    write_photos(raw / "folder")
+def foreground_shares(workspace: Workspace, dataset: str) -> list[float]:
+    masks = np.load(workspace.root / f"data/masks/{dataset}/test.foreground.npy", allow_pickle=False)
+    shares: list[float] = masks.mean(axis=(1, 2, 3)).tolist()
+    return shares
+
+
+def run_chain(complete: Workspace, home: Path, warm: Path) -> None:
+    """`dvc repro` with the added data set, too; home/told.json tells what came of it."""
+    told = {"naming": naming(complete.root), "metrics": sorted(metrics(complete.root))}
+    workspace = complete.copy(home / "chain", warm)
+    write_photos(workspace.root / "data/raw/folder")
     write_network(workspace.root / WEIGHTS, BIRD)
-    write_segment6(raw / "segment6")
-    workspace.change(tiny(FIRST) | {"datasets": [FIRST]})
-    first = workspace.repro().check()
-    told = {"naming": naming(workspace.root), "metrics": sorted(metrics(workspace.root))}
-    settings = {key: value for dataset in ADDED for key, value in tiny(dataset).items()}
-    workspace.change(TINY_FOLDER | settings | MASKS | {"datasets": list(DATASETS)})
+    workspace.change(TINY_FOLDER | MASKS | {"datasets": [ADDED, FIRST]})
     added = workspace.repro().check()
-    told |= {"text": first.text + added.text, "first": first.stages, "added": added.stages}
+    told |= {"text": added.text, "added": added.stages}
     (home / "told.json").write_text(json.dumps(told))
 
 
 @pytest.fixture(scope="session")
-def chain(warm: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, dict[str, Any]]:
-    """The clone after both runs, and what they told. For reading: copy it to change something."""
-    home = made_once(tmp_path_factory, "sources", lambda home: run_chain(home, warm))
-    return Workspace(home, warm), json.loads((home / "told.json").read_text())
+def chain(
+    complete: Workspace, warm: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Workspace, dict[str, Any]]:
+    """The clone after the run, and what it told. For reading: copy it to change something."""
+    home = made_once(tmp_path_factory, "sources", lambda home: run_chain(complete, home, warm))
+    return Workspace(home / "chain", warm), json.loads((home / "told.json").read_text())
 
 
 def test_the_chain_ends_in_a_report_that_says_where_masks_come_from(
@@ -145,26 +148,36 @@ def test_the_chain_ends_in_a_report_that_says_where_masks_come_from(
 ) -> None:
     workspace, told = chain
     assert "Traceback" not in told["text"]
-    assert {f"masks@{dataset}" for dataset in DATASETS} < {*told["first"], *told["added"]}
+    assert f"masks@{ADDED}" in told["added"]
     for name in ("index.html", "report.md"):
         page = (workspace.root / "reports" / name).read_text()
-        assert "Foregrounds from the imported files, which had none for 1 of 10 images" in page
         assert "Foregrounds from the segmentation network, which had none for 4 of 8 images" in page
         assert "Foregrounds from the data set:" in page
 
 
-def test_masks_are_those_of_each_source(chain: tuple[Workspace, dict[str, Any]]) -> None:
+def test_masks_are_those_of_the_network(chain: tuple[Workspace, dict[str, Any]]) -> None:
     workspace, told = chain
-    # In folder the network sees the first class in every pixel, and the second one gets the fallback's box.
-    count = COUNTS["val"]
-    expected = {"stl10": [0.25] * 9 + [0], "folder": [1] * count + [0.25] * count, "segment6": [0.25] * 6}
-    for dataset, shares in expected.items():
-        masks = np.load(workspace.root / f"data/masks/{dataset}/test.foreground.npy", allow_pickle=False)
-        assert masks.mean(axis=(1, 2, 3)).tolist() == shares
-    assert "stl10 test: 1 masks missing and filled, 0 files of no image" in told["text"]
+    # The network sees the first class in every pixel, and the second one gets the fallback's box.
+    assert foreground_shares(workspace, "folder") == [1] * COUNTS["val"] + [0.25] * COUNTS["val"]
     assert "folder test: no object found in 4 images, which got the fallback" in told["text"]
     assert summary(workspace, "folder")["test"]["not_found_first"] == [4, 5, 6, 7]
     assert "DVC does not notice" not in told["text"]
+
+
+def test_masks_of_other_sources(workspace: Workspace) -> None:
+    raw = workspace.root / "data/raw"
+    write_stl10(raw / "stl10")
+    write_stl10_masks(raw / "stl10")
+    write_segment6(raw / "segment6")
+    workspace.change(tiny("stl10") | tiny("segment6") | FILES | {"datasets": ["stl10", "segment6"]})
+    outcome = workspace.run(*REPRO, "masks").check()
+    assert set(outcome.stages) == {f"{stage}@{name}" for stage in ("prepare", "masks") for name in MADE}
+    for name, shares in MADE.items():
+        assert foreground_shares(workspace, name) == shares
+    assert "stl10 test: 1 masks missing and filled, 0 files of no image" in outcome.text
+    with contextlib.chdir(workspace.root):
+        told = mask_text(mask_summary("stl10"))
+    assert told.startswith("Foregrounds from the imported files, which had none for 1 of 10 images")
 
 
 def test_an_added_data_set_runs_alone_and_a_dropped_one_leaves_no_trace(
@@ -173,10 +186,9 @@ def test_an_added_data_set_runs_alone_and_a_dropped_one_leaves_no_trace(
     done, told = chain
     assert {stage for stage in told["added"] if "@" not in stage} == {"tables", "report"}
     assert all(FIRST not in stage for stage in told["added"] if not stage.startswith("figures@"))
-    assert metrics(done.root) == set(DATASETS)
-    both = naming(done.root)
-    curves = {f"reports/curves/eps/{dataset}_L2.csv" for dataset in ADDED}
-    assert {"reports/index.html", "reports/report.md"} | curves < set(both)
+    assert metrics(done.root) == {ADDED, FIRST}
+    curve = f"reports/curves/eps/{ADDED}_L2.csv"
+    assert {"reports/index.html", "reports/report.md", curve} < set(naming(done.root))
 
     workspace = done.copy(tmp_path / "home", warm)
     workspace.change({"datasets": [FIRST]})
@@ -189,7 +201,7 @@ def test_changed_weights_in_the_raw_folder_make_new_masks(
     chain: tuple[Workspace, dict[str, Any]], tmp_path: Path
 ) -> None:
     done, _ = chain
-    workspace = done.copy(tmp_path / "home", PROGRAMS)  # the probe sees no fork of the warm interpreter
+    workspace = done.copy(tmp_path / "home", PROGRAMS)
     masks = (*REPRO, "masks@folder")
     assert workspace.run(*masks).check().stages == []
     write_network(workspace.root / WEIGHTS, CAT)

@@ -24,6 +24,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tests.pipeline.probe import record
+
 LIBRARIES = (
     *("torch", "torch._dynamo", "torchvision", "safetensors.torch", "scipy.stats", "scipy.ndimage", "pandas"),
     *("matplotlib.figure", "PIL.Image", "pydantic", "ruamel.yaml", "typer", "rich.progress", "jinja2"),
@@ -55,8 +57,9 @@ def warm_python() -> Iterator[Path]:
         "OMP_WAIT_POLICY": "passive",
         "CUDA_VISIBLE_DEVICES": "",
     }
-    command = [sys.executable, __file__, address]
-    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+    command = [sys.executable, "-m", "tests.pipeline.warm", address]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    server = subprocess.Popen(command, cwd=Path(__file__).parents[2], env=environment, **pipes)
     assert server.stdin and server.stdout
     try:
         assert server.stdout.readline() == b"ready\n", "the warm interpreter did not start"
@@ -96,7 +99,7 @@ def serve(address: str) -> dict[str, Any] | None:
 
 
 def run(job: dict[str, Any]) -> int:
-    """Do what `python -m MODULE ARGUMENTS` does, and return its exit status."""
+    """Do what `python -m MODULE ARGUMENTS` does, record its imports, and return its exit status."""
     os.chdir(job["cwd"])
     os.environ.clear()
     os.environ.update(job["environment"])
@@ -109,6 +112,8 @@ def run(job: dict[str, Any]) -> int:
     except BaseException:
         traceback.print_exc()
         return 1
+    finally:
+        record(Path(job["cwd"], *job["module"].split(".")).with_suffix(".py"), job["arguments"])
     return 0
 
 

@@ -16,6 +16,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from tests.pipeline import probe
+from tests.pipeline.probe import AT_EXIT
+
 PROJECT = Path(__file__).resolve().parents[2]
 DVC = (sys.executable, "-P", str(Path(__file__).with_name("remembering_dvc.py")))
 REPRO = (*DVC, "repro")
@@ -25,6 +28,8 @@ RAN = re.compile(r"^(?:Running stage '(.+?)':|Stage '(.+?)' is cached - skipping
 # What is tested is which stages run and what they leave, not how well a classifier does.
 TINY: dict[str, Any] = {
     "norms": ["L2"],
+    # bfloat16 on a CPU depends on its instructions, and float32 is what devices are compared in.
+    "runtime.precision": "fp32",
     "shapes6.data.train": 48,
     "shapes6.data.test": 24,
     "shapes6.train.optimiser.batch_size": 24,
@@ -36,6 +41,7 @@ TINY: dict[str, Any] = {
     "shapes6.train.at_dual.warmup_epochs": 0,
     "shapes6.train.at_dual.salience_weight": 1.0,
     "shapes6.evaluate.n": 12,
+    "shapes6.evaluate.batch_size": 5,
     "shapes6.evaluate.steps": 2,
     "shapes6.evaluate.grid.L2.eps_f": [0, 2],
     "shapes6.evaluate.grid.L2.eps_b": [0, 20],
@@ -52,26 +58,6 @@ TINY: dict[str, Any] = {
     "shapes6.train.smoothing.epochs": 1,
     "examples.salience_weights": [0, 10],
 }
-
-# Appends to $IMPORTS_LOG, when a stage ends, its command and the files of the clone that it imported.
-PROBE = """
-import atexit, json, os, sys
-from pathlib import Path
-
-def record():
-    script, root = Path(sys.argv[0]), Path.cwd()
-    if script.parent != root / "stages":
-        return
-    files = {Path(m.__file__) for m in list(sys.modules.values()) if getattr(m, "__file__", None)}
-    line = {
-        "cmd": " ".join(["sh stages/run", script.stem, *sys.argv[1:]]),
-        "files": sorted(str(f.relative_to(root)) for f in files if f.is_relative_to(root)),
-    }
-    with open(os.environ["IMPORTS_LOG"], "a") as log:
-        log.write(json.dumps(line) + "\\n")
-
-atexit.register(record)
-"""
 
 
 def _files() -> list[str]:
@@ -116,7 +102,8 @@ class Workspace:
                 (made.root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(PROJECT / name, made.root / name)
         (home / "probe").mkdir()
-        (home / "probe" / "sitecustomize.py").write_text(PROBE)
+        (home / "probe" / "sitecustomize.py").write_text(AT_EXIT)
+        shutil.copy2(probe.__file__, home / "probe")
         made.change(TINY)
         author = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
         for arguments in (

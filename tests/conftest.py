@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from itertools import groupby
+
+# Before anything imports torch: two workers of two threads each would wait for one another's.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings
@@ -17,14 +21,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 # Files that take longest, the longest first: they run whole pipelines, or start interpreters.
 LONG = (
-    *("pipeline/test_sources", "pipeline/test_dependencies", "pipeline/test_ci_report"),
-    *(
-        "pipeline/test_reruns",
-        "pipeline/test_recovery",
-        "test_ranks",
-        "stages/test_train",
-        "peers/test_peers",
-    ),
+    *("pipeline/test_sources", "test_ranks", "pipeline/test_ci_report", "stages/test_train"),
+    *("pipeline/test_reruns", "peers/test_peers", "pipeline/test_recovery", "stages/test_stages"),
 )
 
 

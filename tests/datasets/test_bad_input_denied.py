@@ -25,7 +25,7 @@ from PIL import Image
 from dualperturb import progress
 from dualperturb.masks import files as mask_files
 from dualperturb.params import masks as mask_params
-from dualperturb.params import whole as params
+from dualperturb.params import reading as params
 from dualperturb.datasets import check
 from dualperturb.datasets.reading import decode
 from dualperturb.datasets.raw import fetch

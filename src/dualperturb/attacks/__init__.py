@@ -1,4 +1,4 @@
-"""Attacks beside plain PGD, and the adversaries that training attacks with: loops over any ball.
+"""Attacks other than plain PGD, and the adversaries that training attacks with: mostly loops over any ball.
 
-Training and evaluation import it; it imports core.
+Training and evaluation import this package, which itself imports core.
 """

@@ -20,8 +20,8 @@ class PgdAdversary:
     """Adversarial training's inner maximisation (Madry et al. 2018), with the threat model's ball.
 
     steps, step_size, precision: as in `pgd`; saliency and salience_weight: the paper trains with weight 0.
-    compile: "off", or "auto" to compile what is climbed where that pays (see `precision`).
-    Where memory runs out, the batch is attacked in halves, to the same examples.
+    compile: "off", or "auto" to compile the network that gives the gradients, where that pays (see
+    `precision`). Where memory runs out, the batch is attacked in halves, with the same examples as result.
     """
 
     threat: ThreatModel
@@ -50,7 +50,7 @@ class PgdAdversary:
 
         def attacked(part: slice) -> Tensor:
             if self._to_compile and copied is not None:
-                # Here, so that a batch that does not fit is compiled for in the portions that do.
+                # Here, so that a batch that does not fit is compiled for at the size of the portions that do.
                 copied.compile_for(images[part])
                 self._to_compile = False
             inside = foreground[part]
@@ -66,7 +66,7 @@ class PgdAdversary:
         return torch.cat(self._portions.run(attacked, len(images)))
 
     def _refreshed(self, model: nn.Module, images: Tensor) -> GradientCopy | None:
-        """The model's copy with its present weights: made once, for tracing costs more than a few steps."""
+        """The model's copy with its present weights: made once, as tracing takes longer than a few steps."""
         if self._model is not model:
             self._model = model
             self._copy = gradient_copy_of(model, self.precision, images[:1])

@@ -24,7 +24,7 @@ from dualperturb.core.result import AttackResult, checked_norms
 from dualperturb.core.shown import misclassified
 from dualperturb.errors import UserError
 
-FIRST_SHARE = 2.0  # of the radius, that the first step moves
+FIRST_SHARE = 2.0  # how far the first step moves, as a share of the radius
 MOMENTUM = 0.75  # alpha: the weight of the new step, against the repeated last one
 ENOUGH_RISES = 0.75  # rho: where no more than this share of the steps raised the loss, steps are halved
 
@@ -45,8 +45,8 @@ def apgd(
     """Attack `model` inside `ball`: the first point met that is misclassified, else the one of highest loss.
 
     model, images, labels, seed, indices: as in `pgd`; at least 2 classes. An image that is misclassified as
-    it is comes back unchanged. loss: "ce", "dlr" or "dlr-targeted" (see `losses`). The last runs once for
-    each of the `targets` likeliest other classes of the clean image, or for all if there are fewer.
+    it is comes back unchanged. loss: "ce", "dlr" or "dlr-targeted" (see `losses`). "dlr-targeted" runs once
+    for each of the `targets` likeliest other classes of the clean image, or for all if there are fewer.
     restarts: random starts, for every target. Every run attacks what the runs before it have not fooled.
 
     Raises UserError for images outside [0, 1], labels or indices that do not fit them, an unknown loss,
@@ -66,7 +66,7 @@ def apgd(
         rows, rank = left.nonzero().flatten(), run // restarts
         if not len(rows):
             break
-        # Three words, the last not 0: streams of no other attack of this seed.
+        # Three words, the last not 0, so that no other attack with this seed has these streams.
         seeds = problem.seeds(list(LOSSES).index(loss), run, 1, rows=rows)
         task = Task(logits_of, LOSSES[loss], wide, labels, goals[:, rank], ball)
         end = climb(task.only(rows), steps, seeds)
@@ -137,7 +137,7 @@ class RunState(NamedTuple):
     now: Visited
     best: Visited
     before: Tensor  # the perturbation one step ago
-    share: Tensor  # of the radius, that a step moves, (n,)
+    share: Tensor  # how far a step moves, as a share of the radius, (n,)
     rises: Tensor  # steps since the last checkpoint that raised the loss, (n,)
     halved: Tensor  # whether the last checkpoint halved the share, bool (n,)
     mark: Tensor  # the highest loss at the last checkpoint, (n,)
@@ -157,7 +157,7 @@ def climb(task: Task, steps: int, seeds: Sequence[int]) -> Visited:
     for step in range(1, steps + 1):
         left = (~seen.now.fooled).nonzero().flatten()  # the step's only wait for a GPU
         if len(left) < len(rows):
-            _write(end, rows, seen.now)  # those that are left write again
+            _write(end, rows, seen.now)  # those left are written again later
             task, seen, rows = task.only(left), seen.only(left), rows[left]
         if not len(rows):
             return end
@@ -185,7 +185,7 @@ def checkpoints(steps: int) -> dict[int, int]:
 def _stepped(task: Task, seen: RunState, momentum: float) -> RunState:
     """Algorithm 1, lines 5 to 9."""
     now = seen.now
-    # Where nothing gives the loss a direction, the step of zero lets the momentum carry on.
+    # Where the gradient is zero, so is the step, and the momentum carries on.
     ball = boxed(task.ball, task.images, task.images + now.delta)
     ascent = ball.ascend(now.gradient, 1.0) * _like(seen.share, now.delta)
     aim = task.inside(now.delta + ascent)
@@ -203,7 +203,7 @@ def _adapted(seen: RunState, interval: int) -> RunState:
     """Section 3.1's two conditions; where one holds the share is halved and the run returns to its best."""
     stalled = ~seen.halved & (seen.mark >= seen.best.value)
     halved = ((seen.rises <= ENOUGH_RISES * interval) | stalled) & ~seen.now.fooled
-    # The next rise is counted from the loss of the point that is left, as the published code does.
+    # The next rise is measured from the loss of the point left behind, as in the published code.
     back = seen.best._replace(value=seen.now.value)
     return seen._replace(
         now=seen.now.where(halved, back),

@@ -45,9 +45,9 @@ def auto_attack(
     """APGD on cross-entropy, on DLR, then on targeted DLR for up to `targets` other classes.
 
     Arguments and errors as in `apgd`; by default as many steps, restarts and targets as in AutoAttack's
-    standard version. An image that is misclassified
-    as it is comes back unchanged, one that withstands all parts as the first part's best try. With too few
-    classes for DLR (two), or for its targeted version (two or three), the difference of logits stands in.
+    standard version. An image that is misclassified as it is comes back unchanged; one that withstands all
+    parts comes back as the first part's best try. With too few classes for DLR (two), or for its targeted
+    version (two or three), the difference of logits stands in.
     """
     images = in_range(images)
     names = list(range(len(images)) if indices is None else indices)

@@ -7,12 +7,12 @@ Three points are open there, or need a choice for colour images of many pixels:
 - F is the softmax. Its derivatives sum to 0, so S is the square of dF_t, and one backward pass gives it. The
   derivatives of the log-odds, dF_t / (F_t (1 - F_t)), rank the features alike and do not vanish where F
   saturates. Single features, as in algorithm 1: the pairs of algorithm 3 need a matrix over all pairs.
-- Untargeted, the map is that of the label, turned round, and a pixel may become brighter or darker: the
+- Untargeted, the map is the label's with the sign reversed, and a pixel may become brighter or darker: the
   non-targeted and maximal JSMA of Wiyatno and Xu 2018 (arXiv:1808.07945). Random targets, as other libraries
-  draw them, leave the result to chance; the likeliest other class as target was as strong or weaker, to
-  within 1 point, on two small classifiers.
+  draw them, leave the result to chance; with the likeliest other class as target the attack was as strong or
+  weaker, to within 1 point, on two small classifiers.
 - A pixel is a place (row, column), however many of its channels change: the budget is the L0 norm over
-  places. A place counts the sum of its channels' square roots of S, and all its salient channels change.
+  places. A place's saliency is the sum of its channels' square roots of S; all its salient channels change.
 
 The loop leaves the classifier as it is: its mode, its parameters and their gradients.
 """
@@ -44,7 +44,7 @@ class JsmaResult:
     """images: (N, C, H, W) in [0, 1], each as it was when the goal was reached, or when the attack stopped.
 
     success: bool (N,), the goal was reached; first_fooled: int64 (N,), the number of pixels changed by then,
-    0 for an image that needed none, NEVER (-1) without success; changed: int64 (N,), those of `images`.
+    0 for an image that needed none, NEVER (-1) without success; changed: int64 (N,), that number in `images`.
     """
 
     images: Tensor
@@ -69,15 +69,15 @@ def jsma(
     model, images, labels: as in `pgd`. targets: int64 (N,); the goal is then this class, else any class but
     the label.
     max_share: the budget, a share of the H * W pixels, rounded down to whole pixels.
-    theta: a channel's change in one step, 1/255 to 1, clipped to [0, 1]; with 1 it goes to a bound at once.
+    theta: a channel's change per step, 1/255 to 1, clipped to [0, 1]; with 1 it goes to a bound at once.
     change: "either" lets a channel become brighter or darker, whichever helps (never both in turn);
     "increase" and "decrease" are the directions of Papernot et al., who take one for the whole attack.
-    pixels_per_step: 1 is the definition. A step is one forward and one backward pass, so k pixels a step
-    divide the time by about k (224x224, 10 %: 5,017 pixels), and cost some strength, since one gradient
+    pixels_per_step: 1 in algorithm 1. A step is one forward and one backward pass, so k pixels per step
+    divide the time by about k (224x224, 10 %: 5,017 pixels), but cost some strength, since one gradient
     chooses all k, and `first_fooled` grows by up to k at a time.
 
     An image leaves the batch when its goal is reached, when the next step needs a pixel beyond the budget, or
-    when no pixel is salient. With one pixel a step it goes the same way whatever the budget is, so that one
+    when no pixel is salient. With one pixel per step its path does not depend on the budget, so that one
     run over the largest budget gives exactly the results of all smaller ones; see `curve`.
 
     Raises UserError for images outside [0, 1], labels or targets that do not fit them, and a max_share,
@@ -91,7 +91,7 @@ def jsma(
     climb = _Climb(problem.logits_of, targets is not None)
     found = wide.clone()
     first, changed = torch.full_like(labels, NEVER), torch.zeros_like(labels)
-    # Copies, for tensors made in inference mode could not be differentiated, nor kept for it.
+    # Copies, because tensors made in inference mode cannot be differentiated, nor saved for a backward pass.
     rows = torch.arange(len(labels), device=labels.device)
     search = _Search(rows, wide, wide.clone(), steered.clone())
     while len(search.rows):
@@ -100,7 +100,7 @@ def jsma(
         after = _step(search, gradient, _salient(gradient, search, change), budget, pixels_per_step, theta)
         left = (~reached & (after != search.now).flatten(1).any(dim=1)).nonzero().flatten()
         if len(left) < len(after):  # known after the step's only wait for a GPU
-            found[search.rows], changed[search.rows] = search.now, spent  # those that are left write again
+            found[search.rows], changed[search.rows] = search.now, spent  # those left are written again later
             first[search.rows] = torch.where(reached, spent, NEVER)
             search, after = search.those(left), after[left]
         search = search._replace(now=after)
@@ -113,7 +113,7 @@ def jsma(
 
 
 def curve(first_fooled: Tensor, shares: Sequence[float], pixels: int) -> list[int]:
-    """How many of the images are still right when each of `shares` of their `pixels` may change.
+    """For each of `shares`, how many images are still right when this share of their `pixels` may change.
 
     first_fooled: of a `JsmaResult` of an untargeted run whose max_share was at least the largest of `shares`;
     pixels: H * W. Raises UserError for a share outside [0, 1].
@@ -130,7 +130,7 @@ def pixel_budget(share: float, pixels: int) -> int:
 
 
 class _Search(NamedTuple):
-    """The images still attacked: where they stand in the batch, before, now, and the class of their map."""
+    """The images still attacked: positions in the batch, clean images, present images, classes of the map."""
 
     rows: Tensor
     clean: Tensor
@@ -154,7 +154,7 @@ class _Climb:
     targeted: bool
 
     def __call__(self, images: Tensor, steered: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, C, H, W) -> the log-odds' derivatives, signed so that up helps; goal reached, bool (n,)."""
+        """(n, C, H, W) -> the log-odds' derivatives, signed so that ascent helps; goal reached, bool (n,)."""
         images = images.detach().requires_grad_(True)
         with torch.enable_grad():
             logits = self.model(images)
@@ -167,9 +167,9 @@ class _Climb:
 
 
 def _salient(gradient: Tensor, search: _Search, change: str) -> Tensor:
-    """The channels that may move where the gradient points, bool (n, C, H, W).
+    """The channels that may move in the gradient's direction, bool (n, C, H, W).
 
-    They move away from the clean value only, so that none goes to and fro, and saturated ones drop out.
+    A channel moves only away from its clean value, so that none goes to and fro; saturated ones drop out.
     """
     up = (gradient > 0) & (search.now < 1) & (search.now >= search.clean)
     down = (gradient < 0) & (search.now > 0) & (search.now <= search.clean)
@@ -181,7 +181,7 @@ def _salient(gradient: Tensor, search: _Search, change: str) -> Tensor:
 def _step(
     search: _Search, gradient: Tensor, salient: Tensor, budget: int, pixels_per_step: int, theta: float
 ) -> Tensor:
-    """The images with the most salient pixels changed, within the budget: one changed before is free."""
+    """The images with the most salient pixels changed, within the budget; those changed before are free."""
     changed = search.changed
     saliency = torch.where(salient, gradient.abs(), 0).sum(dim=1).flatten(1)
     value, place = saliency.topk(min(pixels_per_step, saliency.shape[1]), dim=1)

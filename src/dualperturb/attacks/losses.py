@@ -1,4 +1,4 @@
-"""What APGD climbs: cross-entropy, and the Difference of Logits Ratio (DLR), untargeted and targeted.
+"""The losses of APGD: cross-entropy, and the Difference of Logits Ratio (DLR), untargeted and targeted.
 
 DLR: Croce & Hein 2020, "Reliable evaluation of adversarial robustness with an ensemble of diverse
 parameter-free attacks", section 4.1, equation (6), and its targeted version, equation (7). Unlike
@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# (logits, labels, targets) -> (N,); the larger, the nearer to being fooled. Only a targeted loss reads its
-# targets, an untargeted one may be given anything.
+# (logits, labels, targets) -> (N,); the larger, the nearer to being fooled. Only a targeted loss reads the
+# targets; for an untargeted one they may be anything.
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 TINY = 1e-12  # in the denominators, as published
@@ -29,7 +29,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, targets: Tensor | None = None)
 def dlr(logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tensor:
     """(N,), above 0 where the image is fooled: (largest other - label) / (first - third of the logits).
 
-    With two classes there is no third: the difference of the two logits itself.
+    With two classes there is no third logit: the value is the plain difference of the two.
     """
     first = logits.sort(dim=1, descending=True).values
     scale = first[:, 0] - first[:, 2] + TINY if logits.shape[1] >= 3 else 1.0
@@ -40,7 +40,7 @@ def dlr(logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tensor
 def targeted_dlr(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     """(N,): (target - label) / (first - mean of the third and the fourth of the logits).
 
-    With two or three classes there is no fourth: the difference of the two logits itself.
+    With two or three classes there is no fourth logit: the value is the plain difference target - label.
     """
     first = logits.sort(dim=1, descending=True).values
     scale = first[:, 0] - (first[:, 2] + first[:, 3]) / 2 + TINY if logits.shape[1] >= 4 else 1.0

@@ -1,9 +1,9 @@
 """PGD inside nested balls, from the largest to the smallest: a sweep for little more than one attack.
 
-What withstands a ball is right in every smaller one, and an example in a ball lies in every larger one, too.
-So only what was fooled in a ball is attacked in those inside it, from the perturbation that fooled it, and an
-image is left alone as soon as it is fooled. In the other order everything that is robust would be attacked in
-every ball, and on a defended classifier most images are.
+An image that withstands a ball is right in every smaller one, and an example in a ball lies in every larger
+one, too. So only images that were fooled in a ball are attacked in those inside it, from the perturbation
+that fooled them, and an image is left alone as soon as it is fooled. In the other order every robust image
+would be attacked in every ball, and on a defended classifier most images are robust.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def nested_pgd(
     precision: str = "fp32",
     around: Sequence[Sequence[int]] | None = None,
 ) -> list[AttackResult]:
-    """One result a ball, in their order: an image that is fooled in one ball is fooled in all around it.
+    """One result per ball, in their order; an image that is fooled in a ball is fooled in all around it.
 
-    balls: each inside the next, or, where they are nested otherwise, around: for each ball the positions of
-    the next larger ones, which come later. Arguments and errors else as in `pgd`, without a salience term;
-    steps: of every run. The first run in a ball begins where the one in the (first) larger ball ended,
-    projected; the other restarts begin at random. An image that is misclassified as it is comes back
-    unchanged; one that withstood a larger ball comes back as the projection of what it withstood. Raises
-    UserError, too, for an `around` that is not as said, and for balls of the same norm that are not nested.
+    balls: each inside the next. around: if they are nested otherwise, for each ball the positions of the next
+    larger ones, which come later. steps: of each run. Other arguments and errors as in `pgd`, without a
+    salience term. The first run in a ball begins where the run in the (first) larger ball ended, projected;
+    the other restarts begin at random. An image that is misclassified as it is comes back unchanged; one that
+    withstood a larger ball comes back as the projection of what it withstood. Raises UserError also for an
+    `around` that is not as described, and for balls of the same norm that are not nested.
     """
     if not isinstance(balls, Sequence):
         raise UserError(f"balls: expected a list of balls, got {type(balls).__name__}")
@@ -71,7 +71,7 @@ def nested_pgd(
         for _, fooled in larger:
             left = left & fooled
         task.attack(ball, delta, left.nonzero().flatten(), steps, step_size, restarts)
-        # A projection may fool, too, where nobody climbed.
+        # A projection may fool even an image that was not attacked in this ball.
         found[place] = delta, task.fooled(wide + delta)
     return _closed(found, balls, around, wide)
 
@@ -88,7 +88,8 @@ def _checked_order(around: Sequence[Sequence[int]] | None, count: int) -> Sequen
 
 
 def _check_nested(balls: Sequence[Ball], around: Sequence[Sequence[int]]) -> None:
-    """What withstands a ball is left alone in those inside it: in another order images would seem robust."""
+    """Refuse another order, in which images would seem robust: one that withstands a ball is left alone in
+    those inside it."""
     for place, larger in enumerate(around):
         for other in larger:
             if not _may_lie_inside(balls[place], balls[other]):
@@ -99,7 +100,7 @@ def _check_nested(balls: Sequence[Ball], around: Sequence[Sequence[int]]) -> Non
 
 
 def _may_lie_inside(ball: Ball, other: Ball) -> bool:
-    """False where the radii or the masks tell otherwise; unlike norms are left to the caller."""
+    """False where the radii or the masks say that it does not; different norms are left to the caller."""
     if isinstance(ball, Dual) and isinstance(other, Dual):
         parts = (ball.inside, other.inside), (ball.outside, other.outside)
         return torch.equal(ball.foreground, other.foreground) and all(_may_lie_inside(*two) for two in parts)
@@ -140,7 +141,7 @@ def _closed(
     around: Sequence[Sequence[int]],
     images: Tensor,
 ) -> list[AttackResult]:
-    """The results, where what fooled in one ball counts in all around it."""
+    """The results, in which a perturbation that fools in one ball counts in all balls around it."""
     closed = dict(found)
     for place in range(len(balls)):
         delta, fooled = closed[place]
@@ -157,7 +158,7 @@ def _closed(
 def perturb_until_fooled(
     objective: Objective, images: Tensor, ball: Ball, start: Tensor, *, steps: int, step_size: float
 ) -> Tensor:
-    """As `perturb` from `start`, but an image is left alone as soon as it is fooled: perturbations.
+    """Perturbations as by `perturb`, but from `start`, and an image is left alone as soon as it is fooled.
 
     objective: without a salience term. start: perturbations (N, C, H, W), projected first. An image that was
     not fooled before the last step ends where that step leads.
@@ -185,10 +186,10 @@ def perturb_until_fooled(
 
 
 def _worth_keeping(stands: Tensor) -> Tensor:
-    """Positions of the images that stand, and of a few others up to the next number of a short list.
+    """Positions of the images that stand, and of a few others to fill up to the next number in SIZES.
 
-    A classifier's first pass over a number of images that it has not seen yet is slow: its kernels are
-    prepared for each.
+    A classifier's first pass over a number of images that it has not seen yet is slow, because its kernels
+    are prepared for each number.
     """
     order = stands.byte().argsort(descending=True, stable=True)
     count = int(stands.sum())

@@ -18,7 +18,7 @@ from dualperturb.core.seeds import image_seeds
 from dualperturb.core.shown import logits_in
 from dualperturb.errors import UserError
 
-# Two words, the last not 0: no start's or restart's stream, whose salt is one word, is met again.
+# Two words, the last not 0, so that this is no stream of a start or restart, whose salt is one word.
 CLIMB_SALT = (0, 2)
 
 
@@ -54,20 +54,20 @@ class GaussianNoise:
 
 
 class SmoothedClassifier(nn.Module):
-    """What an attack climbs in place of the smoothed classifier: log of the mean softmax over noise draws.
+    """The smoothed classifier in a differentiable form for attacks: log of the mean softmax over noise draws.
 
     forward: pixels (N, C, H, W) -> log probabilities (N, classes), whose cross-entropy is the objective of
     Salman et al. 2019 (expectation over noise). Takes the memory of N * draws images.
 
-    Every pass draws new noise, the next of a stream that starts at the seed, the same for all its images. So
-    an example does not depend on the rest of its batch if every batch meets a new SmoothedClassifier. New
-    noise at every step costs nothing and attacks far better than noise kept through all steps, to which
-    the example would be fitted; the price is that objectives of two restarts compare with an error.
+    Every pass draws new noise from a stream that starts at the seed; all images of a pass get the same. So an
+    example does not depend on the rest of its batch if every batch gets a new SmoothedClassifier. New noise
+    at every step costs nothing and attacks far better than noise kept through all steps, to which the example
+    would be fitted; the price is a random error in the comparison of two restarts' objectives.
     Score an attack with `evaluation.smoothing`, never with this class. The mode and the parameters of `model`
     stay as they are. Raises UserError for a sigma that is not positive or for fewer than one draw.
     """
 
-    draws_noise = True  # on purpose: its answers differ, and no one is warned
+    draws_noise = True  # its answers differ on purpose, so `steady` does not warn
 
     def __init__(self, model: nn.Module, sigma: float, draws: int, seed: int, device: torch.device) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ def generator(seed: int, device: torch.device) -> torch.Generator:
 def draw(count: int, shape: Sequence[int], dtype: torch.dtype, source: torch.Generator) -> Tensor:
     """Standard normal noise (count, *shape); the same numbers follow however many are drawn at a time."""
     noise = torch.empty((count, *shape), dtype=dtype, device=source.device)
-    # One call an image: a call for many may end with extra draws, and so depend on how they are divided.
+    # One call per image: a call for many may end with extra draws, and results would depend on the division.
     for row in noise:
         row.normal_(generator=source)
     return noise

@@ -1,8 +1,8 @@
-"""Threat models: norms, radii, masks. Start, ascend, project; no classifier in here.
+"""Threat models: norms, radii and masks, with the verbs start, ascend and project; no classifier in here.
 
-A *ball* is anything with the three verbs and `norms`. Those of `norms` are balls over the whole image. `Dual`
-applies each verb in the foreground and in the background, so that plain PGD and the dual-perturbation attack
-run through the same loop.
+A *ball* is anything with the three verbs, `norms` and `only`. The classes of the package `norms` are balls
+over the whole image. `Dual` applies each verb in the foreground and in the background, so that plain PGD and
+the dual-perturbation attack run through the same loop.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ VERBS = ("start", "ascend", "project", "norms", "only")
 class Ball(Protocol):
     """What an attack may do to a batch of images. Every tensor is (N, C, H, W).
 
-    Where it has `radii`, a number or a tensor (N,) for each region of `norms`, every result is held to them.
+    Where a ball has `radii`, a number or a tensor (N,) for each region of `norms`, every result must keep to
+    them.
     """
 
     def start(self, images: Tensor, seeds: Seeds) -> Tensor:
@@ -49,7 +50,7 @@ class Dual:
     """Two balls, one for the foreground and one for the background (the dual-perturbation threat model).
 
     foreground: bool (N, 1, H, W); an empty or a full mask is legal, the empty region spends nothing.
-    Raises UserError if the mask has another shape or type, or if a part is no such ball.
+    Raises UserError if the mask has another shape or type, or if `inside` or `outside` is no `NormBall`.
     """
 
     inside: NormBall
@@ -71,7 +72,7 @@ class Dual:
     def start(self, images: Tensor, seeds: Seeds) -> Tensor:
         check_ball(self, images)
         if self._alike:
-            # Both regions take their part of one draw, which is slow beside a small network's pass.
+            # Both regions take their part of one draw: drawing is slow compared with a small network's pass.
             drawn = self.inside.draw(images, seeds)
             return self.inside.place(drawn, self._radii(), regions_of(self.foreground, images))
 
@@ -112,7 +113,7 @@ class Dual:
 
     @property
     def _alike(self) -> bool:
-        """Whether one pass over the values does for both regions, which costs hardly more than PGD's."""
+        """Whether one pass over the values serves both regions, which costs hardly more than PGD's pass."""
         return type(self.inside) is type(self.outside)
 
     def _radii(self, share: float = 1.0) -> tuple[float, float]:
@@ -124,16 +125,16 @@ class Dual:
 
 
 def boxed(ball: Ball, images: Tensor, seen: Tensor) -> Ball:
-    """The ball that knows the pixel range, which the steps of some norms need (see `norms.L1`).
+    """The ball, told of the pixel range, which the steps of some norms need (see `norms.L1`).
 
-    images: the clean ones; seen: those that the next step begins at. A ball of your own need not ask.
+    images: the clean ones; seen: those from which the next step begins. A ball of your own needs no `boxed`.
     """
     told: Callable[[Tensor, Tensor], Ball] | None = getattr(ball, "boxed", None)
     return ball if told is None else told(images, seen)
 
 
 def check_ball(ball: Ball, images: Tensor) -> None:
-    """It is a ball, and the masks of a `Dual` are those of the images, (N, 1, H, W), and where they are."""
+    """Check that it is a ball, and that a `Dual`'s masks, (N, 1, H, W), fit the images, on their device."""
     if isinstance(ball, type) or not all(callable(getattr(ball, verb, None)) for verb in VERBS):
         raise UserError(f"ball: expected {_one_of('Dual(...)')}, got {_kind(ball)}")
     if not isinstance(ball, Dual):

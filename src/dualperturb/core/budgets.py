@@ -1,4 +1,4 @@
-"""The norms that budgets are in, one row each, and what a budget at the paper's scale means in each.
+"""The norms of budgets, one row each, and the radius that a budget at the paper's scale means in each.
 
 `core.norms` holds a class for each row, which draws, steps and projects. Imports no torch.
 """
@@ -12,7 +12,7 @@ PAPER_SIDE = 224  # pixels: the paper's budgets are ImageNet-10's
 
 @dataclass(frozen=True)
 class Unit:
-    """What a budget is written in. parts: so many of it are 1, the range of a pixel's value."""
+    """The unit in which a budget is written. parts: how many units make 1, the range of a pixel's value."""
 
     parts: int
     spoken: str
@@ -29,9 +29,9 @@ IN_GREY_LEVELS = Unit(255, "in 1/255", "in 1/255")
 class Norm:
     """What params.yaml, the tables and the figures know of a norm.
 
-    order: the p of |x|_p, by which the norm of a finished example is measured anew. name, symbol: as texts
-    and as figures show it. unit: of its budgets. figure: that of the paper which its accuracies belong to.
-    in_autoattack: whether AutoAttack knows it.
+    order: the p of |x|_p, with which the norm of a finished example is measured again. name: for texts;
+    symbol: for figures. unit: the unit of its budgets. figure: the paper's figure to which its accuracies
+    belong. in_autoattack: whether AutoAttack knows it.
     """
 
     order: float
@@ -52,8 +52,9 @@ NORMS = {
 def applied_radius(norm: str, value: float, side: int, eps_scale: str | float) -> float:
     """The radius in pixels of [0, 1] for a budget `value` on images of `side` pixels.
 
-    eps_scale: how much larger a length is; "auto" is side / 224. A norm of the same change of every pixel
-    grows as the (2 / order)th power of it: not at all in Linf, like it in L2, like the area in L1.
+    eps_scale: how much larger a length is than at the paper's scale; "auto" is side / 224. When every pixel
+    changes by the same amount, the norm grows as the (2 / order)th power of eps_scale: not at all in Linf,
+    like a length in L2, like an area in L1.
     """
     row = NORMS[norm]
     scale = side / PAPER_SIDE if isinstance(eps_scale, str) else eps_scale

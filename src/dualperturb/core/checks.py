@@ -1,4 +1,4 @@
-"""What every attack asks of its arguments: each raises UserError with one line that names the argument."""
+"""Checks of every attack's arguments: each raises UserError with one line that names the argument."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from dualperturb.errors import UserError
 
-# How far float32's rounding may carry a pixel past 0 or 1, as resizing with antialiasing does: its numbers
-# near 1 are 1.2e-7 apart, a step of 8 bits is 4e-3.
+# How far float32's rounding may carry a pixel past 0 or 1, as resizing with antialiasing does. Numbers of
+# float32 near 1 are 1.2e-7 apart; one level of an 8-bit pixel is 4e-3.
 ROUNDING = 1e-6
 
 
@@ -34,13 +34,13 @@ def in_range(images: Tensor) -> Tensor:
 
 
 def check_place(name: str, values: Tensor, images: Tensor) -> None:
-    """On the device of the images."""
+    """Check that the values are on the device of the images."""
     if values.device != images.device:
         raise UserError(f"{name}: expected on {images.device}, as the images are, got on {values.device}")
 
 
 def check_classes(name: str, classes: Tensor, images: Tensor) -> None:
-    """int64 (N,) from 0, one for each of the images: labels or targets."""
+    """Check labels or targets: int64 (N,) from 0, one for each of the images."""
     count = len(images)
     if not isinstance(classes, Tensor):
         raise UserError(f"{name}: expected an int64 tensor ({count},), got {type(classes).__name__}")
@@ -52,14 +52,14 @@ def check_classes(name: str, classes: Tensor, images: Tensor) -> None:
 
 
 def check_counts(counts: Mapping[str, int]) -> None:
-    """Every count, by its name, is a whole number of at least 1."""
+    """Check that every count, given by its name, is a whole number of at least 1."""
     for name, value in counts.items():
         if not is_whole(value) or value < 1:
             raise UserError(f"{name}: expected a whole number of at least 1, got {value}")
 
 
 def check_step_size(step_size: float) -> None:
-    """A share of each radius, above 0 and finite."""
+    """Check that it is a share of each radius, above 0 and finite."""
     if not is_number(step_size) or not 0 < step_size < float("inf"):
         raise UserError(f"step_size: expected a positive share of the radius, got {step_size}")
 
@@ -79,7 +79,7 @@ def is_whole(value: object) -> bool:
 
 
 def check_streams(count: int, seed: int, indices: Sequence[int]) -> None:
-    """One index an image; neither they nor the seed are negative."""
+    """Check that there is one index per image and that neither the indices nor the seed are negative."""
     if len(indices) != count:
         raise UserError(f"indices: expected one for each of {count} images, got {len(indices)}")
     for name, values in (("seed", [seed]), ("indices", indices)):

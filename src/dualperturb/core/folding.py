@@ -13,9 +13,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 def folded(model: nn.Module) -> tuple[nn.Module, list[tuple[str, str]]]:
     """A copy that leaves out each BatchNorm right behind a convolution, and the names of those pairs.
 
-    Raises what tracing raises, many types: networks' paths may depend on their input's values or shape.
+    Raises what tracing raises, which is of many types: a network's path may depend on its input's values or
+    shape.
     """
-    # Of a copy, for a forward that is traced may leave what it was traced with in its module.
+    # A copy is traced, because a traced forward may leave tracing objects in its module.
     traced = fx.symbolic_trace(copy.deepcopy(model))
     modules = dict(traced.named_modules())
     uses = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")

@@ -1,8 +1,8 @@
 """A classifier's copy for attacks: channels last, BatchNorm folded into convolutions, maybe in bfloat16.
 
-It only shows an attack the way. What the attack found is judged by the classifier itself, so that a rounded
-gradient may weaken an attack but never counts an image as fooled that is not. A network that works as it is
-need not work as a copy: where anything fails, in making the copy or in a pass of it, the copy goes on with
+The copy only gives an attack its gradients. The classifier itself judges what the attack found, so that a
+rounded gradient may weaken an attack but never makes an image count as fooled that is not. A network that
+works as it is need not work as a copy: where making the copy or a pass of it fails, the copy goes on with
 channels first, and where that fails, too, the classifier itself takes its place.
 """
 
@@ -26,7 +26,7 @@ from dualperturb.core.shown import Shown, logits_in
 # hundredths off; beyond, it is another function.
 AGREEMENT = {"fp32": 1e-3, "bf16": 0.25}
 
-_TOLD: WeakKeyDictionary[nn.Module, set[str]] = WeakKeyDictionary()  # of a model, once each
+_TOLD: WeakKeyDictionary[nn.Module, set[str]] = WeakKeyDictionary()  # each line once per model
 
 
 def gradient_copy_of(
@@ -34,8 +34,8 @@ def gradient_copy_of(
 ) -> GradientCopy | None:
     """The model's `GradientCopy` in the number type that `precision` means.
 
-    None where the model itself is to be climbed: for "fp32", for a function, which has no copy, and where
-    none works.
+    None where gradients are to be taken of the model itself: for "fp32", for a function, which cannot be
+    copied, and where no copy works.
     """
     if precision == "fp32" or not len(sample) or not isinstance(model, nn.Module):
         return None
@@ -47,10 +47,10 @@ class GradientCopy(nn.Module):
     """Maps pixels (N, C, H, W) to the model's logits (N, classes), float32, rounded on the way.
 
     model: in eval mode, which folding needs; it is copied, not changed. sample: one or a few of the images
-    that it will see, (n, C, H, W), in the type that it sees: unless the copy with folded BatchNorm gives the
-    model's logits there, the copy is made without folding, as it is for a network that cannot be traced; and
-    unless a copy works there, forward and backward, there is none. precision: "bf16", or "fp32" for the
-    model's own function up to the order of its sums, only faster.
+    that it will see, (n, C, H, W), in the type that it sees. BatchNorm is not folded where the network cannot
+    be traced, or where the folded copy does not give the model's logits on the sample. There is no copy
+    unless one works on the sample, forward and backward. precision: "bf16", or "fp32" for the model's own
+    function up to the order of its sums, only faster.
     """
 
     model: nn.Module
@@ -58,7 +58,7 @@ class GradientCopy(nn.Module):
 
     def __init__(self, model: nn.Module, sample: Tensor, precision: str = "bf16") -> None:
         super().__init__()
-        object.__setattr__(self, "model", model)  # no part of this module: its weights are not this one's
+        object.__setattr__(self, "model", model)  # not a submodule: its weights are not this module's
         self.precision = precision
         self._itself = Shown(model, dtype=sample.dtype)
         self._layout: torch.memory_format | None = torch.channels_last
@@ -66,23 +66,23 @@ class GradientCopy(nn.Module):
         # Whatever a network draws in these passes, the caller's random numbers stay as they are.
         with torch.random.fork_rng([sample.device] if sample.is_cuda else []):
             self._settle(sample)
-        self.training = getattr(model, "training", False)  # its parts have their own
+        self.training = getattr(model, "training", False)  # its parts have modes of their own
 
     @property
     def works(self) -> bool:
-        """Whether there is a copy: else the model itself answers."""
+        """Whether there is a copy; otherwise the model itself answers."""
         return self._layout is not None
 
     def compile_for(self, images: Tensor) -> None:
         """Compile forward and backward pass for batches of the shape of `images`, (N, C, H, W), and no other.
 
-        Where that fails, which one line tells, or where memory runs out, which is raised, everything stays as
-        it was.
+        If that fails, one line says so; if memory runs out, the error is raised. In both cases everything
+        stays as it was.
         """
         if not self.works:
             return
-        # An epoch's short last batch and the halves of a batch would each be compiled for, in the middle of
-        # an attack: tens of seconds for a few passes.
+        # Not for other shapes: compiling for an epoch's short last batch or for half a batch would take tens
+        # of seconds in the middle of an attack, for a few passes.
         eager, shape = self._run, images.shape
         try:
             compiled = torch.compile(self._network, dynamic=False)
@@ -97,7 +97,7 @@ class GradientCopy(nn.Module):
             print(f"torch.compile failed ({told(error)}); attacks go on without it", flush=True)
 
     def forward(self, images: Tensor) -> Tensor:
-        failed = None  # as words, for an error holds the tensors of its pass
+        failed = None  # as words, because an error holds the tensors of its pass
         while True:
             try:
                 logits = self._copied(images) if self.works else self._itself(images).float()
@@ -110,9 +110,9 @@ class GradientCopy(nn.Module):
                 return logits
 
     def gives_way(self, error: Exception) -> bool:
-        """After an error in a pass: whether another way is left, which is then taken and told of.
+        """Whether another way is left after an error in a pass; if so, take it and print one line.
 
-        Not after memory ran out, which smaller batches may cure.
+        False after memory ran out, which smaller batches may cure.
         """
         if not self._next(error):
             return False
@@ -132,7 +132,7 @@ class GradientCopy(nn.Module):
     def _settle(self, sample: Tensor) -> None:
         """Take the first way that works on the sample.
 
-        The model itself may fail there, too, where it wants another number of images than the sample's.
+        The model itself may fail on the sample, too, where it wants another number of images.
         """
         failed, wanted = None, None
         while self.works:
@@ -161,12 +161,12 @@ class GradientCopy(nn.Module):
             faithful = False
         if not faithful:
             self._network, self._pairs = copy.deepcopy(self.model), []
-        # float32 also where the model is wider or narrower, as its pixels are here.
+        # float32 even where the model is wider or narrower, because `_copied` gives it float32 pixels.
         self._network.float()
         for weights in self._network.parameters():
             weights.requires_grad_(False)
         for module in self._network.modules():
-            # Rounded once, not at every pass; normalisation layers stay as wide as they are.
+            # Weights are rounded once, not at every pass; normalisation layers stay as wide as they are.
             if self.precision == "bf16" and isinstance(module, nn.Conv2d | nn.Linear):
                 module.to(torch.bfloat16)
         self._arrange(torch.channels_last)
@@ -195,7 +195,7 @@ class GradientCopy(nn.Module):
         return True
 
     def _arrange(self, layout: torch.memory_format) -> None:
-        self._run = self._network.__call__  # not a second name of the module itself
+        self._run = self._network.__call__  # not the module, which would be registered twice
         self._network.to(memory_format=layout)
         self._layout = layout
 

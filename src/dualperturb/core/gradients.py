@@ -9,10 +9,10 @@ from dualperturb.errors import UserError
 
 
 def gradient_of(name: str, values: Tensor, images: Tensor) -> Tensor:
-    """The gradient of the values (N,) with respect to the images (N, C, H, W), each with its own image alone.
+    """The gradient of each of the values (N,) with respect to its own image of (N, C, H, W).
 
-    name: "model" or "saliency", which gave the values. Raises UserError if they do not depend on the images
-    in a way that torch has followed.
+    name: what gave the values, such as "model" or "saliency", for the message. Raises UserError if torch has
+    recorded no way in which the values depend on the images.
     """
     found: tuple[Tensor | None, ...] = (None,)
     if values.requires_grad:

@@ -1,4 +1,4 @@
-"""An image set on disk: one memory-mapped uint8 array a split, with labels, class names and optional masks.
+"""An image set on disk: one memory-mapped uint8 array per split, with labels, class names and optional masks.
 
 Layout of a prepared folder, for each split (`train`, `test`):
 
@@ -30,7 +30,7 @@ Row = tuple[np.ndarray, int, np.ndarray | None]
 class ImageSet:
     """One split of a data set.
 
-    images: uint8 (N, 3, H, W), RGB; labels: int64 (N,); class_names: one a label;
+    images: uint8 (N, 3, H, W), RGB; labels: int64 (N,); class_names: one per label;
     foreground: bool (N, 1, H, W), or None where the data set brings no masks.
     """
 
@@ -103,7 +103,7 @@ def load_foreground(folder: Path, split: str) -> np.ndarray:
 
 
 def load_meta(folder: Path) -> dict[str, Any]:
-    """Read a prepared folder's `meta.json`. Raises UserError if it is absent, damaged or another."""
+    """Read a prepared folder's `meta.json`. Raises UserError if it is absent, damaged or of another kind."""
     path = folder / "meta.json"
     try:
         meta: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What the dual-perturbation attack climbs: the paper's objective, and a balanced way to climb it.
+"""The objectives of the dual-perturbation attack: the paper's, and a balanced way to climb it.
 
 The paper's objective is cross-entropy + salience_weight * S(x + delta). Where a classifier is confident, the
 gradient of cross-entropy all but vanishes and that of S does not, so that a step of fixed length follows S
@@ -25,21 +25,22 @@ from dualperturb.core.shown import misclassified, shown
 
 Saliency = Callable[[Tensor], Tensor]
 
-# Length of S's gradient over cross-entropy's, each scaled to unit length a region, at salience_weight 1; and
-# the share of the steps after which an image that was never fooled is given up and S is climbed on it, too.
-# Chosen on shapes6 for foreground scores as high as the paper's objective reaches at weights up to 1.
+# SALIENCE_SHARE: the length of S's gradient over cross-entropy's, after each is scaled to unit length per
+# region, at salience_weight 1. GIVE_UP: the share of the steps after which an image that was never fooled is
+# given up and S is climbed on it, too. Both were chosen on shapes6 for foreground scores as high as the
+# paper's objective reaches at weights up to 1.
 SALIENCE_SHARE = 3.0
 GIVE_UP = 0.75
 
 
 @dataclass
 class Objective:
-    """The paper's: cross-entropy + salience_weight * foreground score, an image.
+    """The paper's objective, for each image: cross-entropy + salience_weight * foreground score.
 
     labels: int64 (N,); foreground: bool (N, 1, H, W). With weight 0 the saliency model is never called, else
-    once forward and once backward a step; salience_every k: in every k-th step, and its gradient is used
-    again until the next. climbed: the copy that the loss's gradient is taken of (see `gradient_copy`); None:
-    it is taken of the model. Good for one run: it counts the steps.
+    once forward and once backward per step; with salience_every k only in every k-th step, and the steps
+    between use its gradient again. climbed: the copy that the loss's gradient is taken of (see
+    `gradient_copy`); None: it is taken of the model. An object serves one run, because it counts the steps.
     """
 
     model: Callable[[Tensor], Tensor]
@@ -69,11 +70,11 @@ class Objective:
         return climb_loss + self.salience_weight * climb_score
 
     def plan(self, steps: int) -> list[tuple[float, float]]:
-        """For each step of a run: the share of the steps taken before it, and its length (1: all of it)."""
+        """For each step of a run: the share of the steps taken before it, and its length in step sizes."""
         return [(step / steps, 1.0) for step in range(steps)]
 
     def outcome(self, images: Tensor) -> Tensor:
-        """The images to return when the last step led to `images`: these."""
+        """The images to return when the last step led to `images`: here, `images` themselves."""
         return images
 
     def only(self, rows: Tensor) -> Objective:
@@ -83,15 +84,15 @@ class Objective:
 
     @torch.no_grad()
     def fooled(self, images: Tensor, logits: Tensor, among: Tensor) -> Tensor:
-        """Positions of those `among`, bool (N,), that the model takes for another class; logits: of what is
-        climbed. One wait for a GPU, or two where a stand-in for the model is fooled."""
+        """Positions of the images in `among`, bool (N,), that the model misclassifies. logits: the copy's, or
+        without a copy the model's. Waits for a GPU once, or twice where the copy is fooled."""
         wrong = (among & misclassified(logits, self.labels)).nonzero().flatten()
         if self.climbed is None or not len(wrong):
             return wrong
         return wrong[misclassified(self.model(images[wrong]), self.labels[wrong])]
 
     def loss_gradient(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross-entropy's gradient, and the logits of what is climbed."""
+        """Cross-entropy's gradient, and the logits, both of the copy if there is one, else of the model."""
         points = images.detach().requires_grad_(True)
         try:
             with torch.enable_grad():
@@ -101,11 +102,11 @@ class Objective:
             if not (isinstance(self.climbed, GradientCopy) and self.climbed.gives_way(error)):
                 raise
             return self.loss_gradient(images)
-        # A classifier that works channels last gives its gradient so, and balls would mix the two layouts.
+        # The gradient of a classifier in channels-last layout has that layout, and balls would mix the two.
         return climb.contiguous(), logits.detach()
 
     def _score_gradient(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The foreground score's gradient, and the score (N,), or None in a step that uses an older one."""
+        """The foreground score's gradient, and the score (N,), or None in a step with an older gradient."""
         due, score = self._steps % self.salience_every == 0, None
         if due or self._climb_score is None:
             images = images.detach().requires_grad_(True)
@@ -125,11 +126,11 @@ class Objective:
 
     def _score(self, images: Tensor) -> Tensor:
         assert self.saliency is not None and self.foreground is not None
-        return foreground_score(self.saliency(images.clone()), self.foreground)  # it may change them
+        return foreground_score(self.saliency(images.clone()), self.foreground)  # it may change its copy
 
 
 class _Best(NamedTuple):
-    """The best images met so far: fooling before not fooling, then by foreground score."""
+    """The best images met so far: fooled ones come first, then higher foreground scores."""
 
     images: Tensor
     fooled: Tensor
@@ -140,10 +141,11 @@ class _Best(NamedTuple):
 class BalancedObjective(Objective):
     """Fool first, then raise the foreground score, and return the best images met on the way (ours).
 
-    Both gradients are scaled to unit length in each region. That of S counts where the image is fooled at the
-    moment, and, in the last of the steps, where it never was. As many steps again follow, ever shorter: long
-    ones would leap across the edge of what still fools. So it costs twice what the paper's objective costs.
-    Images are met in the steps that renew S's gradient. Needs a salience_weight above 0.
+    Both gradients are scaled to unit length in each region. The gradient of S counts for images that are
+    fooled at the moment and, after the share GIVE_UP of the steps, for those that never were. As many steps
+    again follow, ever shorter, because long ones would leap across the edge of what still fools. So it costs
+    twice as much as the paper's objective. The best images are sought only in the steps that renew S's
+    gradient and at the end of the run. Needs a salience_weight above 0.
     """
 
     _best: _Best | None = field(default=None, init=False)
@@ -166,7 +168,7 @@ class BalancedObjective(Objective):
 
     @torch.no_grad()
     def outcome(self, images: Tensor) -> Tensor:
-        """The best of `images` and all that `gradient` was asked for, image by image."""
+        """For each image, the best of `images` and of the images that `gradient` has remembered."""
         fooled = misclassified(self.model(images), self.labels)
         return self._remember(images, fooled, self._score(images)).images
 

@@ -36,8 +36,8 @@ def perturb(
     """All steps from a random start, without scoring: adversarial images (N, C, H, W) in [0, 1].
 
     images: float32 or wider; a narrower type would round the sum of image and perturbation past the budget.
-    step_size: share of each region's radius a step moves. After every step the perturbation is projected
-    region by region and then clipped to the pixel range, which never lengthens it.
+    step_size: how far a step moves, as a share of each region's radius. After every step the perturbation is
+    projected region by region and then clipped to the pixel range, which never lengthens it.
     """
     seen = ball.start(images, seeds).add_(images).clamp_(0, 1)
     for done, length in objective.plan(steps):
@@ -70,36 +70,36 @@ def pgd(
     salience_every: int = 1,
     precision: str = "fp32",
 ) -> AttackResult:
-    """Attack `model` inside `ball`; of several restarts keep, image by image, the first success, else the
-    highest objective. What a restart fooled, the later ones leave alone.
+    """Attack `model` inside `ball`. Of several restarts each image keeps the first success, else the one of
+    highest objective; later restarts leave alone the images that an earlier one fooled.
 
-    model: maps pixels (N, C, H, W) in [0, 1] to logits, or to what holds them (see `shown.logits_in`); what
-    it is shown is a copy. Put it into eval mode first; the mode is not changed, and what acts otherwise in
-    train mode is refused. Where its answers to the same images differ, one line says so (see `steady`).
-    images: float (N, C, H, W) in [0, 1], but for rounding; computed in float32 (float64 if given), the model
-    sees their type.
+    model: maps pixels (N, C, H, W) in [0, 1] to logits, or to what holds them (see `shown.logits_in`); it is
+    shown a copy. Put it into eval mode first; the mode is not changed, and a part in train mode that acts
+    otherwise there is refused. Where its answers to the same images differ, one line says so (see `steady`).
+    images: float (N, C, H, W) in [0, 1], but for rounding; the attack computes in float32 (float64 if given),
+    and the model sees the type that was given.
     labels: int64 (N,). step_size: share of each radius. indices: names of the images for their random
-    streams, by default 0..N-1. saliency: images -> log density (N, H, W), needed if salience_weight > 0,
-    and then `ball` must be a `Dual`, whose mask the foreground score is taken on. objective: how the salience
+    streams, by default 0..N-1. saliency: images -> log density (N, H, W), needed if salience_weight > 0;
+    then `ball` must be a `Dual`, on whose mask the foreground score is taken. objective: how the salience
     term is climbed, "paper" or "balanced" (see `objectives`); with weight 0 they are the same.
-    salience_every: the gradient of the foreground score is renewed in every so many steps.
-    precision: "bf16" takes the classifier's gradients of a copy in bfloat16 (see `gradient_copy`; the model
-    in eval mode), "auto" of one in bfloat16 where the hardware is fast in it, else in float32. Where no copy
-    works, the model itself is climbed; success is always judged by it. The balanced objective judges every
-    step, so that it takes the model itself.
+    salience_every: the gradient of the foreground score is renewed once in so many steps.
+    precision: "bf16" takes gradients of a copy of the classifier in bfloat16 (see `gradient_copy`; the model
+    must be in eval mode), "auto" of a copy in bfloat16 where the hardware is fast in it, else in float32.
+    Where no copy works, they are taken of the model itself, which always judges success. The balanced
+    objective judges every step, so that it takes the model itself.
 
-    Raises UserError for images outside [0, 1], labels, masks or indices that do not fit them or are on
-    another device, counts below 1, and a model or a saliency model without a gradient or in train mode; for
-    answers without logits and maps that are no log density. Where the gradient is NaN pixels stay as they
-    are, and logits that are NaN fool nobody. Raises BrokenThreatModelError for a result outside the ball,
-    which would be a fault of the attack's own.
+    Raises UserError for images outside [0, 1], for labels, masks or indices that do not fit them or are on
+    another device, for counts below 1, for a model or a saliency model without a gradient or in train mode,
+    for answers without logits, and for maps that are no log density. Where the gradient is NaN, pixels stay
+    as they are, and an image whose logits are NaN does not count as fooled. Raises BrokenThreatModelError for
+    a result outside the ball, which would be a fault of the attack's own.
     """
     problem = posed(model, images, labels, [ball], seed=seed, indices=indices)
     check_counts({"steps": steps, "restarts": restarts, "salience_every": salience_every})
     check_step_size(step_size)
     _check_salience(ball, saliency, salience_weight, objective)
     wide = problem.images
-    resolved(precision, wide.device)  # an unknown name is told of, where no copy is made, too
+    resolved(precision, wide.device)  # refuses an unknown name even where no copy is made
     if salience_weight and saliency is not None:
         _check_saliency(saliency, wide[:1])
     foreground = ball.foreground if isinstance(ball, Dual) else None

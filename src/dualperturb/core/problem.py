@@ -1,4 +1,4 @@
-"""What every attack is given, checked in one place: a classifier, images, labels, balls, random streams."""
+"""The input of every attack, checked in one place: a classifier, images, labels, balls, random streams."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from dualperturb.core.steady import check_mode, warn_if_random
 
 @dataclass(frozen=True)
 class Problem:
-    """logits_of: the classifier, on images of the type that it was given; images: (N, C, H, W), float32 or
-    wider; labels: int64 (N,); names: of the images, for their random streams."""
+    """logits_of: the classifier, on images of the type that was given; images: (N, C, H, W), float32 or
+    wider; labels: int64 (N,); names: one number per image, which names its random stream."""
 
     logits_of: Shown
     images: Tensor
@@ -29,16 +29,16 @@ class Problem:
     seed: int
 
     def seeds(self, *salt: int, rows: Tensor | None = None) -> list[int]:
-        """One an image, or one for each of the images at these positions; salt: see `image_seeds`."""
+        """One seed per image, or only for the images at the positions `rows`; salt: see `image_seeds`."""
         names = self.names if rows is None else [self.names[row] for row in rows.tolist()]
         return image_seeds(self.seed, names, *salt)
 
     def gradient_copy(self, precision: str) -> GradientCopy | None:
-        """The copy that gradients are taken of; None where the classifier itself is climbed.
+        """The copy that gradients are taken of; None where they are taken of the classifier itself.
 
         Raises UserError for an unknown precision.
         """
-        resolved(precision, self.images.device)  # also where no copy is made
+        resolved(precision, self.images.device)  # checked even where no copy is made
         sample = self.images[:1].to(self.logits_of.dtype)
         return gradient_copy_of(self.logits_of.model, precision, sample)
 
@@ -53,11 +53,11 @@ def posed(
     indices: Sequence[int] | None = None,
     targets: Tensor | None = None,
 ) -> Problem:
-    """The arguments that all attacks share, as `pgd` describes them, as a `Problem`.
+    """The `Problem` of the arguments that all attacks share, which `pgd` describes.
 
-    targets: int64 (N,), of an attack that aims. Prints one line for a model whose answers differ (see
-    `steady`). Raises UserError for images outside [0, 1], labels, targets, masks or indices that do not fit
-    them or are elsewhere, and for a model in train mode.
+    targets: int64 (N,), for a targeted attack. Prints one line for a model whose answers to the same images
+    differ (see `steady`). Raises UserError for images outside [0, 1], for labels, targets, masks or indices
+    that do not fit them or are on another device, and for a model in train mode.
     """
     names = list(range(len(images)) if indices is None else indices)
     check_mode(model)
@@ -65,7 +65,7 @@ def posed(
     check_classes("labels", labels, images)
     if targets is not None:
         check_classes("targets", targets, images)
-    for ball in balls:  # here, for runs see the masks of some images only, and would not notice
+    for ball in balls:  # here, because a run sees only some images' masks and would not notice
         check_ball(ball, images)
     check_streams(len(images), seed, names)
     logits_of = checked(model, labels if targets is None else torch.maximum(labels, targets), images.dtype)

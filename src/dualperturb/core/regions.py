@@ -1,4 +1,4 @@
-"""What the balls of `threat` are made of: sizes and lengths region by region, and random numbers by image."""
+"""Building blocks of the balls in `norms`: sizes and lengths per region, and random numbers per image."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor
 
 Seeds = Sequence[int]
 Regions = tuple[Tensor, ...]  # ones and zeros (N, 1, H, W), which sum to one at every pixel; () for the image
-Radii = Sequence[float | Tensor]  # one a region
+Radii = Sequence[float | Tensor]  # one per region
 
 NO_LENGTH = 1e-30  # in place of a length of zero, in a denominator
-STEEPEST = 1e38  # in place of an infinite gradient: the next power of two is a number of float32
-SQUARED_SAFELY = 1e-15  # an L2 norm of as much has no values that matter whose squares vanish in float32
+STEEPEST = 1e38  # in place of an infinite gradient: the next power of two still fits in float32
+SQUARED_SAFELY = 1e-15  # above this L2 norm, values whose squares vanish in float32 do not matter
 
 
 def l2_norm(delta: Tensor) -> Tensor:
@@ -34,14 +34,14 @@ def linf_norm(delta: Tensor) -> Tensor:
 
 
 def regions_of(foreground: Tensor, values: Tensor) -> Regions:
-    """Foreground and background of a mask, bool (N, 1, H, W), in the values' type: products with bools, and
-    choices by them, are slow."""
+    """Foreground and background of a mask, bool (N, 1, H, W), as numbers of the values' type, because
+    multiplying by bools or choosing by them is slow."""
     region = ones_and_zeros(foreground, values.dtype)
     return region, 1 - region
 
 
 def ones_and_zeros(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """A bool mask as numbers; from bytes, for bools themselves are converted one by one on a CPU."""
+    """A bool mask as numbers. It is first viewed as bytes, because a CPU converts bools one by one."""
     return mask.view(torch.uint8).to(dtype)
 
 
@@ -49,7 +49,7 @@ def l2_lengths(values: Tensor, regions: Regions) -> list[Tensor]:
     """The L2 norm in each region, (N, 1, 1, 1)."""
     if not regions:
         return [_column(l2_norm(values))]
-    # Channels first: much faster on a CPU than a norm along a dimension of three.
+    # Summed over the channels first: much faster on a CPU than a norm along a dimension of three.
     wide = values.to(torch.promote_types(values.dtype, torch.float32))
     squares = wide.square().sum(dim=1, keepdim=True)
     return [_column((squares * region).flatten(1).sum(dim=1).sqrt()) for region in regions]
@@ -61,24 +61,24 @@ def l1_lengths(values: Tensor, regions: Regions) -> list[Tensor]:
 
 
 def l2_measured(values: Tensor, regions: Regions) -> tuple[Tensor, list[Tensor]]:
-    """Values of float32 or wider and their L2 norms in each region, (N, 1, 1, 1), up to a factor an image.
+    """Values of float32 or wider and their L2 norms in each region, (N, 1, 1, 1), up to a factor per region.
 
-    The factor is 1 where squares neither vanish nor overflow, as those of small gradients would in float32,
-    and a power of two else, which rounds nothing. To know, a GPU would have to be waited for: there every
-    image gets a factor.
+    The factors are 1 if no squares overflow or vanish, as those of small gradients would in float32, and
+    otherwise powers of two, which round nothing. Finding out would mean waiting for a GPU, so there they are
+    always powers of two.
     """
     if not values.is_cuda:
         norms = l2_lengths(values, regions)
         if all(norm.min() > SQUARED_SAFELY and norm.max() < torch.inf for norm in norms):
             return values, norms
-    # NaN gives no direction; it would make pixels NaN, and whatever a classifier says of those a success.
+    # NaN gives no direction. It would make pixels NaN, and any answer to those would count as a success.
     values = values.nan_to_num(0.0, STEEPEST, -STEEPEST)
     scaled = values / spread(_powers_of_two(values, regions), regions)
     return scaled, l2_lengths(scaled, regions)
 
 
 def _powers_of_two(values: Tensor, regions: Regions) -> list[Tensor]:
-    """In each region the next one above the largest absolute value, (N, 1, 1, 1); 1 above zero."""
+    """For each region the power of two above its largest absolute value, (N, 1, 1, 1); 1 if that is zero."""
     sizes = values.abs().amax(dim=1, keepdim=True)
     largest = [(sizes * region).flatten(1).amax(dim=1) for region in regions or (1,)]
     return [_column(torch.ldexp(torch.ones_like(most), torch.frexp(most).exponent)) for most in largest]
@@ -89,7 +89,7 @@ def _column(values: Tensor) -> Tensor:
 
 
 def dimensions(values: Tensor, regions: Regions) -> list[Tensor]:
-    """How many values each region has, float64 (N, 1, 1, 1); 1 for an empty one, to be divided by."""
+    """The number of values in each region, float64 (N, 1, 1, 1); 1 for an empty one, as it is a divisor."""
     if not regions:
         size = values.shape[1:].numel()
         return [torch.full((len(values), 1, 1, 1), size, dtype=torch.float64, device=values.device)]
@@ -98,7 +98,7 @@ def dimensions(values: Tensor, regions: Regions) -> list[Tensor]:
 
 
 def filled(sizes: Tensor, room: Tensor, length: float | Tensor) -> Tensor:
-    """The length handed out to the largest of `sizes` first, to each as much as it has room for; (N, ...)."""
+    """Shares of `length`, (N, ...): the largest of `sizes` come first, and each gets as much as its room."""
     order = sizes.flatten(1).argsort(dim=1, descending=True, stable=True)
     rooms = room.flatten(1).gather(1, order)
     before = rooms.cumsum(dim=1, dtype=torch.float64) - rooms
@@ -107,12 +107,13 @@ def filled(sizes: Tensor, room: Tensor, length: float | Tensor) -> Tensor:
 
 
 def lowered(sizes: Tensor, room: Tensor, radius: float | Tensor, margin: float) -> Tensor:
-    """Sizes (N, ...) from 0, each in its room, whose sum is at most the radius: the nearest to these.
+    """The nearest sizes that lie between 0 and their room and whose sum is at most the radius.
 
-    In float64, (N, values). A sum that was above the radius becomes radius * (1 - margin).
+    sizes: (N, ...); the result is float64 (N, values). A sum above the radius becomes radius * (1 - margin).
 
-    All values are lowered by the same amount and then cut to 0 and to their room. Over that amount the sum is
-    a line from each place where a value begins to fall to where it is 0 (Croce & Hein 2021, Proposition 2.1).
+    All values are lowered by the same amount and then cut to 0 and to their room. As a function of that
+    amount the sum is piecewise linear: its slope changes where a value begins to fall and where one reaches 0
+    (Croce & Hein 2021, Proposition 2.1).
     """
     sizes, room, aim = sizes.flatten(1).double(), room.flatten(1).double(), radius * (1 - margin)
     ends = torch.cat((sizes, (sizes - room).clamp_min(0)), dim=1)
@@ -136,7 +137,7 @@ def spread(values: Radii, regions: Regions) -> float | Tensor:
 
 
 def random_rows(fill: Callable[..., Tensor], images: Tensor, seeds: Seeds) -> Tensor:
-    """Random numbers shaped like `images`, image by image from generators of their own, on their device."""
+    """Random numbers shaped like `images`, on their device, each image's from a stream of its own."""
     assert len(seeds) == len(images), "one seed an image"
     generator = torch.Generator(images.device)
     noise = torch.empty(images.shape, device=images.device, dtype=torch.float32)

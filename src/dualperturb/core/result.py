@@ -1,4 +1,4 @@
-"""What an attack found, checked where it is made: pixels in [0, 1], norms within the radii."""
+"""The result of an attack, checked where it is made: pixels in [0, 1], norms within the radii."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class AttackResult:
 def checked_norms(ball: Ball, images: Tensor, found: Tensor) -> dict[str, Tensor]:
     """The norms of `found` - `images` in each region, (N,); both (N, C, H, W), float32 or wider.
 
-    Raises BrokenThreatModelError unless every pixel found lies in [0, 1] and every norm, up to rounding,
-    within its radius, where the ball tells of radii (see `Ball`).
+    Raises BrokenThreatModelError unless every pixel of `found` lies in [0, 1] and, if the ball has `radii`
+    (see `Ball`), every norm is within its radius up to rounding.
     """
     norms = ball.norms(found - images)
     radii = getattr(ball, "radii", {})
@@ -43,7 +43,7 @@ def checked_norms(ball: Ball, images: Tensor, found: Tensor) -> dict[str, Tensor
 
 
 def _rounding(found: Tensor) -> float:
-    """What the sums of image and perturbation may add to a norm, each rounded to float32."""
+    """How much a norm may grow because each sum of image and perturbation is rounded to float32."""
     return torch.finfo(torch.float32).eps * math.sqrt(found[:1].numel())
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from dualperturb.core.regions import ones_and_zeros
 from dualperturb.errors import UserError
 
-MASS_TOLERANCE = 0.05  # far above what float16 rounds
+MASS_TOLERANCE = 0.05  # far above float16's rounding
 
 
 def foreground_mask(log_density: Tensor, on: str = "log") -> Tensor:
@@ -24,7 +24,7 @@ def foreground_mask(log_density: Tensor, on: str = "log") -> Tensor:
     if values.dtype in (torch.float16, torch.bfloat16):
         values = values.float()
     if on == "density":
-        # The mask does not depend on the scale, and the maximum as unit keeps exp from underflowing.
+        # The mask does not depend on the scale, and a maximum of 1 keeps exp from underflowing.
         values = (values - values.amax((1, 2), keepdim=True)).exp()
     threshold = 0.5 * (values.amin((1, 2), keepdim=True) + values.amax((1, 2), keepdim=True))
     return (values > threshold).unsqueeze(1)
@@ -50,8 +50,8 @@ def foreground_score(log_density: Tensor, foreground: Tensor) -> Tensor:
 
 
 def check_log_density(log_density: Tensor) -> None:
-    """Raise UserError unless the first image's map, of (N, H, W), sums to 1 after exp: of other maps every
-    foreground score would be wrong, and what a model gives for one image it gives for all."""
+    """Raise UserError unless the first image's map, of (N, H, W), sums to 1 after exp: foreground scores of
+    other maps would be wrong. One map is enough, as a model gives the same kind of map for all images."""
     _check_density("saliency model", log_density)
     mass = float(log_density[0].float().exp().sum()) if len(log_density) else 1.0
     if not abs(mass - 1) <= MASS_TOLERANCE:  # so that NaN fails, too
@@ -62,7 +62,7 @@ def check_log_density(log_density: Tensor) -> None:
 
 
 def _check_density(name: str, log_density: Tensor) -> None:
-    """What a saliency model of the user's own may give instead, above all (N, 1, H, W)."""
+    """Refuse other maps that a user's own saliency model may give, above all (N, 1, H, W)."""
     found = type(log_density).__name__
     if isinstance(log_density, Tensor):
         if log_density.ndim == 3 and log_density.is_floating_point():

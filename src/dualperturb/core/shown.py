@@ -1,4 +1,4 @@
-"""A caller's model as attacks and measures call it: it is shown a copy, and its logits are taken out."""
+"""A caller's model as attacks and measures call it: on a copy of the images, its answer reduced to logits."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from dualperturb.errors import UserError
 class Shown:
     """Maps pixels (N, C, H, W) to the model's logits (N, classes), with gradients.
 
-    What the model is shown is its own to change, as a forward that begins `x.sub_(mean)` does: a copy, in
-    torch's usual layout. dtype: the type that the model sees; None: the pixels' own. classes: the fewest that
-    there must be. Raises UserError for an answer that holds no logits, or none that fit.
+    The model is shown a copy in torch's usual layout, which it may change, as a forward that begins with
+    `x.sub_(mean)` does. dtype: the type that the model sees; None: the pixels' own. classes: the smallest
+    number of classes that is accepted. Raises UserError for an answer without logits or with ones that do not
+    fit.
     """
 
     model: Callable[[Tensor], object]
-    classes: int = 2  # one is always the largest
+    classes: int = 2  # a single logit would always be the largest
     dtype: torch.dtype | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -46,15 +47,15 @@ def shown(model: Callable[[Tensor], object]) -> Shown:
 
 
 def checked(model: Callable[[Tensor], object], labels: Tensor, dtype: torch.dtype) -> Shown:
-    """The model on pixels of `dtype`; checks that it gives a row of logits an image, a column a label."""
+    """The model on pixels of `dtype`; checks that it gives a row of logits per image, a column per label."""
     return Shown(model, max(2, int(labels.max()) + 1 if len(labels) else 0), dtype)
 
 
 def logits_in(answer: object) -> Tensor:
-    """The logits in what a model answers: the answer itself, its `logits`, or the first of a tuple.
+    """The logits in a model's answer: the answer itself, its `logits`, or the first of a tuple.
 
-    So answer transformers' models (a mapping), torchvision's with a second head in train mode (a named
-    tuple), and many of people's own. Raises UserError for anything else.
+    Models of transformers give a mapping, those of torchvision with a second head a named tuple in train
+    mode, and many of people's own one of these. Raises UserError for anything else.
     """
     found = answer
     if isinstance(answer, Mapping):
@@ -71,6 +72,6 @@ def logits_in(answer: object) -> Tensor:
 
 
 def misclassified(logits: Tensor, labels: Tensor) -> Tensor:
-    """Where another class than the label has the largest logit, bool (N,). Logits that are NaN tell of no
-    class: torch would take the first of them for the largest."""
+    """Where another class than the label has the largest logit, bool (N,). Logits with NaN count for no
+    class, whereas torch would take the first NaN for the largest."""
     return (logits.argmax(dim=1) != labels) & ~logits.isnan().any(dim=1)

@@ -1,6 +1,7 @@
-"""Whether a model answers alike each time: nothing random, no part in train mode that acts otherwise there.
+"""Checks that a model answers the same each time: nothing random, no part in train mode that acts otherwise.
 
-Else what fools one answer need not fool the next, and an attack that asks often enough always succeeds.
+Otherwise an example that fools one answer need not fool the next, and an attack that asks often enough always
+succeeds.
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ from dualperturb.errors import UserError
 TWICE = 4  # images that are shown twice
 REPEATS = 1e-3  # relative difference of two answers that rounding alone may cause, as on a GPU
 
-# What was shown twice, and in which modes it was then: once is enough.
+# The models that were shown images twice, and the modes they were in, so that each is tested only once.
 _SHOWN_TWICE: WeakKeyDictionary[Any, tuple[bool, ...]] = WeakKeyDictionary()
 
 
 def check_mode(model: object, name: str = "model") -> None:
-    """Raise UserError where a part of the model is in train mode that acts otherwise in it: dropout makes
-    each answer another, BatchNorm makes an answer depend on the other images, and changes with every call.
+    """Raise UserError if a part of the model is in train mode and acts otherwise in it: dropout makes each
+    answer different; BatchNorm makes an answer depend on the other images, and changes with every call.
 
-    Parts of any make count: what asks whether it is in train mode. Of a function, the modules that it names.
+    Parts of any class count if their code asks whether they are in train mode. Of a function, the modules
+    that it names are checked.
     """
     for place, module in _modules(model):
         if _trains(module) and _acts_otherwise(module):
@@ -39,8 +41,9 @@ def check_mode(model: object, name: str = "model") -> None:
 
 
 def warn_if_random(model: Shown, images: Tensor) -> None:
-    """Print one line, once a model, if its answers to the same images (N, C, H, W) differ, or if answering
-    changes it. Leaves torch's own random numbers as they were. `draws_noise` marks those that mean to."""
+    """Print one line, once per model, if its answers to the same images (N, C, H, W) differ, or if answering
+    changes it. Leaves torch's random state as it was. `draws_noise` marks models that are random on purpose.
+    """
     subject: Any = model.model
     modes = tuple(_trains(module) for _, module in _modules(subject))
     if not len(images) or getattr(subject, "draws_noise", False) or _remembered(subject) == modes:
@@ -49,7 +52,7 @@ def warn_if_random(model: Shown, images: Tensor) -> None:
         with torch.no_grad(), torch.random.fork_rng([images.device] if images.is_cuda else []):
             first, before = model(images[:TWICE]).clone(), _changes(subject)
             second = model(images[:TWICE])
-    except Exception:  # the attack itself will meet it, unless the model takes no other number of images
+    except Exception:  # the attack itself will meet it, unless the model only refuses so few images
         return
     apart, largest = (first - second).abs().max(), first.abs().max()
     if apart > REPEATS * largest:
@@ -65,7 +68,7 @@ def warn_if_random(model: Shown, images: Tensor) -> None:
 
 
 def _modules(model: object) -> Iterator[tuple[str, nn.Module]]:
-    """Every module of a model and its name: also of those that a function, method or object refers to."""
+    """Every module of a model, or of what a function, method or object refers to, with its name."""
     if isinstance(model, nn.Module):
         yield from model.named_modules()
         return
@@ -92,7 +95,7 @@ def _trains(module: nn.Module) -> bool:
 
 
 def _acts_otherwise(module: nn.Module) -> bool:
-    """Whether train mode changes what the module does: whether what it runs asks for `training`."""
+    """Whether train mode changes what the module does: whether the code that it runs reads `training`."""
     if isinstance(module, _NormBase):
         return module.running_mean is not None
     if isinstance(module, _DropoutNd):
@@ -100,7 +103,7 @@ def _acts_otherwise(module: nn.Module) -> bool:
     if isinstance(module, nn.MultiheadAttention | nn.RNNBase):
         return module.dropout > 0
     if isinstance(module, torch.jit.ScriptModule):
-        # Of a traced one the source tells nothing, but the name of what was traced.
+        # The source of a traced module tells nothing, but the name of its original class does.
         plain: Any = getattr(nn, module.original_name, nn.Identity)
         sources = [module._c._get_method(name).code for name in module._c._method_names()]
         return any("training" in source for source in sources) or _asks(plain.forward, plain)
@@ -127,7 +130,7 @@ def _asks(function: Callable[..., object], owner: Any) -> bool:
 
 
 def _changes(model: object) -> list[int]:
-    """How often each of its buffers was changed so far, as torch counts it."""
+    """How often each of the model's buffers was changed so far, as torch counts it."""
     buffers = (buffer for _, module in _modules(model) for buffer in module.buffers(recurse=False))
     return [buffer._version for buffer in buffers if not buffer.is_inference()]
 

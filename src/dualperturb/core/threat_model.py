@@ -1,4 +1,4 @@
-"""A threat model by its numbers, before there are images: the norm and the radii."""
+"""A threat model as numbers, the norm and the radii, before there are images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dualperturb.core.norms import BALLS
 
 @dataclass(frozen=True)
 class ThreatModel:
-    """Radii really applied, in pixels of [0, 1]: one for the whole image, or one a region.
+    """Radii really applied, in units of pixels in [0, 1]: one for the whole image, or one per region.
 
     norm: one of `budgets.NORMS`. eps_b None: plain PGD's threat model, with the single radius eps_f.
     """

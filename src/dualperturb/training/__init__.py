@@ -1,4 +1,4 @@
-"""Training a classifier: one loop, to which the adversary is an argument, and what the loop rests on.
+"""The training of a classifier: one loop, which takes the adversary as an argument, and what the loop needs.
 
-The stage `train` imports it, and the health checks, which train nothing but make the same adversaries.
+The stage `train` imports it; so do the health checks, which train nothing but make the same adversaries.
 """

@@ -13,16 +13,17 @@ if TYPE_CHECKING:
 
 
 def augment(images: Tensor, foreground: Tensor, settings: Augment, moves: Tensor) -> tuple[Tensor, Tensor]:
-    """Shift and mirror images as `moves` says, the masks moving along; on whatever device they lie.
+    """Shift and mirror images and, along with them, their masks as `moves` says, on the device they are on.
 
-    images: uint8 (N, 3, H, W), continued past its edge by its edge pixels; foreground: bool (N, 1, H, W),
-    continued by background; moves: int64 (3, N) of `draw_moves` for the same settings, on the same device.
+    images: uint8 (N, 3, H, W), continued past their edges by their edge pixels; foreground: bool
+    (N, 1, H, W), continued by background; moves: int64 (3, N) of `draw_moves` for the same settings, on the
+    same device.
     """
     if not (settings.pad or settings.flip):
         return images, foreground
     count, (height, width) = len(images), images.shape[-2:]
     down, right, mirrored = moves.unsqueeze(-1)
-    # Where each pixel of the outcome was before: (N, H) and (N, W), maybe past the edge.
+    # Where each pixel of the result comes from, (N, H) and (N, W), possibly past the edge.
     rows = torch.arange(height, device=images.device) + (down - settings.pad)
     columns = torch.arange(width, device=images.device) + (right - settings.pad)
     if settings.flip:

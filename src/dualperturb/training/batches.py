@@ -24,15 +24,15 @@ from dualperturb.training.prefetch import prefetch
 if TYPE_CHECKING:
     from dualperturb.params.training import Augment
 
-RESIDENT_SHARE = 0.5  # of a GPU's free memory; what is left is the classifier's and the attack's
+RESIDENT_SHARE = 0.5  # of a GPU's free memory; the rest is for the classifier and the attack
 UPLOADED = 1024  # images sent at once, so that the host never holds a second copy of them all
 
 
 class TrainingBatch(NamedTuple):
     """This rank's part of a batch, on the classifier's device.
 
-    images: float32 (N, 3, H, W) in [0, 1]; labels: int64 (N,); foreground: bool (N, 1, H, W); seeds: one an
-    image; share: of the whole batch, what this part is.
+    images: float32 (N, 3, H, W) in [0, 1]; labels: int64 (N,); foreground: bool (N, 1, H, W); seeds: one per
+    image; share: this part's size as a fraction of the whole batch.
     """
 
     images: Tensor
@@ -43,7 +43,7 @@ class TrainingBatch(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """What chance says of this rank's part of a batch: which images, their moves and their seeds."""
+    """The random choices for this rank's part of a batch: which images, their moves and their seeds."""
 
     chosen: np.ndarray
     moves: np.ndarray
@@ -51,16 +51,16 @@ class Drawn(NamedTuple):
     share: float
 
 
-Arrays = tuple[np.ndarray, ...]  # each with one row an image
+Arrays = tuple[np.ndarray, ...]  # each with one row per image
 Supplied = Iterator[tuple[Drawn, list[Tensor]]]  # of each array the chosen rows, on the device
 Supply = Callable[[Iterable[Drawn]], Supplied]
 
 
 class Batches:
-    """The batches of a training split, epoch by epoch; all that is random comes from (seed, epoch).
+    """The batches of a training split, epoch by epoch; all random choices come from (seed, epoch).
 
-    foreground: bool (N, 1, H, W), moved along with the images. device: where the classifier is; a GPU takes
-    the split in when this object is made, if it fits.
+    foreground: bool (N, 1, H, W), moved along with the images. device: where the classifier is; if the split
+    fits into a GPU's memory, it is copied there when this object is made.
     """
 
     def __init__(
@@ -73,8 +73,8 @@ class Batches:
         device: torch.device,
     ) -> None:
         self._augmentation, self._seed, self._device, self._count = augmentation, seed, device, len(data)
-        # A single image left over joins the batch before: no image is left out of an epoch, and BatchNorm
-        # finds no deviation in one image whose feature map is a single pixel.
+        # A single image left over joins the batch before. No image is to be left out of an epoch, and alone,
+        # with a feature map of a single pixel, it would give BatchNorm no deviation.
         self._starts = [0, *range(batch_size, len(data) - 1, batch_size)]
         arrays = (data.images, data.labels, foreground)
         free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
@@ -93,7 +93,7 @@ class Batches:
             )
 
     def _drawn(self, epoch: int) -> Iterator[Drawn]:
-        """Drawn for whole batches, so that an image's part in chance depends on no number of ranks."""
+        """Drawn for whole batches, so that an image's random choices do not depend on the number of ranks."""
         random = np.random.default_rng([self._seed, epoch])
         for batch in np.split(random.permutation(self._count), self._starts[1:]):
             moves = draw_moves(len(batch), self._augmentation, random)
@@ -103,14 +103,14 @@ class Batches:
 
 
 def way(size: int, device: torch.device, free: int) -> Callable[[Arrays, torch.device], Supply]:
-    """How `size` bytes of images, labels and masks reach a device with so many bytes of free memory."""
+    """How `size` bytes of images, labels and masks reach a device with `free` bytes of free memory."""
     if device.type != "cuda":
         return when_asked
     return resident if size <= RESIDENT_SHARE * free else ahead
 
 
 def when_asked(arrays: Arrays, device: torch.device) -> Supply:
-    """Gathered where they lie, when their turn has come."""
+    """Rows are gathered on the host when their batch is asked for."""
 
     def supply(draws: Iterable[Drawn]) -> Supplied:
         for drawn in _fetched_ahead(draws, arrays):
@@ -120,7 +120,7 @@ def when_asked(arrays: Arrays, device: torch.device) -> Supply:
 
 
 def resident(arrays: Arrays, device: torch.device) -> Supply:
-    """On the device from the start; gathered there."""
+    """Arrays are on the device from the start, and rows are gathered there."""
     held = [_uploaded(array, device) for array in arrays]
 
     def supply(draws: Iterable[Drawn]) -> Supplied:
@@ -132,7 +132,7 @@ def resident(arrays: Arrays, device: torch.device) -> Supply:
 
 
 def ahead(arrays: Arrays, device: torch.device) -> Supply:
-    """Gathered by a thread, one batch ahead, in memory from which a GPU copies without waiting."""
+    """Rows are gathered by a thread, one batch ahead, in memory from which a GPU copies without waiting."""
 
     def supply(draws: Iterable[Drawn]) -> Supplied:
         with ThreadPoolExecutor(1, "batches") as thread:
@@ -148,7 +148,7 @@ def ahead(arrays: Arrays, device: torch.device) -> Supply:
 
 
 def _fetched_ahead(draws: Iterable[Drawn], arrays: Arrays) -> Iterator[Drawn]:
-    """The same draws, each once the disk has been asked for the rows of the one after it, too."""
+    """The same draws, each as soon as the disk has been asked for the rows of the next one, too."""
     before: Drawn | None = None
     for drawn in draws:
         for array in arrays:
@@ -165,7 +165,7 @@ def _arrived(drawn: Drawn, coming: Future[list[Tensor]], device: torch.device) -
 
 
 def _gathered(arrays: Arrays, chosen: np.ndarray, pinned: bool) -> list[Tensor]:
-    """The chosen rows. NumPy alone works here, without the interpreter's lock: torch's threads are busy."""
+    """The chosen rows, by NumPy alone, which releases the interpreter's lock, as torch's threads are busy."""
     gathered = []
     for array in arrays:
         rows = torch.empty((len(chosen), *array.shape[1:]), dtype=_kind(array), pin_memory=pinned)
@@ -188,5 +188,5 @@ def _kind(array: np.ndarray) -> torch.dtype:
 
 
 def _sent(values: Tensor, device: torch.device) -> Tensor:
-    """On the device, which is not waited for."""
+    """The values on the device, without waiting for it."""
     return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)

@@ -1,7 +1,7 @@
 """Checkpoints of a training run: tensors and plain numbers, never unpickled as objects.
 
-A file is one line of text, with the epochs done and a SHA-256, and behind it what torch wrote: torch itself
-notices no changed bit.
+A file is one line of text with the epochs done and a SHA-256, followed by what torch wrote. The SHA-256 is
+needed because torch itself does not notice a changed bit.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def save_checkpoint(
     schedule: torch.optim.lr_scheduler.LRScheduler,
     history: list[dict[str, Any]],
 ) -> None:
-    """Replace the file at `path`, atomically: a run killed meanwhile finds the one before."""
+    """Replace the file at `path` atomically: a run killed meanwhile finds the previous file."""
     state = {
         "model": model.state_dict(),
         "optimiser": optimiser.state_dict(),
         "schedule": {key: value for key, value in schedule.state_dict().items() if _is_plain(value)},
         "history": history,
     }
-    # Not at once into the file: on a full disk torch ends in an error of its own.
+    # Not written straight into the file: on a full disk torch would raise an error of its own.
     body = io.BytesIO()
     torch.save(state, body)
     header = _HEADER.format(len(history), hashlib.sha256(body.getvalue()).hexdigest())
@@ -59,7 +59,7 @@ def load_checkpoint(
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         schedule.load_state_dict(state["schedule"])
-    # A damaged file that can be read holds anything: AttributeError, TypeError and others.
+    # A damaged file that can be read may hold anything: AttributeError, TypeError and others follow.
     except Exception as error:
         raise _unusable(path, type(error).__name__) from error
     history: list[dict[str, Any]] = state["history"]
@@ -79,8 +79,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise _unusable(path, "its checksum is another")
     try:
         state = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
-    # Another program's file may ask for any of torch's functions with any arguments: of 110,000 damaged at
-    # random those refused raised twelve types in all, and nothing says that there are no more.
+    # Another program's file may ask for any of torch's functions with any arguments. Of 110,000 files damaged
+    # at random, the refused ones raised twelve types of error, and there may be more.
     except Exception as error:
         raise _unusable(path, type(error).__name__) from error
     if not isinstance(state, dict) or not isinstance(state.get("history"), list):
@@ -89,7 +89,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _unusable(path: Path, reason: str) -> UserError:
-    """What removing the file costs is said, as far as its first line can still tell."""
+    """The error says what removing the file costs, as far as the file's first line can still tell."""
     with path.open("rb") as file:
         known = _KNOWN.fullmatch(file.readline(200).rstrip(b"\n"))
     lost = f"the {int(known['epochs'])} epochs that it held" if known else "what it held"

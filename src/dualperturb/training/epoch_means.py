@@ -13,13 +13,13 @@ from dualperturb.errors import UserError
 
 
 class EpochMeans:
-    """Running mean loss and accuracy of one epoch, which counts from 0."""
+    """Running mean loss and accuracy of one epoch; epochs count from 0."""
 
     def __init__(self, epoch: int) -> None:
         self.epoch, self.batches, self.images, self.correct, self.total_loss = epoch, 0, 0, 0, 0.0
 
     def add(self, loss: float, correct: float, images: float) -> None:
-        """Count one batch, its mean loss given. Raises UserError if that is not finite."""
+        """Count one batch, given its mean loss. Raises UserError if the loss is not finite."""
         self.batches += 1
         if not math.isfinite(loss):
             raise diverged(f"the loss became {loss} in epoch {self.epoch + 1}, batch {self.batches}")
@@ -43,7 +43,7 @@ def diverged(what: str) -> UserError:
 def read(batches: Iterable[Tensor], behind: int) -> Iterator[list[float]]:
     """The numbers that each batch leaves on its device, in order, `behind` batches late and none left out.
 
-    One behind, a GPU has the next batch to work on while the host waits for the numbers of the last one.
+    With `behind` 1, a GPU has the next batch to work on while the host waits for the numbers of the last one.
     """
     coming: deque[_Coming] = deque()
     for numbers in batches:

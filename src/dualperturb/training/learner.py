@@ -1,7 +1,7 @@
-"""What learns: a classifier, its optimiser and the schedule of the learning rate.
+"""The learner: a classifier, its optimiser and the schedule of the learning rate.
 
-The optimiser is made for the first update, not before the first attack: torch imports its own compiler for
-one, which takes longer than all that a training stage does before.
+The optimiser is made for the first update, not before the first attack: to make one, torch imports its own
+compiler, which takes longer than all that a training stage does before.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 
 def settle(model: nn.Module, precision: str, side: int) -> str:
-    """Lay the model's weights out channels last where it works so; the number type in which it works.
+    """Lay the model's weights out channels last if it works so, and return the number type in which it works.
 
-    precision: "fp32", or "bf16" for mixed precision; side: pixels of an image. A network may ask for channels
-    first, as one does that flattens with `view`, or for float32: one line tells of it. Leaves the model in
-    eval mode. Raises what the network raises where it works in no way.
+    precision: "fp32", or "bf16" for mixed precision; side: pixels of an image. A network may need channels
+    first, as one that flattens with `view` does, or float32: then one line says so. Leaves the model in eval
+    mode. Raises what the network raises if it works in no way.
     """
     ways = [(torch.channels_last, precision), (torch.contiguous_format, precision)]
     failed: list[Exception] = []
@@ -62,7 +62,7 @@ def _pass(model: nn.Module, precision: str, side: int) -> None:
 class Learner:
     """updates: of the whole training; precision: "fp32", or "bf16" for mixed precision; loss: see `losses`.
 
-    rates: the learning rate of each update so far, those before a checkpoint left out.
+    rates: the learning rate of each update so far, without those before a checkpoint.
     """
 
     model: nn.Module
@@ -73,11 +73,12 @@ class Learner:
     rates: list[float] = field(default_factory=list, init=False)
 
     def update(self, images: Tensor, clean: Tensor, labels: Tensor, share: float) -> Tensor:
-        """One step of the optimiser on this rank's part of a batch, and what the whole batch gave before it.
+        """Take one step of the optimiser on this rank's part of a batch; return the whole batch's numbers.
 
         images, clean: the part's images as the adversary left them, and as they were. share: the part's size
-        as a fraction of the batch. Returns float64 (3,) on the device, which is not waited for: mean loss,
-        images classified correctly and images, summed over all ranks. So are the gradients.
+        as a fraction of the batch. The numbers are those before the step, float64 (3,) on the device, without
+        waiting for it: mean loss, images classified correctly and images in all. They are sums over all
+        ranks, and so are the gradients.
         """
         model = self.model.train()
         with mixed(self.precision, images.device), sync_batch_norm(model, counts=share > 0):

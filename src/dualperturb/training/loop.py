@@ -1,13 +1,13 @@
-"""Training a classifier: one loop, the adversary an argument.
+"""The training loop of a classifier, with the adversary as an argument.
 
 While the adversary works, the classifier is in eval mode (BatchNorm uses its running statistics and does not
 update them); the weights are updated in train mode. Every random choice of an epoch comes from (seed, epoch),
 so that a run that goes on from a checkpoint ends with the weights of an undisturbed one: bit by bit on a CPU
 with the same number of threads, up to the order of the device's own sums on a GPU.
 
-Several ranks (see `ranks`) each take their part of every batch: batches, augmentation, starts of attacks,
-loss and BatchNorm are those of a process on its own, whose sums only round otherwise. Only dropout draws
-otherwise.
+Several ranks (see `ranks`) each take their part of every batch. Batches, augmentation, starts of attacks,
+loss and BatchNorm are those of a process on its own, except that sums round differently. Only dropout draws
+different numbers.
 """
 
 from __future__ import annotations
@@ -79,13 +79,13 @@ def train(
     checkpoint: Path,
     progress: EpochProgress,
 ) -> list[Epoch]:
-    """Train `model` in place, on the device that it is on, and return the history, one row an epoch.
+    """Train `model` in place, on the device that it is on, and return the history, one row per epoch.
 
     data: a training split; foreground: bool (N, 1, H, W), shifted and flipped along with the images.
     checkpoint: file that is replaced after every epoch and from which a killed run goes on; the caller
     removes it once the result is kept, and names it after everything that the result depends on.
     Rank 0 alone writes it; every rank returns the same weights and history. Raises UserError if the masks do
-    not fit the images, if a batch would hold one image alone, if the ranks find other checkpoints, and as
+    not fit the images, if a batch would hold one image alone, if the ranks find different checkpoints, and as
     soon as a loss or a weight is not finite.
     """
     _check_data(data, foreground, settings)
@@ -117,7 +117,7 @@ def train(
 def _steps(
     learner: Learner, batches: Batches, adversary: Adversary | None, warmup_epochs: float, epoch: int
 ) -> Iterator[Tensor]:
-    """One epoch, an update a batch: what `Learner.update` returns; the adversary meets the latest weights."""
+    """Results of `Learner.update` over one epoch, one per batch; the adversary attacks the latest weights."""
     for number, batch in enumerate(batches.epoch(epoch)):
         images = batch.images
         if adversary is not None:
@@ -133,7 +133,7 @@ def _budget_share(epochs_done: float, warmup_epochs: float) -> float:
 
 @contextmanager
 def _own_randomness(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
-    """Dropout takes no generator: give it the epoch's own stream, and the process its old one back."""
+    """Let torch's own stream be the epoch's, as dropout takes no generator, and restore it afterwards."""
     salt = [seed, epoch, ranks.rank()] if ranks.rank() else [seed, epoch]
     drawn = int(np.random.SeedSequence(salt).generate_state(1, np.uint64)[0] >> 1)
     on_gpu = device.type == "cuda"
@@ -158,7 +158,7 @@ def _check_data(data: ImageSet, foreground: np.ndarray, settings: TrainingSettin
 
 
 def _check_alike(epochs_done: int, checkpoint: Path) -> None:
-    """Ranks on machines with other disks would go on from other weights."""
+    """Refuse ranks that found different checkpoints, as on different disks: their weights would differ."""
     found = ranks.gathered({ranks.rank(): epochs_done})
     if len(set(found)) > 1:
         raise UserError(

@@ -1,7 +1,7 @@
 """Rows of memory-mapped arrays, asked of the disk before they are read.
 
-Else every page is fetched only when it is touched, one after the other, and with it whatever the system reads
-ahead, which is of no use to rows at random.
+Otherwise every page is fetched only when it is touched, one after the other, along with whatever the system
+reads ahead, which is of no use for rows in random order.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from contextlib import suppress
 
 import numpy as np
 
-# Bytes of one request. Of a longer one Linux fetches no more than its read-ahead or the disk's longest
-# transfer, whichever is more: both are 128 kB in many places.
+# Bytes of one request. From a longer one Linux fetches no more than its read-ahead or the disk's longest
+# transfer, whichever is more; both are often 128 kB.
 PIECE = 1 << 17
 
 
 def prefetch(array: np.ndarray, rows: np.ndarray) -> None:
-    """Have the system fetch these rows of a mapped array, without waiting for them; its contents stay.
+    """Have the system fetch these rows of a mapped array, without waiting for them or changing the array.
 
     rows: int64 (N,), from 0. Does nothing for an array in memory, for one whose rows are not contiguous, and
     where the system takes no advice; what is in memory already is not fetched again.
@@ -35,7 +35,7 @@ def prefetch(array: np.ndarray, rows: np.ndarray) -> None:
 
 
 def _map_under(array: np.ndarray) -> mmap.mmap | None:
-    """The map that the array, or what it is a view of, takes its values from."""
+    """The memory map from which the array, or the array that it is a view of, takes its values, if any."""
     base: object = array
     while isinstance(base, np.ndarray):
         base = base.base

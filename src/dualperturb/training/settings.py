@@ -1,4 +1,4 @@
-"""What params.yaml says about training one defence, as the objects that `training.train` takes."""
+"""The parameters of one defence's training in params.yaml, as the objects that `training.train` takes."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from dualperturb.params.masks import SaliencyParams
     from dualperturb.saliency import SaliencyModel
 
-# Attack steps on each image, over all epochs, from which on compiling pays. Estimated, to be measured on a
-# GPU: it takes tens of seconds, and shapes6 (30 steps, 1,890 passes of 1 to 2 ms) could not save as much;
-# the paper's training has 1,000.
+# The number of attack steps on each image, over all epochs, from which compiling pays. Estimated, and still
+# to be measured on a GPU: compiling takes tens of seconds, and shapes6 (30 steps, 1,890 passes of 1 to 2 ms)
+# could not save as much; the paper's training has 1,000 steps.
 COMPILED_FROM = 200
 
 
@@ -53,11 +53,11 @@ def training_adversary(
     side: int,
     saliency: Callable[[SaliencyParams], SaliencyModel],
 ) -> Adversary | None:
-    """The adversary of a defence, its radii those really applied to images of `side` pixels; None for clean.
+    """The adversary of a defence, with the radii really applied to images of `side` pixels; None for clean.
 
     norm: of the budgets, for the defences that have one. saliency: makes a saliency model from its
     parameters; called only if the defence's salience_weight is above 0. Raises UserError for an unknown data
-    set or defence, and for a norm where there is none or none where there is one.
+    set or defence, for a norm that the defence does not have, and for None if the defence has one.
     """
     section = _section(params, dataset, defence)
     _check_norm(params, defence, norm)
@@ -87,7 +87,7 @@ def training_adversary(
 def fingerprint(
     params: Params, dataset: str, defence: str, norm: str | None, side: int, data: Mapping[str, Any]
 ) -> str:
-    """Twelve hexadecimal digits of a SHA-256 over everything that the trained weights depend on but the code.
+    """Twelve hexadecimal digits of a SHA-256 over all that the trained weights depend on, except the code.
 
     data: names or checksums of the images and masks, as JSON knows them. A file of initial weights enters by
     its content. Raises UserError for an unknown data set or defence.
@@ -115,7 +115,7 @@ def fingerprint(
 
 
 def _saliency_parts(model: SaliencyParams) -> str | dict[str, Any]:
-    """The model's name, or with options a mapping in which a file stands by its content."""
+    """The model's name; with options, a mapping in which a file is represented by its checksum."""
     if not model.options:
         return model.name
     options = {key: sha256(Path(v)) if Path(str(v)).is_file() else v for key, v in model.options.items()}

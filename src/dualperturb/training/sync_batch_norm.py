@@ -1,7 +1,7 @@
 """BatchNorm over all ranks: a network trained on parts of a batch learns as it would from the whole.
 
 PyTorch's own SyncBatchNorm needs GPUs and other modules; here BatchNorm's modules stay what they are, so that
-checkpoints fit any number of ranks, and only their pass in training mode is another.
+checkpoints fit any number of ranks, and only their pass in training mode differs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def sync_batch_norm(model: nn.Module, counts: bool) -> Iterator[None]:
     modules = model.modules() if ranks.size() > 1 else ()
     norms = [module for module in modules if isinstance(module, _BatchNorm)]
     for module in norms:
-        # On the instance, for the time of the pass: copies made meanwhile by others would keep it.
+        # Set on the instance, and only during the pass, because copies of the model would keep it.
         module.forward = partial(_forward, module, counts)  # type: ignore[method-assign]
     try:
         yield
@@ -58,7 +58,7 @@ def _forward(module: _BatchNorm, counts: bool, values: Tensor) -> Tensor:
 
 
 class _SyncBatchNorm(torch.autograd.Function):
-    """Ioffe & Szegedy 2015, its sums taken over the ranks: one message forward and one backward."""
+    """Ioffe & Szegedy 2015, with sums taken over the ranks: one message forward and one backward."""
 
     @staticmethod
     def forward(
@@ -69,7 +69,7 @@ class _SyncBatchNorm(torch.autograd.Function):
         variance, mean = torch.var_mean(wide, axes, correction=0)
         own = torch.full_like(mean, wide.numel() // wide.shape[1] if counts else 0)
         counted, means, variances = ranks.stacked(torch.stack([own, mean, variance])).unbind(1)
-        # Each rank's deviations from its own mean, and its mean's from that of all.
+        # The deviations of each rank's values from its own mean, and of that mean from the mean of all.
         count = counted.sum(0)
         mean = (counted * means).sum(0) / count
         variance = (counted * (variances + (means - mean).square())).sum(0) / count
@@ -85,7 +85,7 @@ class _SyncBatchNorm(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        """Images that do not count bear no loss and moved no statistics: to them, those are constants."""
+        """Images that do not count add no loss and moved no statistics, which are constants for them."""
         values, weight, mean, scale, count = ctx.saved_tensors
         wide, shape = gradient.float(), ctx.shape
         normalised = (values.float() - mean.view(shape)) * scale.view(shape)

@@ -53,12 +53,12 @@ class SmallResNet(nn.Module):
 def build_network(architecture: str, num_classes: int) -> nn.Module:
     """A network with random weights. Raises UserError for an unknown name, listing what is accepted.
 
-    BatchNorm's running statistics follow with torch's own momentum, 0.1, whatever the architecture's.
+    BatchNorm's running statistics get torch's default momentum, 0.1, whatever the architecture sets.
     """
     network = _network(architecture, num_classes)
     for module in network.modules():
         # Adversarial training attacks in eval mode and updates in train mode. Where the statistics lag (the
-        # momentum of EfficientNet-Lite0 and MobileNetV3 is 0.01), those two differ the more.
+        # momentum of EfficientNet-Lite0 and MobileNetV3 is 0.01), the two modes differ more.
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = MOMENTUM
     return network
@@ -147,7 +147,7 @@ def _lite_missing() -> UserError:
 
 
 class OwnNetwork(NamedTuple):
-    """build: from the number of classes; imagenet: where its ImageNet weights are, if there are any."""
+    """build: makes it from the number of classes; imagenet: tells the file of ImageNet weights, if any."""
 
     build: Callable[[int], nn.Module]
     imagenet: Callable[[], Path] | None = None

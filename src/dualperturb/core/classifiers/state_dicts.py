@@ -18,10 +18,10 @@ _ACCEPTED = (
 
 
 def read_state_dict(path: Path, key: str, accepted: str) -> dict[str, Tensor]:
-    """Tensors by name, on the CPU, from a .safetensors file or from one of torch that holds nothing else.
+    """Tensors by name, on the CPU, from a .safetensors file or from a file of torch that holds nothing else.
 
-    key: what named the file, for messages, such as "weights"; accepted: what may stand there. Raises
-    UserError for an absent file and for one that holds anything but named tensors, of which nothing is run.
+    key: the setting that names the file, such as "weights", and accepted: what it may say, both for messages.
+    Raises UserError for an absent file and for one that holds anything but named tensors; no code is run.
     """
     if not path.is_file():
         raise UserError(f"{key}: {path} not found; accepted are {accepted}")

@@ -27,14 +27,14 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class ClassifierSpec:
-    """What it takes to rebuild a classifier: the architecture's name and the classes, one a logit."""
+    """What it takes to rebuild a classifier: the architecture's name and the classes, one per logit."""
 
     architecture: str
     class_names: tuple[str, ...]
 
 
 class Normalise(nn.Module):
-    """Pixels in [0, 1] to zero mean and unit deviation a channel (ImageNet's figures)."""
+    """Maps pixels in [0, 1] to zero mean and unit deviation per channel (ImageNet's figures)."""
 
     mean: Tensor
     std: Tensor
@@ -68,7 +68,7 @@ def save_classifier(folder: Path, model: nn.Module, spec: ClassifierSpec) -> Non
     Each is written whole or not at all.
     """
     weights = folder / "weights.safetensors"
-    # Not at once into the file: on a full disk safetensors ends in an error of its own.
+    # Not written straight into the file: on a full disk safetensors would raise an error of its own.
     content = save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
     with replacing(weights) as temporary:
         temporary.write_bytes(content)

@@ -1,4 +1,4 @@
-"""How many images are worked on at once: a size to begin with, and ever half of it once memory runs out."""
+"""Batch sizes that fit into memory: a size to begin with, which is halved whenever memory runs out."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from dualperturb.errors import UserError
 T = TypeVar("T")
 BatchSize = int | Literal["auto"]
 
-# A CPU gains nothing beyond: measured with a small ResNet at 32x32 (128 images) and with ResNet-34 at 224x224
-# (4 images). More would only take memory, and a machine without any left ends programs in place of refusing.
+# A CPU gains nothing from larger batches, as measured with a small ResNet at 32x32 (128 images) and with
+# ResNet-34 at 224x224 (4 images). They would only take memory, and a machine that has none left ends programs
+# instead of refusing.
 LARGEST_ON_CPU = 128
 PIXELS_ON_CPU = 2**20
-# Halved until it fits. Not taken from the memory that is free: ranks with other batches would share no work.
+# Halved until it fits. Not derived from the free memory: ranks with different batches could not share work.
 LARGEST_ON_GPU = 512
 
-# What torch's errors other than OutOfMemoryError say: its CPU allocator, a GPU's libraries without room for
-# what they set up, CUDA where torch's allocator was not asked, and cuDNN where no engine's workspace fits.
+# What torch's errors say that are not OutOfMemoryError: those of its CPU allocator, of a GPU's libraries that
+# lack room for their setup, of CUDA where torch's allocator was not asked, and of cuDNN where no engine's
+# workspace fits.
 _SIGNS = (
     "can't allocate memory",
     "not enough memory",
@@ -34,9 +36,9 @@ _SIGNS = (
 
 
 def first_size(asked: BatchSize, device: torch.device, side: int, copies: int = 1) -> int:
-    """The images of a batch before memory has run out: as asked, or what `auto` means on this device.
+    """The number of images in a batch before memory has run out: as asked, or what `auto` means here.
 
-    side: pixels; copies: of each image, that a pass holds at once; only `auto` allows for them.
+    side: pixels; copies: how many of each image a pass holds at once, which only `auto` allows for.
     """
     if asked != "auto":
         return asked
@@ -49,8 +51,8 @@ def first_size(asked: BatchSize, device: torch.device, side: int, copies: int = 
 class Portions:
     """Runs work on images slice by slice, in shorter slices from the first out-of-memory error on.
 
-    What did not fit is remembered: no later work of the same object begins with as many. unit: what is
-    counted, as the line that tells of it says.
+    A size that did not fit is remembered: no later work of the same object begins with as many images. unit:
+    the name of what is counted, for the printed line.
     """
 
     def __init__(self, unit: str = "images") -> None:
@@ -58,11 +60,11 @@ class Portions:
         self._limit: int | None = None
 
     def run(self, work: Callable[[slice], T], count: int, most: int | None = None) -> list[T]:
-        """What `work` gives for each slice of `count` images, in their order; most: images of a slice.
+        """The results of `work` for the slices of `count` images, in order; most: the most images of a slice.
 
-        Work that ran out of memory is called again with the first half of its slice, so that what it changes
-        it must be able to change again; slices done before stay done. Raises UserError where a single image
-        does not fit.
+        Work that ran out of memory is called again with the first half of its slice, so it must be able to
+        repeat what it changes; slices done before stay done. Raises UserError where a single image does not
+        fit.
         """
         found: list[T] = []
         first = 0
@@ -89,8 +91,8 @@ class Portions:
 
 @contextmanager
 def enough_memory(otherwise: str) -> Iterator[None]:
-    """Raise UserError where the body, done whole or not at all, finds no memory: the line `otherwise`, and in
-    brackets the error's own.
+    """Raise UserError where the body runs out of memory: the line `otherwise`, then the error's own in
+    brackets. For a body that is done whole or not at all.
     """
     try:
         yield
@@ -113,7 +115,7 @@ def told(error: BaseException) -> str:
 
 
 def _tried(work: Callable[[slice], T], part: slice) -> tuple[T] | str:
-    """What the work gives, or what the error says where memory ran out; then what it held is free again."""
+    """The work's result, or the error's words where memory ran out, once the work's memory is free again."""
     try:
         return (work(part),)
     except (RuntimeError, MemoryError) as error:

@@ -1,4 +1,4 @@
-"""How gradients are computed: in float32 or bfloat16, compiled or not, as the hardware is fast at it."""
+"""Ways to compute gradients: in float32 or bfloat16, compiled or not, whichever is fast on the hardware."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dualperturb.errors import UserError
 
 PRECISIONS = ("auto", "fp32", "bf16")
 COMPILE = ("auto", "off")
-# Measured on a CPU (benchmarks/README.md): a compiled ResNet-18 is slower, and what a small network gains,
-# the seconds of compiling outweigh in shapes6's trainings.
+# Measured on a CPU (benchmarks/README.md): a compiled ResNet-18 is slower, and with a small network the
+# seconds of compiling outweigh the gain in shapes6's trainings.
 COMPILED_ON = ("cuda",)
 # The instructions that multiply bfloat16; a CPU without them only imitates it, slower than float32.
 FAST_ON_CPU = ("avx512_bf16", "amx_bf16")
@@ -35,14 +35,14 @@ def resolved(precision: str, device: torch.device, model: nn.Module | None = Non
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     if model is not None and any(map(_depthwise, model.modules())):
         return "fp32"
-    # Not in every version of torch that is supported; without it nothing is known, and float32 is right.
+    # Some supported versions of torch have no get_capabilities: nothing is known there, and float32 is right.
     known: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return "bf16" if any(known.get(name) for name in FAST_ON_CPU) else "fp32"
 
 
 @contextmanager
 def exact_convolutions() -> Iterator[None]:
-    """Convolutions in float32, which cuDNN by itself rounds to TF32; then as the caller had set it."""
+    """Convolutions in float32, which cuDNN by default rounds to TF32; then the caller's setting returns."""
     # Not cudnn.flags(): it raises an error once the caller has used the settings named fp32_precision.
     convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
     own = convolutions.fp32_precision
@@ -61,7 +61,7 @@ def _depthwise(module: nn.Module) -> bool:
 
 
 def compiles(compile: str, device: torch.device) -> bool:
-    """Whether `compile` means that what is climbed thousands of times is compiled for this device.
+    """Whether `compile` means to compile, for this device, a network that gives thousands of gradients.
 
     Raises UserError for a name that is not among `COMPILE`.
     """

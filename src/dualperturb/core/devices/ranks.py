@@ -1,4 +1,4 @@
-"""What the ranks of one run share: their part of the work, sums, and what each found.
+"""The ranks of one run: each one's part of the work, sums over all, and the collection of what each found.
 
 In a process on its own, nothing happens here: its part is the whole. The engine is Lightning Fabric, which
 finds the ranks' places and devices and connects them (NCCL between GPUs, gloo between CPUs); it is imported
@@ -26,8 +26,8 @@ from dualperturb.launch import LostRankError
 
 T = TypeVar("T")
 
-# Ranks wait for each other's results, and one's images may take hours more than another's. Fabric's own
-# half an hour would end such a run.
+# Ranks wait for each other's results, and one rank's images may take hours longer than another's. Fabric's
+# default of half an hour would end such a run.
 PATIENCE = timedelta(hours=12)
 
 
@@ -36,7 +36,7 @@ def joined() -> Iterator[None]:
     """Connect this rank with the others while the body runs; its device is then the current one.
 
     Raises UserError where the engine is not installed or cannot make sense of how the ranks were started, and
-    where there are more of them than GPUs.
+    where there are more ranks than GPUs.
     """
     launch.end_with_launcher()
     _check_gpus()
@@ -60,14 +60,14 @@ def size() -> int:
 def part(count: int) -> tuple[slice, float]:
     """Which of `count` things, 1 or more, are this rank's, and their share of the whole.
 
-    With fewer things than ranks, a rank that has none gets the first to work along with, at a share of 0.
+    With fewer things than ranks, a rank that would have none works along on the first, at a share of 0.
     """
     first, last = (count * place // size() for place in (rank(), rank() + 1))
     return (slice(first, last), (last - first) / count) if last > first else (slice(0, 1), 0.0)
 
 
 def mine(things: Sequence[T]) -> dict[int, T]:
-    """This rank's things by their position: every so many, maybe none."""
+    """This rank's things by their position: one in every `size()` things, possibly none."""
     return dict(list(enumerate(things))[rank() :: size()])
 
 
@@ -106,7 +106,7 @@ def stacked(values: Tensor) -> Tensor:
 
 
 def sum_gradients(model: nn.Module) -> None:
-    """Add up the gradients of all ranks: one message, however many parameters."""
+    """Add up the gradients of all ranks, in one message however many parameters there are."""
     if not _several():
         return
     gradients = [own.grad for own in model.parameters() if own.grad is not None]
@@ -169,9 +169,10 @@ def _barrier() -> None:
 
 @contextmanager
 def _connection() -> Iterator[None]:
-    """Say in one line that a partner is gone, where a collective says so: gloo's do.
+    """Say in one line that another rank is gone, where a collective raises an error, as gloo's do.
 
-    NCCL's only enqueue: the host later waits for the device, until its launcher ends this rank, or NCCL does.
+    NCCL's collectives only enqueue: the host waits for the device later, until the launcher or NCCL ends this
+    rank.
     """
     try:
         yield

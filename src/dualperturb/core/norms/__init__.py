@@ -1,7 +1,8 @@
-"""The norms' balls: one class a norm, which draws, places, steps, shrinks and measures.
+"""The norms' balls: one class per norm, which draws, places, steps, shrinks and measures.
 
-Each verb works on any number of regions at once: a radius each, and `Regions` that say which pixels' values
-are measured together; none for the whole image. A norm is a class here and a row of `budgets.NORMS`.
+`place`, `step` and `shrink` work on any number of regions at once. They take a radius or length for each, and
+`Regions` that say which pixels' values are measured together; without any, the whole image is one region.
+Every norm is a class here and a row of `budgets.NORMS`.
 """
 
 from __future__ import annotations
@@ -13,4 +14,4 @@ from dualperturb.core.norms.linf import Linf
 
 __all__ = ["BALLS", "L1", "L2", "LARGEST_RADIUS", "Linf", "NormBall"]
 
-BALLS: dict[str, type[NormBall]] = {"L2": L2, "Linf": Linf, "L1": L1}  # one a row of `budgets.NORMS`
+BALLS: dict[str, type[NormBall]] = {"L2": L2, "Linf": Linf, "L1": L1}  # one per row of `budgets.NORMS`

@@ -1,4 +1,4 @@
-"""The ball of a norm over the whole image: what all norms share, and the five verbs of each."""
+"""The base class of the norms' balls: what all norms share, and the five verbs that each norm defines."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from dualperturb.core.checks import is_number
 from dualperturb.core.regions import NO_LENGTH, Radii, Regions, Seeds, dimensions, spread
 from dualperturb.errors import UserError
 
-# No norm of fewer than 10^6 values in [0, 1] is larger. Far above, lengths overflow in float32, and where a
-# region is empty pixels become NaN.
+# The norm of fewer than 10^6 values in [0, 1] is never larger. With far larger radii, lengths overflow in
+# float32, and pixels become NaN where a region is empty.
 LARGEST_RADIUS = 1e6
 
 
@@ -23,8 +23,8 @@ LARGEST_RADIUS = 1e6
 class NormBall(ABC):
     """The ball of the given radius, in the units of pixels in [0, 1], over the whole image.
 
-    A norm is a subclass with five verbs that know nothing of the image. Raises UserError if the radius is
-    negative or above LARGEST_RADIUS.
+    Each norm is a subclass that defines five verbs, which work on any regions, not only on the whole image.
+    Raises UserError if the radius is negative or above LARGEST_RADIUS.
     """
 
     radius: float
@@ -54,21 +54,21 @@ class NormBall(ABC):
         return {"image": self.radius}
 
     def boxed(self, images: Tensor, seen: Tensor) -> Self:
-        """The ball that knows which pixels can move from `seen`, the images so far, if its norm asks."""
+        """This ball, told which pixels can move from `seen`, the images so far, if its norm needs that."""
         return self
 
     @staticmethod
     @abstractmethod
     def draw(images: Tensor, seeds: Seeds) -> Tensor:
-        """What a start is made of: random numbers, image i's from its own stream, named by seeds[i]."""
+        """Random numbers to make a start of; image i draws from its own stream, named by seeds[i]."""
 
     @abstractmethod
     def place(self, drawn: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
-        """A start inside the ball, made of what was drawn, which may be overwritten."""
+        """A start inside the ball, made of the random numbers `drawn`, which may be overwritten."""
 
     @abstractmethod
     def step(self, gradient: Tensor, lengths: Radii, regions: Regions = ()) -> Tensor:
-        """The steepest ascent, in each region by its length; zero where the gradient is zero there."""
+        """The steepest ascent, in each region with the region's length; zero where the gradient is zero."""
 
     @abstractmethod
     def shrink(self, delta: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
@@ -87,10 +87,10 @@ def uniform_in_the_ball(
     norms: list[Tensor],
     shorter: Callable[[Tensor, Tensor], Tensor],
 ) -> Tensor:
-    """Directions without preference, in place, made as long as points that are uniform in a ball.
+    """Scale vectors of random direction, in place, so that they become points that are uniform in a ball.
 
-    norms: of what was drawn, in each region; shorter: the chance of a norm below `norm` in so many
-    dimensions, which is a uniform number.
+    norms: the norms of `drawn` in each region; shorter(size, norm): the probability that so many drawn values
+    have a norm below `norm`, which over the draws is a uniform number.
     """
     factors = []
     for radius, norm, size in zip(radii, norms, dimensions(drawn, regions), strict=True):

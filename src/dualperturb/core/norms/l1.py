@@ -25,7 +25,7 @@ from dualperturb.core.regions import (
 
 @dataclass(frozen=True)
 class L1(NormBall):
-    """The L1 ball; as it lies in the box of all images, where `boxed` has told of it.
+    """The L1 ball, or its intersection with the box of all images, once `boxed` has told of that box.
 
     The steepest step and the nearest point are those of ball and box together (Croce & Hein 2021, "Mind the
     box"). Without the box a step moves few values, further than pixels can, and the clipping that follows
@@ -39,7 +39,7 @@ class L1(NormBall):
 
     @staticmethod
     def draw(images: Tensor, seeds: Seeds) -> Tensor:
-        """What a start is made of: Laplacian numbers."""
+        """Laplacian random numbers to make a start of."""
 
         def laplacian(row: Tensor, generator: torch.Generator) -> Tensor:
             row.exponential_(generator=generator)
@@ -51,8 +51,8 @@ class L1(NormBall):
     def place(drawn: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
         """Uniform in the ball of d dimensions: a Laplacian direction, and U^(1/d) of the radius as length.
 
-        The length of the Laplacian vector, which its direction does not depend on, gives the uniform number
-        U: it has the gamma distribution of shape d. `drawn` is overwritten.
+        The uniform number U comes from the length of the Laplacian vector, which is independent of its
+        direction and has the gamma distribution of shape d. `drawn` is overwritten.
         """
         return uniform_in_the_ball(drawn, radii, regions, l1_lengths(drawn, regions), torch.special.gammainc)
 
@@ -72,7 +72,7 @@ class L1(NormBall):
 
     def shrink(self, delta: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
         """The nearest perturbation whose norm in each region is at most its radius, inside the box."""
-        # Rounding to the type of the values may lengthen what is left.
+        # Rounding to the type of the values may lengthen the result, hence a margin.
         margin = max(torch.finfo(delta.dtype).eps, 1e-12)
         wide = delta.to(torch.promote_types(delta.dtype, torch.float32))
         room, sizes = self._room(wide, 0), wide.abs()
@@ -83,7 +83,10 @@ class L1(NormBall):
         return (_summed(kept) * delta.sign()).to(delta.dtype)
 
     def _room(self, directions: Tensor, point: int) -> Tensor:
-        """How far values can move in the box along the signs, from box[point]; everywhere 1 without a box."""
+        """How far values can move in the box from box[point] along the signs.
+
+        Without a box, 1 for a step (point 1), and no limit for a whole perturbation (point 0).
+        """
         if self.box is None:
             return torch.ones_like(directions) if point else torch.full_like(directions, torch.inf)
         return torch.where(directions > 0, 1 - self.box[point], self.box[point]).to(directions.dtype)

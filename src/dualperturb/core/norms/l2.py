@@ -26,15 +26,15 @@ class L2(NormBall):
 
     @staticmethod
     def draw(images: Tensor, seeds: Seeds) -> Tensor:
-        """What a start is made of: normal numbers."""
+        """Normal random numbers to make a start of."""
         return random_rows(Tensor.normal_, images, seeds)
 
     @staticmethod
     def place(drawn: Tensor, radii: Radii, regions: Regions = ()) -> Tensor:
         """Uniform in the ball of d dimensions: a Gaussian direction, and U^(1/d) of the radius as length.
 
-        The length of the Gaussian vector, which its direction does not depend on, gives the uniform number U:
-        its square is chi-squared distributed with d degrees of freedom. `drawn` is overwritten.
+        The uniform number U comes from the length of the Gaussian vector, which is independent of its
+        direction; its square is chi-squared distributed with d degrees of freedom. `drawn` is overwritten.
         """
 
         def shorter(size: Tensor, norm: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class L2(NormBall):
 
     @staticmethod
     def step(gradient: Tensor, lengths: Radii, regions: Regions = ()) -> Tensor:
-        """Along the gradient, in each region by its length; zero where the gradient is zero there."""
+        """Along the gradient, in each region with the region's length; zero where the gradient is zero."""
         wide, norms = l2_measured(gradient.to(torch.promote_types(gradient.dtype, torch.float32)), regions)
         factors = [length / norm.clamp_min(NO_LENGTH) for length, norm in zip(lengths, norms, strict=True)]
         return wide * spread(factors, regions)
@@ -56,6 +56,6 @@ class L2(NormBall):
         for radius, norm in zip(radii, l2_lengths(delta, regions), strict=True):
             # Rounding to a narrow type may lengthen the scaled perturbation, hence the other factor.
             shrunk = radius * (1 - torch.finfo(delta.dtype).eps) / norm
-            # Squares of values below 1e-22 vanish: a radius of zero does not wait for a norm above it.
+            # A radius of zero clears the region even if its norm is 0: squares of values below 1e-22 vanish.
             factors.append(torch.where(norm > radius, shrunk, float(radius > 0)).to(delta.dtype))
         return delta * spread(factors, regions)

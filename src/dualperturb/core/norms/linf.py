@@ -15,7 +15,7 @@ class Linf(NormBall):
 
     @staticmethod
     def draw(images: Tensor, seeds: Seeds) -> Tensor:
-        """What a start is made of: uniform numbers."""
+        """Uniform random numbers to make a start of."""
         return random_rows(Tensor.uniform_, images, seeds)
 
     @classmethod
@@ -25,7 +25,7 @@ class Linf(NormBall):
 
     @staticmethod
     def step(gradient: Tensor, lengths: Radii, regions: Regions = ()) -> Tensor:
-        """Along the signs of the gradient, in each region by its length."""
+        """Along the signs of the gradient, in each region with the region's length."""
         return gradient.sign() * spread(lengths, regions)
 
     @staticmethod

@@ -1,7 +1,7 @@
-"""What a person runs by hand: `dualperturb data ...` and `dualperturb workflow ...`. Nothing imports it.
+"""The commands that a person runs by hand: `dualperturb data` and `dualperturb workflow`. Nothing imports it.
 
-Commands import what they need when they run, so that `--help` answers at once. Paths are not checked by Typer
-(`readable=False`): what is wrong with one is said in one line by the code that reads it.
+Commands import what they need when they run, so that `--help` answers at once. Typer does not check paths
+(`readable=False`), because the code that reads one reports in one line what is wrong with it.
 """
 
 from __future__ import annotations

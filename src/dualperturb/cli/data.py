@@ -1,4 +1,4 @@
-"""`dualperturb data`: raw data fetched, linked, built and looked at."""
+"""The commands of `dualperturb data`, which fetch, link and build raw data, and check prepared data."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def data_link(
 
 
 def _params() -> Params | None:
-    """The parameters of the project that this folder is, if it is one. Every command checks them first."""
+    """The project's parameters, if this folder is a project. Every command checks them first."""
     from dualperturb.params import load_params
 
     path = Path("params.yaml")

@@ -1,4 +1,4 @@
-"""`dualperturb workflow`: a project folder made ready for DVC, and its files held against their checksums."""
+"""The commands of `dualperturb workflow`, which make a project folder ready for DVC and verify checksums."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ def workflow_verify() -> None:
     from dualperturb.params import load_params
     from dualperturb.workflow.damage import verify
 
-    load_params(Path("params.yaml"))  # outside a project there would be nothing to compare, and no word of it
+    load_params(Path("params.yaml"))  # raises outside a project: comparing nothing must not pass in silence
     for line in verify(Path()):
         print(line)

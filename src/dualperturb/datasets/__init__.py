@@ -1,4 +1,7 @@
-"""Raw files -> a prepared folder: `prepare` by the data set's name."""
+"""Readers of data sets, and `prepare`, which turns the raw files of one into a prepared folder.
+
+Stages, the command line and masks import it.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ def prepare(
     raw: the data set's own raw folder (unused by shapes6). The folder is written beside `out` under a
     temporary name and renamed when complete, so that an interrupted run leaves nothing half written at `out`.
     Raises UserError for an unknown data set, an absent raw folder, a link to a folder in it, a full disk
-    and what its reader refuses.
+    and whatever the data set's reader refuses.
     """
     if dataset not in READERS:
         raise UserError(f"dataset: found {dataset!r}; accepted: {', '.join(READERS)}")
@@ -34,7 +37,7 @@ def prepare(
         with replacing(out) as folder:
             meta = {"name": dataset, **READERS[dataset](dataset, params, raw, folder, progress)}
             write_meta(folder, **meta)
-    except OSError as error:  # a folder that may not be read, say
+    except OSError as error:  # for example a folder that may not be read
         reason = error.strerror or str(error)
         raise UserError(f"{error.filename or out}: {reason}; {dataset} is not prepared") from error
     return meta

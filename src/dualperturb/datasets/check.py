@@ -1,4 +1,4 @@
-"""What a prepared folder holds: counts, sizes, checksums, and a contact sheet to look at."""
+"""The check of a prepared folder: its counts, sizes and checksums, and a contact sheet to look at."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TILE_PIXELS = 112
 _GAP = 4
 _LABEL_WIDTH = 150
 _LETTERS = 14  # points
-_LAST_OF_LATIN = "\u017f"  # of the letters that Pillow's own font has
+_LAST_OF_LATIN = "\u017f"  # the last of the letters that Pillow's own font has
 _OUTLINE = (255, 0, 255)
 _KEYS = ("name", "class_names", "folders", "side", "source", "skipped")
 _SPLIT_KEYS = ("count", "sha256")
@@ -26,7 +26,11 @@ _SPLIT_KEYS = ("count", "sha256")
 
 @dataclass(frozen=True)
 class SplitReport:
-    """counts: images by label; size_bytes: of the files; background: mean share of the pixels, or None."""
+    """One split in numbers.
+
+    counts: images by label; size_bytes: of its files together; background: the mean share of the pixels that
+    are background, or None without masks.
+    """
 
     counts: tuple[int, ...]
     size_bytes: int
@@ -35,7 +39,7 @@ class SplitReport:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """A prepared folder whose files are those that `meta.json` describes."""
+    """The contents of a prepared folder whose files are those that `meta.json` describes."""
 
     name: str
     class_names: tuple[str, ...]
@@ -52,7 +56,7 @@ class CheckReport:
 def check(folder: Path) -> CheckReport:
     """Read a prepared folder whole and compare it with its `meta.json`.
 
-    Raises UserError for the first file that is absent or whose checksum, count or shape is another.
+    Raises UserError for the first file that is absent or whose checksum, count or shape differs.
     """
     meta = _meta(folder)
     splits = {}
@@ -118,7 +122,7 @@ def _meta(folder: Path) -> dict[str, Any]:
 
 
 def _check_special(path: Path) -> None:
-    if not path.exists():  # a link to nothing, which matters only where it is to be read
+    if not path.exists():  # a broken link, which matters only to the code that reads it
         return
     try:
         refuse_special(path)

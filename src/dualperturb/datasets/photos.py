@@ -1,4 +1,4 @@
-"""Photographs as `photo_folders` found them -> rows of an image set."""
+"""The reader of the photographs that `photo_folders` found."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Notes:
-    """What reading a split tells of its files.
+    """Notes on the files of a split, taken while they are read.
 
     names: CLASS/FILE of each row; skipped: a line for each file that was left out; transparent: the rows with
     transparent parts, which are shown on white.
@@ -34,18 +34,18 @@ class Notes:
 def read(found: Survey, split: str, spec: PhotoData, notes: Notes, decode: Decode) -> Iterator[Row]:
     """Yield a split's rows (see `images.write_split`) by class and file name, few in memory at a time.
 
-    decode: see `pool.decoding`; the rows and all else are the same whatever the number of processes.
+    decode: see `pool.decoding`; the rows and all else are the same for any number of processes.
 
-    An unreadable image is refused (UserError) or left out, as `spec.unreadable` says; where a number was
-    asked for, the next file takes its place. What was left out is noted, one line a file:
+    An unreadable image is refused (UserError) or left out, as `spec.unreadable` says; where a number of
+    images was asked for, the next file takes its place. Each file that was left out is noted in one line:
     split, class folder, file name and reason.
-    Raises UserError, too, when a class ends with fewer images than asked for, or none.
+    Also raises UserError if a class ends up with fewer images than asked for, or with none.
     """
     wanted = wanted_of(spec, split)
     for photos in found.photos[split]:
         rest = iter(photos)
         count, missing = 0, len(photos) if wanted == "all" else wanted
-        # As many files as rows are missing: no file is decoded that a smaller number of processes would not.
+        # Only as many files as rows are missing, so that more processes do not decode more files.
         while missing and (batch := list(islice(rest, missing))):
             for row in _readable(batch, spec, split, notes, decode):
                 count += 1

@@ -1,7 +1,7 @@
 """Photographs decoded by several processes: results in the order of the files, few in memory at a time.
 
-One pipe a process, and no queue that they share: a process that is killed, even while it sends, is noticed at
-once by the end of its pipe, and what it was reading is known.
+Each process has its own pipe, and no queue is shared. If a process is killed, even while it sends, the end of
+its pipe shows that at once, and the file that it was reading is known.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ from pathlib import Path
 from dualperturb.datasets.reading.decode import Picture, UnreadableError, read_photo
 from dualperturb.errors import UserError
 
-# Image, mask or None, resize, side: the arguments of `decode.read_photo`; and what it returns, or why not.
+# The arguments of `decode.read_photo` (image, mask or None, resize, side), and its result or its error.
 Task = tuple[Path, Path | None, int, int]
 Outcome = Picture | UnreadableError
 Decode = Callable[[Sequence[Task]], Iterator[Outcome]]
 
-MOST_PROCESSES = 8  # each takes some 100 MB, whatever the machine has
-IMAGES_A_PROCESS = 100  # below, starting a process takes longer than it saves
+MOST_PROCESSES = 8  # however many CPUs there are, since each process takes some 100 MB
+IMAGES_A_PROCESS = 100  # with fewer images, starting a process takes longer than it saves
 TASKS_A_PROCESS = 2  # one at work, one waiting
 
 
 def processes_for(count: int) -> int:
-    """How many processes pay for so many images, given the CPUs that this process may use; at least 1."""
+    """How many processes are worth starting for `count` images on the CPUs that may be used; at least 1."""
     return max(1, min(len(os.sched_getaffinity(0)), MOST_PROCESSES, count // IMAGES_A_PROCESS))
 
 
 @contextmanager
 def decoding(processes: int) -> Iterator[Decode]:
-    """Yield a function that decodes files in order; with 1 process, this one decodes them itself.
+    """Yield a function that decodes files in order; with 1 process, the calling process decodes them.
 
-    Its iterator yields one outcome a task, never holding more than a few a process, and raises UserError at
-    its place in the order for a mask that is not its image's, and when a process is killed. It must be
-    exhausted before the next one begins. The processes end with the context, however that ends. They import
-    the program's main module, which must therefore do nothing when it is imported.
+    The function's iterator yields one outcome per task and never holds more than a few per process. It raises
+    UserError for a mask that is not its image's, when that image's turn comes, and when a process is killed.
+    It must be exhausted before the function is called again. The processes end with the context, however the
+    context ends. They import the program's main module, which must therefore do nothing when it is imported.
     """
     if processes == 1:
         yield partial(map, _attempt)
         return
-    # Fresh interpreters: this one may have threads, which a fork does not survive.
+    # Fresh interpreters, because this one may have threads, with which a fork is unsafe.
     context = multiprocessing.get_context("spawn")
     workers: list[_Worker] = []
     try:
@@ -71,8 +71,8 @@ def decoding(processes: int) -> Iterator[Decode]:
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes started in here never see Ctrl-C, which reaches them too: who started them ends them."""
-    ensure_running()  # else it is started with the first process, and opens its ears again
+    """Keep Ctrl-C, which reaches child processes too, from those started in here: their parent ends them."""
+    ensure_running()  # otherwise it starts with the first process, and unblocks the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -97,12 +97,12 @@ def _attempt(task: Task) -> Outcome:
 
 
 def _work(connection: Connection) -> None:
-    with suppress(EOFError, ConnectionError):  # it is gone
+    with suppress(EOFError, ConnectionError):  # the process at the other end is gone
         while True:
             task = connection.recv()
             try:
                 outcome: Outcome | Exception = _attempt(task)
-            except Exception as error:  # raised again over there
+            except Exception as error:  # raised again at the other end
                 outcome = error
             connection.send(outcome)
 
@@ -111,7 +111,7 @@ def _in_order(workers: Sequence[_Worker], tasks: Sequence[Task]) -> Iterator[Out
     outcomes: dict[int, Outcome | Exception] = {}
     sent = 0
     for number in range(len(tasks)):
-        # Not further ahead than twice what is under way: one slow image must not fill the memory.
+        # Not further ahead of `number` than twice the tasks under way: a slow image must not fill the memory.
         until = min(len(tasks), number + 2 * TASKS_A_PROCESS * len(workers))
         sent = _send(workers, tasks, sent, until)
         while number not in outcomes:
@@ -124,7 +124,7 @@ def _in_order(workers: Sequence[_Worker], tasks: Sequence[Task]) -> Iterator[Out
 
 
 def _send(workers: Sequence[_Worker], tasks: Sequence[Task], sent: int, until: int) -> int:
-    """Give each process what it still takes; return how many tasks have been given out by now."""
+    """Give each process the tasks that it has room for; return how many have been given out by now."""
     for worker in sorted(workers, key=lambda worker: len(worker.tasks)):
         while sent < until and len(worker.tasks) < TASKS_A_PROCESS:
             worker.tasks.append(sent)

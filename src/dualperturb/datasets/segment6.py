@@ -1,7 +1,8 @@
-"""Segment-6 (Masked MS-COCO in six classes, 32x32) in its published layout -> rows of an image set.
+"""The reader of Segment-6 (Masked MS-COCO in six classes, 32x32) in its published layout.
 
-For the layout see `segment6_layout`. A mask has the name of its image, or its stem. A set that does not fit
-together is refused; only the numbers of images may deviate from those published, and each deviation is named.
+For the layout see `segment6_layout`. A mask has its image's name, perhaps with another suffix. A set whose
+images, masks and list do not match is refused; only the numbers of images may differ from those published,
+and each such deviation is named.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Survey:
-    """Each split's items by label and file name, and each deviation from what was published, in a line."""
+    """Each split's items, sorted by label and file name; a line for each deviation from the published set."""
 
     items: dict[str, tuple[Item, ...]]
     deviations: tuple[str, ...]
@@ -49,8 +50,8 @@ class Survey:
 def survey(root: Path) -> Survey:
     """Match images, masks and the list of partitions without decoding an image.
 
-    Raises UserError for a missing or unreadable folder or list, a list that is wrong in itself, an image that
-    is not listed or not there, an image without a mask, and a mask without an image.
+    Raises UserError for a missing or unreadable folder or list, a faulty list, an image that is not
+    listed, a listed image that is absent, an image without a mask, and a mask without an image.
     """
     table = find_table(root)
     folder = find_folder(root, "images")

@@ -1,9 +1,9 @@
-"""Where things lie in Segment-6's published layout, and its list of partitions.
+"""Segment-6's published layout: its folders and its list of partitions.
 
-    ROOT/images/NAME    ROOT/masks/NAME    ROOT/*.csv: one row an image with its file, class and partition
+    ROOT/images/NAME    ROOT/masks/NAME    ROOT/*.csv: one row per image with its file, class and partition
 
-The folders may be called otherwise in a few ways, and so may the columns (`_FOLDERS`, `_COLUMNS`).
-`manifest.csv`, which `segment6_build` writes, is no list of partitions.
+A few other names of folders and columns are accepted (`_FOLDERS`, `_COLUMNS`). `manifest.csv`, which
+`segment6_build` writes, is not a list of partitions.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def read_table(table: Path, images: str) -> dict[str, tuple[int, str]]:
 
 
 def _columns(table: Path, header: Sequence[str]) -> dict[str, str]:
-    """What a column means -> its name in this file."""
+    """The meaning of each column (a key of `_COLUMNS`) -> the column's name in this file."""
     there = {name.strip().lower(): name for name in header}
     columns = {}
     for meaning, names in _COLUMNS.items():

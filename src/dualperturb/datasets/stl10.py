@@ -1,4 +1,4 @@
-"""STL-10's official binary files -> rows of an image set. Its unlabelled images are never read.
+"""The reader of STL-10's official binary files. The set's unlabelled images are never read.
 
     ROOT/train_X.bin, ROOT/test_X.bin   images one after another, 3x96x96 bytes each, columns first
     ROOT/train_y.bin, ROOT/test_y.bin   their labels, one byte each, 1 to 10
@@ -36,7 +36,7 @@ FILES = (*OFFICIAL_MD5, NAMES)
 
 @dataclass(frozen=True)
 class Survey:
-    """What a raw folder holds: class names and labels from 0, int64 (N,), of each split; MD5 sums by file."""
+    """The contents of a raw folder: class names; each split's labels from 0, int64 (N,); MD5 sums by file."""
 
     class_names: tuple[str, ...]
     labels: dict[str, np.ndarray]
@@ -52,7 +52,7 @@ def survey(root: Path) -> Survey:
     """Check the five files of a raw folder, all but the pixels.
 
     Raises UserError for a file that is absent or no file, a size that is no multiple of an image, labels out
-    of range, or other counts of images and labels.
+    of range, or unequal numbers of images and labels.
     """
     sizes = {name: _size(root, name) for name in FILES}
     names = tuple((root / NAMES).read_text(encoding="utf-8", errors="replace").split())

@@ -1,12 +1,12 @@
-"""Masks of one's own in a folder, for any data set: `masks: {source: files}`.
+"""The user's own masks in a folder, for any data set: `masks: {source: files}`.
 
     FOLDER/train/INDEX.png              matched by index: the file's name is the number of the image in the
                                         prepared split, from 0, with leading zeros or without
     FOLDER/train/CLASS/STEM.png         matched by name: the image's class folder and its name without suffix
     FOLDER/test/..., or FOLDER/val/...  likewise for the test split
 
-Masks are in any image format, square, of the side of the prepared images; what is foreground in one, see
-`datasets.mask_values`.
+Masks may have any image format; they are square, of the side of the prepared images. For the values that are
+foreground see `datasets.reading.mask_values`.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _FOLDER = "accepted: a folder of masks; masks.files.folder names the one that ho
 class MaskFiles:
     """The masks of one split, decoded when a slice of them is taken: bool (n, 1, side, side).
 
-    paths: the file of each image, or None where it has none; filled: what a missing mask is full of;
-    unused: how many files in the folder are no image's; labels: which values are foreground. A slice raises
-    UserError for a file that does not decode, for values of no mask, and for another size where `resize` is
-    False.
+    paths: the file of each image, or None where it has none; filled: the value of every pixel of a
+    missing mask; unused: how many files in the folder belong to no image; labels: which values are
+    foreground. A slice raises UserError for a file that does not decode, for values that do not tell the
+    foreground, and for another size where `resize` is False.
     """
 
     paths: Sequence[Path | None]
@@ -75,11 +75,12 @@ class MaskFiles:
 def find_masks(
     folder: Path, split: str, names: Sequence[str] | None, count: int, side: int, files: MaskFilesParams
 ) -> MaskFiles:
-    """Match the files in `folder` to the `count` images, of `side` pixels, of a prepared split; decode none.
+    """Match the files in `folder` to the images of a prepared split, without decoding any.
 
-    names: CLASS/FILE of each image where the data set keeps them, needed to match by name.
-    Raises UserError for a folder that is absent, a file or unreadable, two masks of one image, a folder in
-    which no file is an image's, and missing masks, unless `files.missing` says what to fill them with.
+    count, side: the number of images and their side in pixels. names: CLASS/FILE of each image where the data
+    set keeps them, needed to match by name. Raises UserError for a `folder` that is absent, unreadable or a
+    file, for two masks of one image, if no file belongs to an image, and for missing masks, unless
+    `files.missing` says what to fill them with.
     """
     entries(folder, _FOLDER)
     inside = split_folder(folder, split)

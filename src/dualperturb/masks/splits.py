@@ -23,7 +23,7 @@ from dualperturb.saliency import SaliencyModel, foreground_mask, foreground_scor
 
 
 class OwnMasks(Protocol):
-    """An array, or what is read from files as it is sliced: bool (n, 1, H, W) for n images."""
+    """An array, or an object that reads or computes masks when sliced: bool (n, 1, H, W) for n images."""
 
     def __getitem__(self, part: slice, /) -> np.ndarray: ...
 
@@ -41,20 +41,20 @@ def write_masks(
     device: torch.device,
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    """Write one split's masks and densities; return its summary (see `mask_summary.summarise`).
+    """Write one split's masks and densities; return its summary (see `summary.summarise`).
 
-    own: the masks to use, bool (N, 1, H, W), read slice by slice; if there are none, the model's log density
-    or density is thresholded, as `threshold` says ("log" or "density").
+    own: the masks to use, bool (N, 1, H, W), read slice by slice; if None, the model's log density or
+    density is thresholded, as `threshold` says ("log" or "density").
     batch_size: images at a time, fewer once memory has run out.
     progress: called with the images done and the images in all.
-    Raises UserError where the model's map is no log density, of which every foreground score would be wrong.
+    Raises UserError where the model's map is no log density, as every foreground score would then be wrong.
     """
     folder.mkdir(parents=True, exist_ok=True)
     waiting: list[_Found] = []
 
     def work(part: slice) -> None:
         found = _found(part, data, saliency, own, threshold, device)
-        # A batch late, so that a GPU computes this one while the host writes the one before.
+        # Stored one batch late, so that a GPU computes this batch while the host writes the one before.
         store()
         waiting[:] = [found]
 
@@ -70,9 +70,9 @@ def write_masks(
 
 
 class _Found(NamedTuple):
-    """What was computed of a part of the split: on the host, from a GPU not before `copied` has happened.
+    """The results for a part of the split, on the host; a GPU's are there only once `copied` has happened.
 
-    foreground: bool (n, 1, H, W); pixels: int (n,), of the foreground; log_density: float16 (n, H, W);
+    foreground: bool (n, 1, H, W); pixels: int (n,), how many of them; log_density: float16 (n, H, W);
     scores: (n,).
     """
 
@@ -99,7 +99,7 @@ def _found(
     mask = foreground_mask(log_density, threshold) if own is None else _sent(own[part], device)
     pixels = mask.flatten(1).sum(1, dtype=torch.int32)
     results = (mask, pixels, log_density.half(), foreground_score(log_density, mask))
-    # Into pinned memory, which a GPU fills while the host goes on.
+    # A GPU copies its results into pinned memory while the host goes on.
     on_host = [values.to("cpu", non_blocking=on_gpu) for values in results]
     copied = torch.cuda.current_stream(device).record_event() if on_gpu else None
     return _Found(part, copied, *on_host)
@@ -107,13 +107,13 @@ def _found(
 
 def _pixels(rows: np.ndarray, device: torch.device) -> Tensor:
     """uint8 to float32 in [0, 1], on the device."""
-    if device.type == "cpu":  # in one pass, for a light saliency model takes hardly longer than two
+    if device.type == "cpu":  # in one pass, because two passes take nearly as long as a light saliency model
         return torch.from_numpy(rows.astype(np.float32)).div_(255)
     return _sent(rows, device).float().div_(255)
 
 
 def _sent(rows: np.ndarray, device: torch.device) -> Tensor:
-    """A copy on the device, which is not waited for."""
+    """A copy on the device; the call returns before it is complete."""
     kind = torch.from_numpy(np.empty(0, rows.dtype)).dtype
     held = torch.empty(rows.shape, dtype=kind, pin_memory=device.type == "cuda")
     np.copyto(held.numpy(), rows)
@@ -128,7 +128,7 @@ class _Files:
 
     def __init__(self, folder: Path, split: str, count: int, side: int) -> None:
         self.fractions, self.scores = np.empty(count), np.empty(count)
-        # Opened in place: the caller hands in a temporary folder.
+        # Opened under their final names, because the caller hands in a temporary folder.
         self._masks = _Rows(folder / f"{split}.foreground.npy", np.bool_, (count, 1, side, side))
         self._densities = _Rows(folder / f"{split}.log_density.npy", np.float16, (count, side, side))
 

@@ -1,4 +1,4 @@
-"""What the masks of a split are like: numbers, the masks that need a look, and a sheet of examples."""
+"""A summary of a split's masks: numbers, the masks that need a look, and a sheet of examples."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ COLUMNS = 6  # images of each class on the sheet
 def summarise(fractions: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
     """The foreground's share of the image, empty and full masks, the foreground score of the clean images.
 
-    fractions: (N,), of each image, 0 where its mask is empty and 1 where it is full; scores: (N,). Shares and
-    scores are rounded to four digits. Empty and full masks are counted, the first 20 of each named by their
-    position in the split.
+    fractions: (N,), the share in each image, 0 where its mask is empty and 1 where it is full; scores: (N,).
+    Shares and scores are rounded to four digits. Empty and full masks are counted, and the first 20 of each
+    are named by their position in the split.
     """
     empty, full = np.flatnonzero(fractions == 0), np.flatnonzero(fractions == 1)
     percentiles = np.percentile(fractions, PERCENTILES)
@@ -44,7 +44,7 @@ def summarise(fractions: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
 
 def mask_sheet(data: ImageSet, masks: np.ndarray) -> Image.Image:
     """The first images of each class with the outline of `masks`, bool (N, 1, H, W)."""
-    # Not needed for the numbers: what reads params.yaml and fonts stays away until a sheet is drawn.
+    # Imported here, because it imports readers of params.yaml and fonts, which the numbers do not need.
     from dualperturb.datasets.check import contact_sheet
 
     return contact_sheet(ImageSet(data.images, data.labels, data.class_names, masks), COLUMNS)

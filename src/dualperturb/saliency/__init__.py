@@ -1,4 +1,7 @@
-"""Image to log density, and log density to foreground mask and foreground score."""
+"""Saliency models, which map images to log densities, and segmentation networks, which find masks.
+
+The foreground mask and score of a log density can be had here, too. Stages, masks and training import it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ class SaliencyModel(Protocol):
     def __call__(self, images: Tensor, /) -> Tensor: ...
 
 
-# Name -> module and class, imported on demand: who takes one model depends on no other.
+# Name -> module and class, imported on demand, so that one model does not need the packages of another.
 _MODELS = {
     "builtin": ("dualperturb.saliency.builtin", "BuiltinSaliency"),
     "center": ("dualperturb.saliency.center", "CenterSaliency"),
@@ -31,8 +34,8 @@ _MODELS = {
 def saliency_model(name: str, **options: Any) -> SaliencyModel:
     """The saliency model of that name; options: keyword arguments of its class.
 
-    Raises UserError for an unknown name, and if what the model needs cannot be had; TypeError for
-    options that the model does not take or lacks.
+    Raises UserError for an unknown name, and if something that the model needs cannot be had; TypeError for
+    an option that the model does not take, and for a missing one.
     """
     if name not in _MODELS:
         raise UserError(f"saliency model: found {name!r}, accepted are {', '.join(sorted(_MODELS))}")

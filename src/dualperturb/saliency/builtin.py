@@ -30,8 +30,8 @@ EXPONENT = 0.6  # of each of the two energies
 GAMMA = 2.0  # sharpens the product of the energies
 # The next five were chosen on COCO photographs against the union of their instance masks; optima are flat.
 SIGN_WIDTH = 0.03  # DCT coefficient (orthonormal, pixels in [0, 1]) at which the softened sign is tanh(1)
-ENERGY_FLOOR = 0.1  # added to energies before the log: nothing that stands out means a flat energy
-BORDER_SHARE = 0.06  # width of the border over the side
+ENERGY_FLOOR = 0.1  # added before the log, so that the energy of an image where nothing stands out is flat
+BORDER_SHARE = 0.06  # width of the border as a share of the side
 BORDER_RIDGE = 1e-3  # added to the colour variances at the border
 DISTANCE_FLOOR = 1e-2  # added to squared distances: the square root has no gradient at 0
 # Orthonormal opponent colours (Ohta, Kanade and Sakai 1980): intensity, red-blue, green-magenta.
@@ -103,7 +103,7 @@ class _Pair(NamedTuple):
 
 
 class _Constants(NamedTuple):
-    """What depends on the image size alone."""
+    """Tensors that depend on the image size alone."""
 
     opponent: Tensor  # (3, 3)
     shrink: _Pair | None  # image size -> energy size; None where they are equal

@@ -16,7 +16,7 @@ from dualperturb.saliency.builtin import centre_bias
 
 
 class CenterSaliency(nn.Module):
-    """A centred Gaussian, its sigma that of the built-in model's centre bias, as a normalised log density."""
+    """A centred Gaussian with the sigma of the built-in model's centre bias, as a normalised log density."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W) -> log density (N, H, W), in float64 for float64, else in float32.

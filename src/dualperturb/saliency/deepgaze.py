@@ -2,10 +2,10 @@
 
 DeepGaze IIE: Linardos, Kuemmerer, Press and Bethge, "DeepGaze IIE: calibrated prediction in and out-of-domain
 for state-of-the-art saliency modeling", ICCV 2021; the successor of the paper's DeepGaze II. DeepGaze I:
-Kuemmerer, Theis and Bethge, ICLR workshops 2015; one AlexNet, the light one.
+Kuemmerer, Theis and Bethge, ICLR workshops 2015; the light one, on one AlexNet.
 
-The package's own constructors download every backbone, which the published checkpoints hold a second time,
-and the pinned release normalises the first image of a batch alone. So the networks are put together here from
+The package's own constructors download every backbone, although the published checkpoints hold them too, and
+the pinned release normalises only the first image of a batch. So the networks are put together here from
 the package's parts, around backbones without weights and with a normalisation of our own.
 """
 
@@ -29,7 +29,7 @@ from dualperturb.saliency.weights import load_weights, normalisation
 
 _RELEASES = "https://github.com/matthias-k/DeepGaze/releases/download"
 URLS = {"IIE": f"{_RELEASES}/v1.0.0/deepgaze2e.pth", "I": f"{_RELEASES}/v1.01/deepgaze1.pth"}
-COMPONENTS = 30  # readouts a backbone in DeepGaze IIE: three runs of ten folds
+COMPONENTS = 30  # readouts per backbone in DeepGaze IIE: three runs of ten folds
 WHAT = "saliency model deepgaze"
 
 
@@ -38,7 +38,7 @@ class DeepGazeSaliency(nn.Module):
 
     variant: "IIE" or "I". weights: "download" or a local copy of the published checkpoint. centre_bias:
     "uniform", or a .npy file with a log density (H, W), such as the published one from MIT1003. side: images
-    whose shorter side is smaller are enlarged to it, since the network halves its input before it looks.
+    whose shorter side is smaller are enlarged to it, since the network first halves its input.
     Raises UserError if the package, the weights or the centre bias cannot be had.
     """
 
@@ -150,7 +150,7 @@ def _centre_bias(source: str) -> Tensor:
 
 
 def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear, antialiased where it shrinks: (..., h, w) -> (..., H, W); deterministic backwards, too."""
+    """Bilinear, antialiased where it shrinks: (..., h, w) -> (..., H, W), with a deterministic gradient."""
     old = maps.shape[-2:]
     if old == size:
         return maps

@@ -1,11 +1,12 @@
-"""Any learned saliency model (ISNet, U-2-Net and the like) as an ONNX file that maps an image to a map.
+"""Any learned saliency model (ISNet, U-2-Net and the like) in an ONNX file that turns an image into a map.
 
-Only ONNX is read, for it is data: a graph of known operators and their numbers. A pickled .pt or .pth may run
+Only ONNX is read, as it is data: a graph of known operators and their numbers. A pickled .pt or .pth may run
 whatever its author wrote, a TorchScript archive holds a program, an exported .pt2 archive may hold pickled
-objects; they are refused, so convert such a model to ONNX where you trust it.
+objects; they are refused, so convert such a model to ONNX if you trust it.
 
-onnxruntime runs the graph on the CPU and gives no gradient: masks and foreground scores. With `gradient` the
-graph becomes a PyTorch module, which attacks can climb, on the device that the classifier is on.
+onnxruntime runs the graph on the CPU, which is enough for masks and foreground scores but gives no gradient.
+With `gradient` the graph becomes a PyTorch module on the classifier's device, so that attacks can use its
+gradient.
 """
 
 from __future__ import annotations
@@ -23,27 +24,27 @@ from dualperturb.saliency.onnx_graph import EXTRA, first_words, read_graph
 
 WHAT = "saliency model onnx"
 FLOOR = 1e-3  # added to the map, whose maximum is scaled to 1: the log of an empty pixel stays finite
-SIDE = 320  # where neither the options nor the file say
+SIDE = 320  # used where neither the options nor the file name a side
 SCORES = ("map", "logits", "log_density")
 
 
 class OnnxSaliency(nn.Module):
     """One output of an ONNX file as a normalised log density.
 
-    file: path of the .onnx file, with one input, float32 (N or 1, 3, S, S), RGB. side: S in pixels; left out,
-    the file's own, or 320 where that is free. mean, std: one number or three (red, green, blue); the graph is
-    shown (pixels in [0, 1] - mean) / std. output: name, or number from 0; what it does not need is not
-    computed. It is (N, H, W) or (N, 1, H, W). gradient: convert the graph to
+    file: path of the .onnx file, with one input, float32 (N or 1, 3, S, S), RGB. side: S in pixels; if left
+    out, the file's own, or 320 where the file leaves it free. mean, std: one number or three (red, green,
+    blue); the graph's input is (pixels in [0, 1] - mean) / std. output: its name, or its number from 0, shape
+    (N, H, W) or (N, 1, H, W); nodes that it does not need are not computed. gradient: convert the graph to
     PyTorch, and check at once that both agree on an image.
 
     scores: what the output means.
-    - "map": values of at least 0, larger where it is more salient, on any scale. Negative ones count as 0,
-      an image's largest is scaled to 1, and the density is proportional to that + 0.001.
-    - "logits": the map's values before their sigmoid, which is applied; then as "map".
-    - "log_density": log of a density up to a constant; it is normalised and nothing else.
+    - "map": values of at least 0, larger where the image is more salient, on any scale. Negative ones count
+      as 0, an image's largest is scaled to 1, and the density is proportional to the scaled value + 0.001.
+    - "logits": such a map before its sigmoid, which is applied; then as "map".
+    - "log_density": log of a density up to a constant; it is only normalised.
 
     Raises UserError for a file of another kind, a damaged or absent one, options that do not fit it, and
-    without the packages that it needs.
+    missing packages.
     """
 
     mean: Tensor
@@ -104,7 +105,7 @@ def _log(maps: Tensor) -> Tensor:
 
 
 def _maps(found: Tensor, count: int) -> Tensor:
-    """What the network gave for `count` images -> maps (N, h, w) in float32."""
+    """The network's output for `count` images as maps (N, h, w) in float32."""
     fits = found.ndim == 3 or (found.ndim == 4 and found.shape[1] == 1)
     if not fits or len(found) != count:
         raise UserError(
@@ -117,7 +118,7 @@ def _maps(found: Tensor, count: int) -> Tensor:
 
 
 def _session(graph: Any, file: str) -> tuple[Callable[[Tensor], Tensor], Sequence[Any]]:
-    """What runs the graph, image by image: pixels (N, 3, S, S) -> its output; and its input's shape."""
+    """A function that runs the graph image by image, pixels (N, 3, S, S) -> output; and its input's shape."""
     try:
         import onnxruntime
     except ImportError:
@@ -125,7 +126,7 @@ def _session(graph: Any, file: str) -> tuple[Callable[[Tensor], Tensor], Sequenc
             f"{WHAT}: the package onnxruntime is missing: {EXTRA} '.[onnx]', or use model: builtin"
         ) from None
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()  # by itself it takes all cores
+    options.intra_op_num_threads = torch.get_num_threads()  # its default is all cores
     options.log_severity_level = 3
     try:
         # Custom operators would be code; none is ever registered here.

@@ -1,4 +1,4 @@
-"""An ONNX graph as a PyTorch module, through onnx2torch: so that an attack can climb it."""
+"""An ONNX graph as a PyTorch module, made by onnx2torch so that attacks can use its gradient."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torch.utils.checkpoint import checkpoint
 from dualperturb.errors import UserError
 from dualperturb.saliency.onnx_graph import EXTRA, first_words, float32
 
-AGREEMENT = 0.02  # of the output's range; ISNet's in float16 and in float32 differ by less than 0.001
+AGREEMENT = 0.02  # share of the output's range; ISNet's in float16 and in float32 differ by less than 0.001
 
 
 class ConvertedGraph(nn.Module):
     """The graph, frozen and in float32: pixels (N, 3, S, S) as the graph wants them -> its output.
 
-    Images pass one by one, and in the backward pass each is computed again: the activations of one image are
-    all that is held, whatever the batch. model: a ModelProto with one output. Raises UserError, which begins
-    with `what`, without the package onnx2torch and for a graph that it cannot convert.
+    Images pass one by one, and each is computed again in the backward pass, so that only the activations of
+    one image are held, whatever the batch. model: a ModelProto with one output. Raises UserError, which
+    begins with `what`, if the package onnx2torch is missing or cannot convert the graph.
     """
 
     def __init__(self, model: Any, what: str) -> None:
@@ -32,7 +32,7 @@ class ConvertedGraph(nn.Module):
             raise UserError(
                 f"{what}: gradient: the package onnx2torch is missing: {EXTRA} '.[onnx-gradient]'"
             ) from None
-        # Its Slice indexes with a list, which torch warns of; agreement with onnxruntime is checked.
+        # onnx2torch's Slice indexes with a list, of which torch warns; agreement with onnxruntime is checked.
         warnings.filterwarnings("ignore", "Using a non-tuple sequence", module=r"onnx2torch\.")
         try:
             # CPUs lack many operations in float16.
@@ -63,7 +63,7 @@ class ConvertedGraph(nn.Module):
 def check_agreement(
     network: ConvertedGraph, reference: Callable[[Tensor], Tensor], pixels: Tensor, what: str
 ) -> None:
-    """Raises UserError unless the network gives what the reference gives, and with a gradient."""
+    """Raise UserError unless the network's output agrees with the reference's and has a gradient."""
     expected = reference(pixels)
     try:
         found = network(pixels.clone().requires_grad_())

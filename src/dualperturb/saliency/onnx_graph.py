@@ -17,11 +17,11 @@ EXTRA = "pip install -c constraints.txt -e"
 
 
 def read_graph(path: Path, output: str | int, what: str) -> Any:
-    """The file's ModelProto with the output of that name or number (from 0) alone.
+    """The file's ModelProto, cut down to the output of that name or number (from 0).
 
-    Weights in files of their own (external data) are read from beside it. Raises UserError, which begins with
-    `what`, for a file of another kind, a damaged or absent one, an output that it has not, and without the
-    package onnx.
+    Weights in files of their own (external data) are read from the same folder. Raises UserError, which
+    begins with `what`, for a file of another kind, a damaged or absent one, an output that it does not have,
+    and a missing package onnx.
     """
     if path.suffix.lower() != ".onnx":
         raise UserError(
@@ -51,7 +51,7 @@ def first_words(error: Exception) -> str:
 
 
 def float32(model: Any) -> Any:
-    """A copy whose float16 and bfloat16 are float32: weights, constants, and what Cast nodes cast to."""
+    """A copy with float32 for float16 and bfloat16 in weights, constants, outputs and Cast nodes' targets."""
     from onnx import AttributeProto, TensorProto, numpy_helper
 
     half = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
@@ -85,7 +85,7 @@ def _output_name(model: Any, output: str | int, what: str) -> str:
 
 
 def _cut(model: Any, output: str) -> None:
-    """Keep the nodes that `output` needs, in the order of their data, which converters to float16 disturb."""
+    """Keep the nodes that `output` needs, each after its inputs; converters to float16 disturb that order."""
     nodes = list(model.graph.node)
     made_by = {name: place for place, node in enumerate(nodes) for name in node.output if name}
     needs = [{made_by[name] for name in _inputs(node) if name in made_by} for node in nodes]
@@ -102,7 +102,7 @@ def _cut(model: Any, output: str) -> None:
     _keep(model.graph, "node", kept)
     _keep(model.graph, "output", [one for one in model.graph.output if one.name == output])
     _keep(model.graph, "initializer", [one for one in model.graph.initializer if one.name in used])
-    model.graph.ClearField("value_info")  # types of what lies between; they are inferred where needed
+    model.graph.ClearField("value_info")  # types of intermediate values, which are inferred where needed
 
 
 def _inputs(node: Any) -> Iterator[str]:

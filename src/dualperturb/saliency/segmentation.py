@@ -1,8 +1,8 @@
 """Masks from a semantic segmentation network: the paper's second way to find the foreground.
 
 torchvision's FCN (Long, Shelhamer and Darrell, CVPR 2015), DeepLabV3 (Chen et al., arXiv 1706.05587) or
-LR-ASPP, with its weights for the 20 categories of PASCAL VOC. Foreground are the pixels of the category that
-belongs to the image's class, or those of the largest object.
+LR-ASPP, with its weights for the 20 categories of PASCAL VOC. The foreground is the pixels of the category
+that belongs to the image's class, or those of the largest object.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ Fallback = Callable[[Tensor], Tensor]  # images (N, 3, H, W) in [0, 1] -> bool (
 class SegmentedMasks:
     """The masks of one split, segmented when a slice of them is taken: bool (n, 1, side, side).
 
-    wanted: int64 (N,), the category of each image from 1 to 20, or None for the largest object; fallback: the
-    maker of masks for images without such an object. `not_found` holds the positions of those met so far.
+    wanted: int64 (N,), the category of each image from 1 to 20, or None for the largest object; fallback:
+    makes the masks of images without such an object. `not_found` holds the positions of such images so far.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ def segment(
 
 
 def segmentation_network(chosen: SegmentationParams) -> nn.Module:
-    """The network of that name with its weights, frozen: pixels in [0, 1] -> {"out": scores (N, 21, H, W)}.
+    """The chosen network with its weights, frozen: pixels in [0, 1] -> {"out": scores (N, 21, H, W)}.
 
     Raises UserError if the weights cannot be had or do not fit.
     """
@@ -98,7 +98,7 @@ def segmentation_network(chosen: SegmentationParams) -> nn.Module:
 def wanted_categories(data: ImageSet, chosen: SegmentationParams, key: str) -> np.ndarray | None:
     """The VOC category of each image's class, int64 (N,), or None for the largest object.
 
-    Raises UserError, naming `key`, for a class of the data set without a category or a class that it has not.
+    Raises UserError, naming `key`, for a class of the data set without a category and for an unknown class.
     """
     if not isinstance(chosen.classes, dict):
         return None
@@ -121,7 +121,7 @@ def middle_box(images: Tensor) -> Tensor:
 
 
 def _largest(categories: np.ndarray) -> np.ndarray:
-    """The largest connected region of one category but the background: (H, W) -> bool (H, W)."""
+    """The largest connected region of one category other than the background: (H, W) -> bool (H, W)."""
     best: np.ndarray = np.zeros(categories.shape, dtype=np.bool_)
     for category in np.unique(categories[categories > 0]):
         regions, count = ndimage.label(categories == category)

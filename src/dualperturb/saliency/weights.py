@@ -16,12 +16,12 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def normalisation(largest: float) -> nn.Module:
-    """Pixels in [0, largest] to zero mean and unit deviation a channel; it has no entries in a state dict."""
+    """Maps pixels in [0, largest] to zero mean and unit deviation per channel; its state dict is empty."""
     return _Normalisation(largest)
 
 
 class _Normalisation(nn.Module):
-    """torchvision's Normalize, which at every pass copies its numbers to the device and waits for it."""
+    """Like torchvision's Normalize, but that one copies its numbers to the device at every pass and waits."""
 
     mean: Tensor
     std: Tensor

@@ -1,4 +1,4 @@
-"""Files whose content is not the one that DVC took down: in its cache, and outputs in the project."""
+"""The search for damaged files, in DVC's cache and among the outputs, by the checksums that DVC recorded."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Output:
 
 
 def verify(project: Path) -> Iterator[str]:
-    """Compare all files of DVC's cache, and all outputs in the project, with their MD5; a line a finding.
+    """Compare all files of DVC's cache, and all outputs in the project, with their MD5; a line per finding.
 
-    A cached file that does not fit is replaced by the output in the project where that one does, else
-    removed, so that `dvc repro` runs its stage (or `dvc pull` brings the file). An output that does not fit
-    is left as it is, but DVC, which compares times before it compares contents, looks at it again. Raises
-    UserError where dvc.lock cannot be read.
+    A cached file that does not fit is replaced by the project's output if that fits, and otherwise removed,
+    so that `dvc repro` runs its stage (or `dvc pull` brings the file). An output that does not fit keeps its
+    content, but gets a new time, so that DVC, which compares times before contents, looks at it again.
+    Raises UserError where dvc.lock cannot be read.
     """
     outputs = list(_outputs(project))
     cached = sorted(path for path in (project / CACHE).glob("*/*") if path.suffix != ".tmp")
@@ -56,7 +56,7 @@ def verify(project: Path) -> Iterator[str]:
 
 
 def _outputs(project: Path) -> Iterator[Output]:
-    """What dvc.lock says of each output; a folder's files follow its list, if the cache has that."""
+    """Each output in dvc.lock; after a folder come its files, if the cache has the list of them."""
     try:
         text = (project / LOCK).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -83,7 +83,7 @@ def _listed(project: Path, md5: str) -> list[dict[str, Any]]:
 
 
 def _replaced(project: Path, path: Path, outputs: list[Output], changed: set[Path]) -> str:
-    """Put the project's own copy in the place of a cached file that was removed; what was done, in a line."""
+    """Replace a removed cached file by the project's own copy, if that fits; return a line about it."""
     what = f"{path.relative_to(project)}: its content is not what its name says; removed"
     for output in outputs:
         own = project / output.path
@@ -97,7 +97,7 @@ def _replaced(project: Path, path: Path, outputs: list[Output], changed: set[Pat
 
 
 def _differing(files: Iterable[tuple[Path, str]]) -> list[Path]:
-    """Those whose MD5 is another; several are read at once."""
+    """The files whose MD5 differs from the one given; several are read at once."""
     wanted = list(files)
     with ThreadPoolExecutor() as threads:
         found = threads.map(_md5, (path for path, _ in wanted))

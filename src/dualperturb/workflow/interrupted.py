@@ -1,6 +1,7 @@
-"""What a killed run or a full disk leaves of DVC's own files: dvc.lock, its run cache, temporary files.
+"""Repairs of DVC's own files after a killed run or a full disk: dvc.lock, its run cache, temporary files.
 
-Seen with DVC 3.67.1, which writes dvc.lock and its table of running processes in place (docs/recovery.md).
+The damage was seen with DVC 3.67.1, which writes dvc.lock and its table of running processes in place
+(docs/recovery.md).
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ MERGE_MARKS = ("<<<<<<< ", ">>>>>>> ")
 
 
 def mend(project: Path) -> None:
-    """Mend what would end every later `dvc repro`, a line for each thing that was done.
+    """Mend what would end every later `dvc repro`; print a line for each thing that was done.
 
-    While DVC is at work in the project nothing is touched: then what looks cut off is being written. Raises
-    UserError for a dvc.lock with the marks of a merge, which only a person can decide.
+    While DVC is at work in the project nothing is touched, because DVC may just be writing a file that
+    looks cut off. Raises UserError for a dvc.lock with the marks of a merge, which only a person can decide.
     """
     with _dvc_idle(project) as idle:
         if idle:
@@ -52,7 +53,7 @@ def stages_of(text: str) -> dict[str, Any] | None:
 
 @contextmanager
 def _dvc_idle(project: Path) -> Iterator[bool]:
-    """Whether no DVC command is at work here; while the body runs none begins."""
+    """Yield whether no DVC command is at work here; if so, none can begin while the body runs."""
     place = project / ".dvc/tmp/lock"  # DVC's own lock, which the system frees however the command ends
     if not (project / ".dvc").is_dir():
         yield False
@@ -103,7 +104,7 @@ def _committed(project: Path) -> bytes | None:
 
 
 def _mend_processes(project: Path) -> None:
-    """DVC's table of running processes: it forgets the dead by itself, but refuses half a table."""
+    """Remove a cut-off table of running processes, which DVC refuses; it drops dead processes by itself."""
     path = project / ".dvc/tmp/rwlock"
     try:
         whole = isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
@@ -117,7 +118,7 @@ def _mend_processes(project: Path) -> None:
 
 
 def _mend_run_cache(project: Path) -> None:
-    """Entries that were never finished, and the empty folders that they leave, on which DVC stumbles."""
+    """Remove entries that were never finished and the empty folders that they leave: DVC fails on both."""
     runs = project / ".dvc/cache/runs"
     unfinished = list(runs.glob("*/*/*.tmp"))
     for path in unfinished:
@@ -133,7 +134,7 @@ def _mend_run_cache(project: Path) -> None:
 
 
 def _remove_temporary(project: Path) -> None:
-    """Copies into the cache that were never finished. DVC keeps them for ever, and never reads them."""
+    """Remove unfinished copies from the cache, which DVC keeps for ever and never reads."""
     files = list((project / ".dvc/cache/files").rglob("*.tmp"))
     size = sum(path.stat().st_size for path in files)
     for path in files:

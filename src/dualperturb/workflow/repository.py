@@ -15,7 +15,7 @@ _TOLD = re.compile(r"^\s*no_scm\s*=\s*true\b", re.IGNORECASE | re.MULTILINE)
 
 
 def settle_repository(project: Path) -> None:
-    """Let DVC run where there is no git repository; take that back, for experiments, once there is one."""
+    """Let DVC run without a git repository; once there is one, undo that, since experiments need it."""
     told = _told_to_do_without(project)
     if _has_repository(project):
         if told:
@@ -35,7 +35,7 @@ def _told_to_do_without(project: Path) -> bool:
 
 
 def _has_repository(project: Path) -> bool:
-    """Whether DVC finds a repository that it would work with: here, or above where that knows the project."""
+    """Whether DVC finds a repository to work with: here, or above if that one does not ignore the project."""
     from dvc.scm import SCM, SCMError
 
     try:

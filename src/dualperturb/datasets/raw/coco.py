@@ -1,4 +1,4 @@
-"""MS-COCO's instance annotations: one JSON file a split -> the instances asked for, and their masks.
+"""The reader of MS-COCO's instance annotations, one JSON file per split, and of their masks.
 
 The file is parsed once, and each annotation is reduced or dropped the moment it has been parsed: the 470 MB
 of train2017 then need little more memory than their text.
@@ -22,7 +22,7 @@ _KEYS = ("id", "image_id", "category_id", "segmentation", "area", "iscrowd")
 
 @dataclass(frozen=True, slots=True)
 class CocoImage:
-    """Size in pixels of the image that the annotations were drawn on."""
+    """An image that annotations were drawn on, with its size in pixels."""
 
     id: int
     file_name: str
@@ -49,7 +49,7 @@ class Annotations:
 
 
 def read_annotations(path: Path, categories: Mapping[int, str], min_area: float) -> Annotations:
-    """The instances of some categories that are no crowd and cover at least `min_area` pixels.
+    """The instances of the given categories that are no crowd and cover at least `min_area` pixels.
 
     categories: id to name; an annotation file that names them otherwise is refused.
     Raises UserError for a file that is absent, cut off or of another kind, for an id that occurs twice and
@@ -139,7 +139,7 @@ def _image(entry: dict[str, Any], path: Path) -> CocoImage:
 
 
 def _runs(instance: Instance, image: CocoImage) -> np.ndarray:
-    """Lengths of the runs down the columns, in turn background and foreground, not yet checked: int64."""
+    """Run lengths down the columns, int64, of background and foreground in turn; not yet checked."""
     segmentation = instance.segmentation
     if isinstance(segmentation, list):
         segmentation = _filled(segmentation, instance, image)
@@ -174,8 +174,8 @@ def _filled(polygons: list[Any], instance: Instance, image: CocoImage) -> dict[s
 
 
 def _unpacked(text: str) -> list[int]:
-    """Run lengths from COCO's compressed text: five bits a character, lowest first, from the fourth run on as
-    the difference to the run before last."""
+    """Run lengths from COCO's compressed text, which has five bits per character, the lowest first. From the
+    fourth run on it holds the difference to the run before last."""
     runs: list[int] = []
     value, shift = 0, 0
     for character in text:

@@ -20,7 +20,7 @@ def fetch(dataset: str, raw: Path) -> int:
 
     The archive (2.5 GB for stl10) is downloaded and checked in a folder beside `raw`, which is removed at the
     end, or by the next run if this one is killed; only whole files are moved from there, and STL-10's
-    unlabelled images are never unpacked. Run again, it puts there what is missing, or nothing.
+    unlabelled images are never unpacked. A later run puts there only files that are missing.
     Raises UserError for a data set that cannot be fetched, a file in `raw` that is not the official one, a
     folder or disk that cannot take the files, a failed download or an archive that lacks a file.
     """
@@ -40,7 +40,7 @@ def fetch(dataset: str, raw: Path) -> int:
 
 
 def _check_raw(raw: Path) -> None:
-    """Before hours of download: files can be put there."""
+    """Check, before hours of download, that files can be put into the folder `raw`."""
     if os.path.exists(raw):
         entries(raw, "accepted for --raw: a folder, or a free name")
         if not os.access(raw, os.W_OK | os.X_OK):
@@ -64,7 +64,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _download(holder: Path) -> Path:
-    """The official archive, with a bar on standard error. Raises UserError if it cannot be had."""
+    """Download the official archive, with a bar on standard error. Raises UserError if it cannot be had."""
     from torchvision.datasets import STL10, utils
 
     try:

@@ -1,8 +1,9 @@
 """ImageNet's validation images as they are published: one flat folder, and the labels in a file elsewhere.
 
-The labels are those of the devkit (`ILSVRC2012_validation_ground_truth.txt`, an ILSVRC2012 ID a line in the
-order of the image numbers, with `meta.mat`, which says what synset an ID is), or a csv: Kaggle's
-`LOC_val_solution.csv` (ImageId,PredictionString; the string begins with the wnid), or one of file,wnid.
+The labels come from the devkit or a csv. The devkit's `ILSVRC2012_validation_ground_truth.txt` holds one
+ILSVRC2012 ID per line in the order of the image numbers, and its `meta.mat` the synset of each ID. The csv is
+Kaggle's `LOC_val_solution.csv` (ImageId,PredictionString; the string begins with the wnid), or has columns
+file,wnid.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _ACCEPTED = f"accepted: the devkit's folder ({_DEVKIT}, unpacked), its {_TRUTH},
 
 
 def image_folder(root: Path) -> Path:
-    """The folder of train/ and val/: `root`, or where Kaggle's archive has them under `root`."""
+    """The folder that holds train/ and val/: `root`, or a folder under `root` if that is Kaggle's archive."""
     kaggle = (root / "ILSVRC" / "Data" / "CLS-LOC", root / "Data" / "CLS-LOC")
     return next((folder for folder in kaggle if (folder / "val").is_dir()), root)
 
@@ -36,8 +37,8 @@ def by_synset(val: Path, wnids: Sequence[str], labels: Path | None) -> dict[str,
 
     wnids: the synsets wanted. labels: a csv, the devkit's folder or its list of labels; None looks for them
     in the folder `val`, above it and beside it.
-    Raises UserError if there are none, for a malformed file of labels, for an image without a label and for a
-    wnid that labels no image.
+    Raises UserError if there are no images, for a malformed file of labels, for an image without a label and
+    for a wnid that labels no image.
     """
     images = sorted(path for path in val.iterdir() if may_be_image(path))
     if not images:
@@ -71,7 +72,7 @@ def _find(val: Path) -> Path:
 
 
 def _label_file(given: Path) -> Path:
-    """The file of labels that the user named, itself or by a folder that holds it."""
+    """The file of labels that the user named, either directly or by a folder that holds it."""
     candidates = (
         given,
         given / "data" / _TRUTH,

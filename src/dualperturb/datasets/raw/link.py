@@ -34,12 +34,12 @@ def link(
 ) -> Links:
     """Fill `target/train`, `target/val` (and `target/masks`) with links to the files in `root`, or copies.
 
-    root: holds train/ and val/ (or test/) with one folder a class, and perhaps masks/ with the same two; of
-    stl10, its five files, which are linked into `target` itself. Of imagenet10 val/ may be flat, as it is
-    published (see `imagenet_val`); val_labels: its labels, if they lie elsewhere.
+    root: holds train/ and val/ (or test/) with one folder per class, and perhaps masks/ with the same two.
+    For stl10 it holds the five files, which are linked into `target` itself. For imagenet10 val/ may be flat,
+    as it is published (see `imagenet_val`); val_labels: where its labels lie, if not near it.
     classes: the class folders to link, or "all"; names are compared in one Unicode form. Hidden files,
     folders below a class and files beside the classes are passed over, and returned. Links of an earlier copy
-    or of other classes are removed; run again, it changes nothing (see `placing.place`).
+    or of other classes are removed; a second run changes nothing (see `placing.place`).
     Raises UserError for a data set that needs no link, a root of another layout, a class that it lacks,
     labels that do not fit, or a file of the user's own in `target`.
     """
@@ -88,7 +88,7 @@ def _imagenet(root: Path, classes: Classes, val_labels: Path | None, left: list[
 
 
 def _folders(root: Path, classes: Classes, left: list[Path]) -> Pairs:
-    """Both splits and their masks; what is not taken is appended to `left`."""
+    """The files of both splits and of their masks; files that are not taken are appended to `left`."""
     for name, split in zip(("train", "val"), SPLITS, strict=True):
         folder = _split(root, split)
         chosen = _chosen(folder, classes)

@@ -1,8 +1,8 @@
-"""Files of the user's, placed in a raw folder of the project as links or as copies.
+"""The user's files, placed in a raw folder of the project as links or as copies.
 
-Links are to files, in real folders: DVC follows links to files, so that a changed photograph is noticed, but
-not links to folders. Copies are listed, with the size and time of what was copied, in a file beside them:
-that tells them from files of the user's own, which are never touched.
+Only files are linked, in real folders, because DVC follows links to files, and so notices a changed
+photograph, but not links to folders. A file beside the copies lists them with the size and time of what was
+copied; this list tells them from files of the user's own, which are never touched.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Links:
 
 @dataclass(frozen=True)
 class _Stamp:
-    """What a copy was made from."""
+    """Size and time of the file that a copy was made from."""
 
     size: int
     mtime_ns: int
@@ -47,7 +47,7 @@ class _Stamp:
         return cls(found.st_size, found.st_mtime_ns)
 
     def fits(self, copy: _Stamp) -> bool:
-        """Whether `copy` is unchanged, on a file system that may keep times less exactly."""
+        """Whether `copy` is unchanged; its file system may keep times less exactly."""
         return self.size == copy.size and abs(self.mtime_ns - copy.mtime_ns) <= _COARSEST_NS
 
 
@@ -58,13 +58,13 @@ def place(
     copy: bool = False,
     progress: Progress | None = None,
 ) -> Links:
-    """Make the files `names` in `target`, and all in the folders `names`, those that are wanted.
+    """Let the entries `names` of `target`, which are files or folders, hold the wanted files and no others.
 
-    wanted: place under `target` -> absolute path of the file to link or to copy there. What was placed
-    earlier and is not wanted any more is removed; run again, it changes nothing. A run that is interrupted
-    leaves whole files alone, and the next one goes on from there.
-    Raises UserError, having changed nothing, for a `target` that is no folder and a file of the user's own
-    in one of the places.
+    wanted: place under `target` -> absolute path of the file to link or to copy there. A file that was placed
+    earlier and is not wanted any more is removed; a second run changes nothing. A run that is interrupted
+    leaves only whole files, and the next one goes on from there.
+    Raises UserError, having changed nothing, for a `target` that is no folder and for a file of the user's
+    own in one of the places.
     """
     _check_target(target)
     copies = _listed_copies(target)
@@ -76,7 +76,7 @@ def place(
     for where in present.keys() - kept:
         (target / where).unlink()
     (target / _PARTIAL).unlink(missing_ok=True)
-    # Before the copies are made: one that an interrupted run made must not be taken for the user's own.
+    # Listed before they are made, so that a copy of an interrupted run is not taken for the user's own file.
     _list_copies(target, copies, {where: what for where, what in goal.items() if isinstance(what, _Stamp)})
     missing = [where for where in wanted if where not in kept]
     for done, where in enumerate(missing, start=1):
@@ -98,11 +98,11 @@ def _check_target(target: Path) -> None:
 
 
 def _present(target: Path, names: Sequence[str], copies: Mapping[Path, _Stamp]) -> dict[Path, Path | _Stamp]:
-    """Our links and copies among the files, and what they point to or were made from."""
+    """The links and copies placed earlier, and what each of them points to or was made from."""
     found: dict[Path, Path | _Stamp] = {}
     for name in names:
         top = target / name
-        # A link in place of a folder is a file to rglob's eyes, and is replaced like any other link.
+        # A link in place of a folder counts as a file, for rglob too, and is replaced like any other link.
         for path in [top] if top.is_symlink() or top.is_file() else top.rglob("*"):
             where = path.relative_to(target)
             if path.is_symlink():
@@ -141,7 +141,7 @@ def _list_copies(target: Path, old: Mapping[Path, _Stamp], new: Mapping[Path, _S
 
 
 def _copy(source: Path, place: Path, partial: Path) -> None:
-    """Copy content and time; what stands at `place` is whole at any moment."""
+    """Copy content and time, so that a file at `place` is whole at any moment."""
     try:
         shutil.copy2(source, partial)
         os.replace(partial, place)

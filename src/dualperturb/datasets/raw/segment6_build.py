@@ -1,9 +1,9 @@
 """Segment-6 rebuilt from MS-COCO 2017: train from train2017, test from val2017, in the published layout.
 
 An object is cut out with the smallest box around its own mask, resized (bicubic, in its own proportions) so
-that its longer side is 32 pixels, and put in the middle of a 32x32 image that is black elsewhere. So is its
-mask: a pixel is foreground where the mask covers half of it or more. Which objects the published set chose is
-not known.
+that its longer side is 32 pixels, and put in the middle of a 32x32 image that is black elsewhere. Its mask is
+treated alike: a pixel is foreground where the mask covers half of it or more. It is not known which objects
+the published set chose.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _KEPT = "README.md"
 
 @dataclass(frozen=True)
 class Built:
-    """How many images a class were written, by split and class name, and instances passed over by split.
+    """The number of images written, by split and class name, and the instances passed over, by split.
 
     passed_over: annotation ids whose mask covers no pixel of the 32x32 image.
     """
@@ -55,9 +55,9 @@ class _Row:
 def build(
     coco: Path, out: Path, per_class: dict[str, int], seed: int, min_area: float, progress: Progress | None
 ) -> Built:
-    """Write the data set to the folder `out` and say what it holds; of fewer instances than asked, all.
+    """Write the data set to the folder `out` and return its numbers; a class with fewer instances gives all.
 
-    coco: holds annotations/instances_{train,val}2017.json, train2017/, val2017/. per_class: images a class,
+    coco: holds annotations/instances_{train,val}2017.json, train2017/, val2017/. per_class: images per class,
     by split. min_area: pixels of the smallest instance taken. The choice depends on `seed`, the annotation
     files and these numbers alone. `out` appears whole or not at all; an earlier build is replaced.
     Raises UserError for an `out` with files of the user's own and for whatever is wrong in the COCO folder.

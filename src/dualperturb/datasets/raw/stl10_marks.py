@@ -1,6 +1,7 @@
-"""The public STL-10 segmentations -> a folder of masks that `masks: {source: files}` reads.
+"""The import of the public STL-10 segmentations as a folder of masks that `masks: {source: files}` reads.
 
-Published by S. Yagli (repository semihyagli/STL10_Segmentation, MIT licence), a JSON file a split and class:
+S. Yagli published them (repository semihyagli/STL10_Segmentation, MIT licence), with one JSON file for
+each split and class:
 
     stl10_SPLIT_CLASS.json   {"INDEX": {"CLASS_0": [[x, y], ...], "CLASS_1": ...}, ...}
 
@@ -31,7 +32,7 @@ _SQUARE = SIDE // GRID
 
 @dataclass(frozen=True)
 class Imported:
-    """Masks written a split, and JSON files read."""
+    """How many masks were written, by split, and how many JSON files were read."""
 
     masks: dict[str, int]
     files: int
@@ -42,7 +43,7 @@ def import_masks(source: Path, out: Path) -> Imported:
 
     An image of which no square is marked gets no file: it counts as missing where the masks are read.
     Raises UserError for a folder without such JSON files, a file of another layout, an image in two files, or
-    an `out` that is there and holds anything else than masks.
+    an `out` that exists and holds anything but masks.
     """
     accepted = "accepted for --marks: a folder of stl10_train_CLASS.json or stl10_test_CLASS.json"
     there = entries(source, accepted) if os.path.exists(source) else []

@@ -1,4 +1,4 @@
-"""Files to pixels: which files in a folder are photographs and masks, and what each says.
+"""The reading of image files: which files in a folder are photographs and masks, and the pixels of each.
 
-Readers of data sets, masks of one's own and the commands that link photographs import it.
+Readers of data sets, the folder `masks`, stages and the commands that handle data import it.
 """

@@ -1,6 +1,6 @@
-"""One file of any image format -> square uint8 pixels, and its mask cropped with it.
+"""The decoding of an image file of any format to square uint8 pixels, and of its mask, cropped alike.
 
-What a file is, its content decides: a PNG named `.JPEG` opens, a text file named `.jpg` does not.
+A file's content decides what it is: a PNG named `.JPEG` opens, a text file named `.jpg` does not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dualperturb.datasets.reading.mask_values import TWO_VALUES, WIDE_MODES, Lab
 from dualperturb.errors import UserError
 from dualperturb.files import refuse_special
 
-# Named, because some of Pillow's other readers take almost any file for theirs, or start a program for it.
+# These are named, because some of Pillow's other readers accept almost any file, or start a program for it.
 Image.init()
 _FORMATS = tuple(
     name
@@ -24,7 +24,7 @@ _FORMATS = tuple(
     if name in Image.OPEN
 )
 _MAX_16_BIT = 65535
-# Of these Pillow finds a small preview at most, which it reads as a TIFF.
+# In these raw files of cameras Pillow finds at most a small preview, which it reads as a TIFF.
 RAW_SUFFIXES = frozenset(
     f".{name}"
     for name in (
@@ -47,7 +47,7 @@ class UnreadableError(Exception):
 
 
 def is_image(path: Path) -> bool:
-    """Whether the content starts as an image's does; the pixels are not decoded."""
+    """Whether a file's content begins like an image's; the pixels are not decoded."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -73,8 +73,9 @@ def read_photo(path: Path, mask: Path | None, resize: int, side: int) -> Picture
     """Decode a photograph and its mask.
 
     The image is turned as its EXIF orientation says, its shorter side resized to `resize` pixels (bicubic,
-    antialiased; a small image is enlarged) and the centre cut out; so is the mask, but by nearest neighbour.
-    Raises UnreadableError for a file that does not decode, UserError for a mask that is not its image's.
+    antialiased; a small image is enlarged) and the centre cut out. The mask is treated alike, but resized by
+    nearest neighbour. Raises UnreadableError for a file that does not decode, and UserError for a mask that
+    is not of its image's size or does not tell its foreground (see `mask_values`).
     """
     image, transparent = _to_rgb(open_upright(path), path)
     pixels = np.asarray(_resize_crop(image, resize, side, Image.Resampling.BICUBIC)).transpose(2, 0, 1)
@@ -87,10 +88,10 @@ def read_photo(path: Path, mask: Path | None, resize: int, side: int) -> Picture
 
 
 def open_mask(path: Path, labels: Labels = TWO_VALUES) -> Image.Image:
-    """Decode a mask, upright, to 8-bit grey of 0 and, where there is foreground, 255.
+    """Decode a mask and turn it upright: 8-bit grey, 255 where there is foreground and 0 elsewhere.
 
-    Raises UnreadableError, also for a file of several frames, of which none is the mask; and UserError for
-    values of which none can tell the foreground: see `mask_values`.
+    Raises UnreadableError, also for a file of several frames, since none of them is known to be the mask; and
+    UserError for values that do not tell the foreground (see `mask_values`).
     """
     upright = open_upright(path, several_frames=False)
     return Image.fromarray(foreground_of(upright, path, labels).astype(np.uint8) * 255)
@@ -116,7 +117,7 @@ def open_upright(path: Path, several_frames: bool = True) -> Image.Image:
             upright = ImageOps.exif_transpose(image)
         except Exception:  # damaged EXIF data says nothing about the pixels: they stay as they are stored
             return image
-        upright.format = image.format  # a copy forgets it
+        upright.format = image.format  # Pillow's copy has none
         return upright
 
 
@@ -138,7 +139,7 @@ def _reason(error: Exception) -> str:
 def _to_rgb(image: Image.Image, path: Path) -> tuple[Image.Image, bool]:
     """Grey, palette, CMYK, 16-bit and so on -> RGB; transparent parts are shown on white, as on a page.
 
-    Whether there are any is returned, too.
+    The second value returned says whether there are transparent parts.
     """
     image = _to_eight_bit(image, path)
     if not image.has_transparency_data:

@@ -1,4 +1,4 @@
-"""Which files are photographs, by name and by content, whether they can be read or not."""
+"""Tests by name and by content for files that are photographs, whether they can be read or not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ READ = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".avifs", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
 )
-# A photograph to a person, and perhaps to a later Pillow: an image that cannot be read.
+# Photographs to a person, and perhaps to a later Pillow, but not to this one: images that cannot be read.
 NOT_READ = (
     *(".heic", ".heif", ".heics", ".heifs", ".hif", ".jxl", ".jxr", ".wdp", ".svg", ".svgz", ".psd", ".psb"),
     *(".xcf", ".tga", ".exr", ".hdr", ".qoi", ".dds", ".ico", ".icns", ".pcx", ".eps", ".mpo", ".bpg"),
@@ -28,19 +28,19 @@ _BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1
 
 
 def may_be_image(path: Path) -> bool:
-    """Whether a file is named like a photograph or begins like one. Folders and hidden files are none."""
+    """Whether a file is named like a photograph or begins like one. Never for folders and hidden files."""
     if path.name.startswith(".") or path.is_dir():
         return False
     return path.suffix.lower() in IMAGE_SUFFIXES or is_image(path) or _begins_like_one(path)
 
 
 def passed_over_line(paths: Sequence[object]) -> str:
-    """What is said of files and folders that are not read; at least one."""
+    """The message about files and folders that are not read; `paths` holds at least one."""
     return f"{len(paths)} passed over, neither photographs nor masks of any: {_first(paths)}"
 
 
 def transparent_line(paths: Sequence[object]) -> str:
-    """What is said of photographs with transparent parts; at least one."""
+    """The message about photographs with transparent parts; `paths` holds at least one."""
     return f"{len(paths)} with transparent parts, which are shown on white: {_first(paths)}"
 
 

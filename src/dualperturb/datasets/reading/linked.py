@@ -1,4 +1,4 @@
-"""Links to folders in a raw folder, which DVC does not follow: what changes behind one is never seen."""
+"""The refusal of links to folders in a raw folder: DVC does not follow them, and so misses changes there."""
 
 from __future__ import annotations
 

@@ -1,8 +1,12 @@
-"""A mask file's values: which of them are foreground.
+"""The choice of the foreground among a mask file's values.
 
-In this order: labels that params.yaml chooses (a palette's by index, else grey values); an alpha channel that
-varies, of which more than half opaque is foreground; grey values, where two are expected, 0 and another, with
-what lies between them at soft or JPEG-coded edges. Anything else is refused, as one reading would be a guess.
+The first of these rules that applies decides:
+
+- Labels that params.yaml chooses, by index in a file with a palette, else by grey value.
+- An alpha channel that varies: what is more than half opaque is foreground.
+- Grey values: two are expected, 0 and another, with values between them only at soft or JPEG-coded edges.
+
+Anything else is refused, as any reading of it would be a guess.
 """
 
 from __future__ import annotations
@@ -19,11 +23,11 @@ from dualperturb.errors import UserError
 WIDE_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _GREY_MODES = ("1", "L", "LA", "La")
 _TOP, _WIDE_TOP = 255, 65535
-_VOID = 255  # what palettes of labels call the pixels that belong to no class
+_VOID = 255  # the index of pixels that belong to no class, in palettes of labels
 _NOISE = 16  # grey levels that JPEG adds to a black or a white area
-_SMOOTH = 64  # distinct values in one file: an image's, and not labels
-_NEAR_WHITE = 3  # distinct values within that noise: once a JPEG, for label maps have 255 alone up there
-_GREY = 8  # by which the channels of a grey picture may differ once it was coded with loss
+_SMOOTH = 64  # so many distinct values in one file are grey levels and not labels
+_NEAR_WHITE = 3  # so many distinct values that near to white are JPEG's: label maps have 255 alone there
+_GREY = 8  # the channels of a grey picture may differ by so much once it was coded with loss
 _MOST_NAMED = 8
 _CHOOSE = "<dataset>.masks.files.foreground and ignore choose labels of mask files"
 _ACCEPTED = f"accepted: 0 and one other value, with soft edges between; {_CHOOSE}"
@@ -31,7 +35,7 @@ _ACCEPTED = f"accepted: 0 and one other value, with soft edges between; {_CHOOSE
 
 @dataclass(frozen=True)
 class Labels:
-    """The values that are foreground, and those of pixels that belong to no class; none: two are expected."""
+    """The values of foreground, and of pixels that belong to no class; without any, two are expected."""
 
     foreground: tuple[int, ...] = ()
     ignore: tuple[int, ...] = ()
@@ -41,7 +45,7 @@ TWO_VALUES = Labels()
 
 
 def foreground_of(image: Image.Image, path: Path, labels: Labels) -> np.ndarray:
-    """Foreground of a decoded mask, bool (H, W). Raises UserError, naming `path`, for values of no mask.
+    """Foreground of a decoded mask, bool (H, W). Raises UserError, naming `path`, where it is unclear.
 
     Ignored pixels that touch the foreground are foreground, the others background.
     """
@@ -69,7 +73,7 @@ def foreground_of(image: Image.Image, path: Path, labels: Labels) -> np.ndarray:
 
 
 def _alpha(image: Image.Image) -> np.ndarray | None:
-    """(H, W), 0 to 255: an alpha channel's, a palette's or that of one transparent colour."""
+    """Opacity (H, W), 0 to 255, from an alpha channel, a palette or one transparent colour; else None."""
     if not image.has_transparency_data:
         return None
     if image.mode in WIDE_MODES:
@@ -89,13 +93,13 @@ def _opaque(alpha: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _values(image: Image.Image, path: Path) -> tuple[np.ndarray, bool]:
-    """Grey values, int64 (H, W), or the indices of a palette of colours; which of the two."""
+    """Grey values or, of a palette of colours, its indices, int64 (H, W); and whether they are indices."""
     if image.mode in ("P", "PA"):
         indices = _indices(image)
         palette = np.zeros((256, 3), np.int64)
         colours = np.asarray(image.getpalette("RGB"), np.int64).reshape(-1, 3)[:256]
         palette[: len(colours)] = colours
-        # Black and white with a palette is what GIF makes of any mask: its indices mean nothing.
+        # GIF stores even a black and white mask with a palette, whose indices mean nothing.
         if np.ptp(palette[np.unique(indices)], axis=1).max() == 0:
             greys: np.ndarray = palette[:, 0][indices]
             return greys, False
@@ -153,7 +157,7 @@ def _two_values(values: np.ndarray, path: Path, lossy: bool, indexed: bool) -> n
 
 
 def _distinct(values: np.ndarray) -> np.ndarray:
-    """The values that occur, sorted; of those that files mostly hold without sorting them all."""
+    """The values that occur, sorted; those of most files are counted, which is faster than sorting them."""
     if values.min() < 0 or values.max() > _WIDE_TOP:
         return np.unique(values)
     return np.flatnonzero(np.bincount(values.ravel()))
@@ -162,7 +166,7 @@ def _distinct(values: np.ndarray) -> np.ndarray:
 def _are_edges(values: np.ndarray, between: np.ndarray, smooth: bool) -> bool:
     """Whether the pixels between the lowest and the highest value are those of soft edges.
 
-    Labels lie in areas of one value, or close to 0. smooth: JPEG's noise is no area, nor are its blocks.
+    Labels fill areas of one value, or lie close to 0. smooth: do not take JPEG's noise or blocks for areas.
     """
     if 2 * between.sum() > between.size:
         return False
@@ -172,7 +176,7 @@ def _are_edges(values: np.ndarray, between: np.ndarray, smooth: bool) -> bool:
     spans = ndimage.maximum_filter(values, size, **outside) - ndimage.minimum_filter(values, size, **outside)
     if (between & (spans <= span)).any():
         return False
-    # Of real edges some pixels lie well between the two; a single value does in the middle alone.
+    # Real edges hold some values well between the two; if they hold one alone, it must be near the middle.
     inner = np.unique(values[between])
     widest = (0.75 if len(inner) > 1 else 0.125) * (high - low)
     return smooth or bool((np.abs(2 * inner - low - high) < widest).any())

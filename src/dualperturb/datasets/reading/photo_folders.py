@@ -1,13 +1,13 @@
-"""What a raw folder of photographs holds, one folder a class; nothing is decoded.
+"""The survey of a raw folder of photographs, one folder per class; nothing is decoded.
 
     ROOT/train/CLASS/*          images of any format
     ROOT/val/CLASS/*            the test split; the folder may be called test/ (val/ wins where both exist)
-    ROOT/masks/train/CLASS/*    optional: one mask an image under its stem, in any format; likewise masks/val
+    ROOT/masks/train/CLASS/*    optional: one mask per image, with its stem, in any format; likewise masks/val
 
-A file is an image by its content, whatever its name. What only looks like one, by its name or its first
-bytes, counts as an unreadable image (a HEIC, a camera's raw file). What does not (notes.txt, Thumbs.db),
-masks of no image, hidden files and folders below a class are passed over and told of. Names are compared in
-one Unicode form.
+A file is an image by its content, whatever its name. A file that only looks like one by its name or its first
+bytes (a HEIC, a camera's raw file) counts as an unreadable image. Other files (notes.txt, Thumbs.db), masks
+of no image, hidden files and folders below a class are passed over and reported. Names are compared in one
+Unicode form.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Photo:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a raw folder holds: folder and shown names by label, and each split's photographs by label.
+    """The contents of a raw folder: folder and shown names by label, and each split's photographs by label.
 
-    passed_over: files and folders that are neither photographs nor masks of any, relative to the raw folder.
+    passed_over: files and folders that are neither photographs nor their masks, relative to the raw folder.
     """
 
     folders: tuple[str, ...]
@@ -62,8 +62,8 @@ def class_folders(folder: Path) -> dict[str, Path]:
 def survey(root: Path, spec: PhotoData) -> Survey:
     """List the photographs and masks of both splits without decoding any.
 
-    Raises UserError for an absent class folder, fewer than two, a name that is no text, too few images in a
-    class, or a missing mask.
+    Raises UserError for an absent class folder, fewer than two classes, a folder's name that is no text, too
+    few images in a class, or a missing mask.
     """
     names = _class_names(root, spec)
     photos, others = {}, []
@@ -114,7 +114,7 @@ def _class_names(root: Path, spec: PhotoData) -> dict[str, str]:
 
 
 def _mask_folders(masks: Path, split: str) -> Callable[[str], Path] | None:
-    """The folder of a class's masks by its name; None where the data set brings no masks."""
+    """A function from a class's name to the folder of its masks; None where the data set brings no masks."""
     if not masks.is_dir():
         return None
     folder = split_folder(masks, split)
@@ -130,7 +130,7 @@ def _class_photos(
     split: str,
     others: list[Path],
 ) -> tuple[Photo, ...]:
-    """What is neither a photograph nor the mask of one is appended to `others`."""
+    """A class's photographs; paths that are neither photographs nor their masks are appended to `others`."""
     files = _images(folder, others)
     check_count(folder, len(files), wanted, split)
     if masks is None:
@@ -150,7 +150,7 @@ def _class_photos(
 
 
 def _images(folder: Path, others: list[Path]) -> list[Path]:
-    """By name, in one Unicode form; what is no photograph is appended to `others`."""
+    """A folder's images, sorted by name in one Unicode form; everything else is appended to `others`."""
     found: list[Path] = []
     for path in folder.iterdir():
         (found if may_be_image(path) else others).append(path)

@@ -1,6 +1,6 @@
 """shapes6, drawn by a program: objects of six classes before backgrounds.
 
-The data set's reader imports it; the peers' tests and benchmarks draw from it, too.
+The data set's reader imports it; benchmarks and the tests against other libraries draw from it, too.
 """
 
 from __future__ import annotations

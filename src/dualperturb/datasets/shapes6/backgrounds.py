@@ -150,7 +150,7 @@ PAINTERS: tuple[Callable[[np.random.Generator, int], Image.Image], ...] = (
 
 
 def _clutter(rng: np.random.Generator, canvas: Image.Image) -> None:
-    """One to four small shapes of any colour, no part of any class."""
+    """One to four small shapes of any colour, which belong to no class."""
     pen = ImageDraw.Draw(canvas)
     for _ in range(int(rng.integers(1, 5))):
         x, y = rng.uniform(0, canvas.width, 2).tolist()

@@ -2,7 +2,7 @@
 
 An object of the image's class, put together from parts, stands before a background. Each class has its own
 kind of background, shown with a given probability and otherwise replaced by another class's, so that a
-classifier can lean on the background, as it can on photographs. Colours of objects do not depend on the
+classifier can rely on the background, as with photographs. Colours of objects do not depend on the
 class. The arithmetic is in float64, so that processors whose sines differ in the last bit round to the same
 bytes.
 """
@@ -29,7 +29,7 @@ _PRESENCE = 0.85
 
 
 def _stream(seed: int, split: str, index: int, purpose: int) -> np.random.Generator:
-    """The random numbers of one image for one purpose; the purposes keep masks free of the background."""
+    """The random numbers of one image for one purpose, so that masks do not depend on the background."""
     key = (SPLITS.index(split), index, purpose)
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
@@ -47,7 +47,7 @@ def _coverage(roles: np.ndarray) -> np.ndarray:
 
 
 def _contrasting(rng: np.random.Generator, others: list[np.ndarray]) -> np.ndarray:
-    """A random colour at least `_CONTRAST` away from each of `others`; the farthest of 16 where none is."""
+    """A random colour at least `_CONTRAST` away from each of `others`, or else the farthest of 16 colours."""
     candidates = rng.uniform(0.04, 0.96, (16, 3))
     distance = np.linalg.norm(candidates[:, None] - np.array(others)[None], axis=2).min(axis=1)
     far = np.flatnonzero(distance >= _CONTRAST)
@@ -76,7 +76,7 @@ def _texture(rng: np.random.Generator) -> np.ndarray:
 
 
 def _light(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """(3, 32, 32) seen under another brightness, contrast and gradient of light, with the sensor's noise."""
+    """The image (3, 32, 32) under another brightness, contrast and gradient of light, with sensor noise."""
     contrast, brightness = rng.uniform(0.7, 1.05), rng.uniform(-0.08, 0.08)
     angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.4)
     gradient = 1 + slope * (_COLUMNS * np.cos(angle) + _ROWS * np.sin(angle))

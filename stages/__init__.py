@@ -1,1 +1,4 @@
-"""One thin script a stage: read params and deps, call the library, write outs."""
+"""The stages, one thin script each, which reads params and deps, calls the library and writes outs.
+
+The library imports none of them.
+"""

@@ -1,8 +1,8 @@
-"""Run a stage once for each norm of params.yaml: python -m stages.by_norm STAGE ARGUMENT...
+"""Runs of one stage, one for each norm of params.yaml: python -m stages.by_norm STAGE ARGUMENT...
 
-As `python -m stages.STAGE ARGUMENT... NORM`. On a CPU the runs go side by side and share its cores, which a
-small network alone cannot keep busy; where there is a GPU, or where runtime.devices asks for several
-processes, one after the other.
+Each run is `python -m stages.STAGE ARGUMENT... NORM`. On a CPU they go side by side and share its cores,
+which a small network alone cannot keep busy; where there is a GPU, or where runtime.devices asks for several
+processes, they go one after the other.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def main(stage: str, arguments: list[str]) -> None:
 
 
 def may_share(settings: Params) -> bool:
-    """Whether runs may share this machine's processors. Asks the driver's files, for torch takes seconds."""
+    """Whether runs may share this machine's processors. Looks for device files: torch would take seconds."""
     gpu = any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/kfd").exists()
     return not gpu and settings.runtime.devices in ("auto", 1)
 
 
 def in_this_process(stage: str, arguments: list[str]) -> None:
-    """Without another interpreter's start."""
+    """Run the stage here, without starting another interpreter."""
     before = sys.argv[:]
     sys.argv[1:] = arguments
     try:
@@ -80,7 +80,7 @@ def _end(code: int) -> None:
 
 
 class _Shown:
-    """A run whose lines this process prints, and whose progress it draws: two that draw would be a mess."""
+    """A run whose lines and progress this process shows: two runs that draw would garble the terminal."""
 
     def __init__(
         self, command: list[str], environment: dict[str, str], follow: Callable[[IO[str]], None] | None
@@ -118,7 +118,7 @@ class _Shown:
 
 def _print_all(lines: IO[str] | None, stream: str) -> None:
     for line in lines or ():
-        print(line, end="", file=getattr(sys, stream), flush=True)  # asked for anew: the display wraps it
+        print(line, end="", file=getattr(sys, stream), flush=True)  # looked up anew: the display wraps it
 
 
 def _end_with_us() -> None:

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# Two OpenMP threads that spin while they wait starve each other beside another busy process. Read by the
-# OpenMP runtime when torch is first imported, hence set up here.
+# OpenMP threads that spin while they wait starve each other when another process is busy, too. The OpenMP
+# runtime reads this when torch is first imported, hence it is set here.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import typer
@@ -44,12 +44,12 @@ CHECKPOINTS = Path("checkpoints")
 REPORTS = Path("reports")
 MASK_SUMMARIES = REPORTS / "masks"
 EXAMPLES = REPORTS / "examples"  # the arrays of Figures 1 and 2
-SWEEP_TABLES = REPORTS / "cells"  # one table a sweep, defence and norm, before they are put together
-MEASURES = REPORTS / "measures"  # one table a measure besides the panels
+SWEEP_TABLES = REPORTS / "cells"  # one table per sweep, defence and norm, before they are joined
+MEASURES = REPORTS / "measures"  # one table per measure other than the sweeps
 GRADIENTS = REPORTS / "gradients"  # the arrays of Figure 6
 HEALTH = REPORTS / "health"
 GALLERY = REPORTS / "gallery"  # the arrays of the gallery
-TRAINING = REPORTS / "training"  # one history a defence
+TRAINING = REPORTS / "training"  # one history per classifier
 TIMES = REPORTS / "times"  # seconds of each stage, as measured when it last ran
 FIGURES = REPORTS / "figures"
 CURVES = REPORTS / "curves"  # the panels as `dvc plots` reads them
@@ -60,7 +60,7 @@ METRICS = REPORTS / "metrics.json"
 def params(
     dataset: str | None = None, defence: str | None = None, sweep: str | None = None, norm: str | None = None
 ) -> Params:
-    """The checked parameters of this run. Raises UserError for them and for a name that they do not know."""
+    """The checked parameters of this run. Raises UserError if they are wrong or do not know a given name."""
     settings = _loaded()
     given = (
         ("norm", norm, settings.norms),
@@ -80,7 +80,7 @@ def classifier_name(defence: str, norm: str | None) -> str:
 
 
 def classifier_folder(dataset: str, defence: str, norm: str | None) -> Path:
-    """models/DATASET/DEFENCE, or a folder a norm in it."""
+    """models/DATASET/DEFENCE, or in it the folder of the norm."""
     return MODELS / dataset / defence / (norm or "")
 
 
@@ -122,7 +122,7 @@ def _on_ranks(body: Callable[[], None]) -> None:
 
 
 def _as_rank(body: Callable[[], None]) -> None:
-    """The body, connected with the other ranks; after an error this process ends here: `launch.leave`."""
+    """Run the body, connected with the other ranks; after an error end this process with `launch.leave`."""
     from dualperturb.core.devices.ranks import joined
 
     try:
@@ -148,7 +148,7 @@ def _processes(devices: int | str) -> int:
 
 
 def _reported(error: BaseException) -> int:
-    """Print an error, unless the launcher will, a user's in one line; return the exit status."""
+    """Print an error, a user's in one line, unless the launcher will print it; return the exit status."""
     if isinstance(error, launch.LostRankError) and launch.launched_here():
         return launch.LOST
     if isinstance(error, KeyboardInterrupt):
@@ -175,7 +175,7 @@ def _read(path: Path, changed: int) -> Params:
 def timed(dataset: str, stage: str, norm: str | None = None) -> Iterator[None]:
     """Write the seconds that the body took to reports/times/DATASET/STAGE.json, on rank 0.
 
-    Named as in `timed_stages`, by which the report finds them.
+    The file is named as in `timed_stages`, by which the report finds it.
     """
     begun = time.perf_counter()
     yield
@@ -191,7 +191,7 @@ def time_file(dataset: str, stage: str, norm: str | None = None) -> Path:
 
 
 def timed_stages(settings: Params) -> Iterator[tuple[str, str | None]]:
-    """What is `timed` of each data set, by these parameters: stage, and norm where it has one."""
+    """The runs that are `timed` for each data set, by these parameters: stage, and norm where it has one."""
     for stage in ("prepare", "masks", "jsma", "smoothing", "gradients", "gallery", "examples"):
         yield stage, None
     for defence in DEFENCES:
@@ -206,7 +206,7 @@ def device() -> torch.device:
     """This rank's GPU, for a process on its own the first; the CPU where there is none."""
     import torch
 
-    # fp32 means float32: by itself cuDNN rounds what convolutions multiply to TF32. Speed comes from bf16.
+    # fp32 means float32, but by default cuDNN rounds convolutions' factors to TF32. Speed comes from bf16.
     torch.backends.cudnn.allow_tf32 = False
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -220,7 +220,7 @@ def saliency(chosen: SaliencyParams) -> SaliencyModel:
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc keep freed memory: its defaults cost small networks thousands of page faults a step."""
+    """Let glibc keep freed memory: its defaults cost small networks thousands of page faults per step."""
     trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # the names' values in malloc.h
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt

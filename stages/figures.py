@@ -17,7 +17,7 @@ def main(dataset: str) -> None:
         read_arrays(GRADIENTS / f"{dataset}.npz"),
         chosen.plots,
     )
-    # The folder as a whole: a figure that is no longer asked for goes.
+    # The folder is replaced as a whole, so that a figure that is no longer asked for disappears.
     with replacing(FIGURES / dataset) as folder:
         for name, figure in drawn.items():
             save(figure, folder / f"{dataset}_{name}")

@@ -34,7 +34,7 @@ def main(dataset: str) -> None:
 
 
 def attacks(settings: Params, dataset: str, side: int) -> dict[str, tuple[str, ExampleMaker]]:
-    """Name -> norm and attack: PGD, dual at the examples' salience weights and balanced, and JSMA."""
+    """Name -> norm and attack: PGD, dual at the examples' salience weights and balanced dual, and JSMA."""
     from dataclasses import replace
 
     from dualperturb.attacks.jsma import jsma

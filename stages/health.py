@@ -1,4 +1,4 @@
-"""Is the attack as strong as it claims? Checks of every classifier in the dual threat model of one norm."""
+"""The health checks of the attack on every classifier, in the dual threat model of one norm."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ def _is(table: pd.DataFrame, own: dict[str, str]) -> pd.Series:
 def _trained(
     dataset: str, defence: str, norm: str | None, settings: Params, measured: Subject
 ) -> Trained | None:
-    """The classifier on as many training images as it is measured on, or all; None without an attack."""
+    """The classifier with as many training images as test images, or all there are; None if training made
+    no adversarial examples."""
     from dualperturb.attacks.adversary import PgdAdversary
     from dualperturb.core.images import load_foreground, load_split
     from dualperturb.evaluation.health.training import Trained

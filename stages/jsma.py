@@ -38,7 +38,7 @@ def main(dataset: str) -> None:
 
 
 def first_fooled(measured: Subject, chosen: Jsma, size: BatchSize) -> Tensor:
-    """Of each image, on the CPU: the pixels changed when it was fooled."""
+    """For each image, on the CPU, the number of pixels changed when it was fooled."""
     import torch
 
     from dualperturb.attacks.jsma import jsma

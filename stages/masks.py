@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dualperturb.saliency import SaliencyModel
     from dualperturb.saliency.segmentation import SegmentedMasks
 
-WORDS = ("download", "uniform")  # where else the path of a file may stand
+WORDS = ("download", "uniform")  # accepted in place of the path of a file
 
 
 def main(dataset: str) -> None:
@@ -62,7 +62,7 @@ def main(dataset: str) -> None:
 
 
 def share_line(dataset: str, split: str, summary: Mapping[str, Any]) -> str:
-    """What tells masks that are inverted, or of the wrong label, from others."""
+    """The line by which a reader notices masks that are inverted or of the wrong label."""
     return (
         f"{dataset} {split}: the foreground is {summary['foreground_fraction_mean']:.1%} of the pixels; "
         f"{summary['empty']} masks empty, {summary['full']} full"
@@ -142,7 +142,7 @@ def segmented_masks(
 
 
 def counted(dataset: str, split: str, own: OwnMasks | None) -> dict[str, Any]:
-    """What went amiss with masks that no saliency model made: told and returned.
+    """Prints and returns what went wrong with masks that no saliency model made.
 
     From files: how many are missing and how many files belong to no image; from a segmentation network: the
     images in which it found no such object.

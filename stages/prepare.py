@@ -1,4 +1,4 @@
-"""Prepare one data set: raw files, or none for shapes6, -> data/prepared/DATASET."""
+"""Preparation of one data set: raw files, or none for shapes6, -> data/prepared/DATASET."""
 
 from __future__ import annotations
 

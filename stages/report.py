@@ -129,7 +129,7 @@ def _summarised(summary: Any) -> MaskSummary:
 def times(settings: Params) -> pd.DataFrame:
     """Seconds of every stage that measures itself; a shipped page tells the times of the run that made it.
 
-    Files of stages and norms that are no more, which may lie there, too, are passed over.
+    Files of stages and norms that no longer exist may lie there, too, and are passed over.
     """
     stages = list(timed_stages(settings))
     named = [sorted(time_file(name, *stage) for stage in stages) for name in settings.datasets]
@@ -140,7 +140,7 @@ def times(settings: Params) -> pd.DataFrame:
 
 
 def _read(path: Path, meaning: Callable[[Any], T]) -> T:
-    """What a JSON file means. Raises UserError if it is absent, damaged or another."""
+    """What `meaning` reads from a JSON file. Raises UserError if the file is absent, damaged or another."""
     try:
         return meaning(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:

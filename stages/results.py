@@ -1,6 +1,6 @@
-"""The tables of all measures: where each lies, and its number of rows, both by params.yaml.
+"""The tables of all measures: where each lies, and how many rows it has, both derived from params.yaml.
 
-So a table that is cut off between two rows is told from a whole one, and what else lies on disk is not read.
+So a table that is cut off between two rows is recognised, and nothing else that lies on disk is read.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def parts(settings: Params) -> Iterator[tuple[str, Path]]:
 
 
 def measures(settings: Params) -> Iterator[str]:
-    """The tables beside the panels."""
+    """The names of the tables other than the panels'."""
     yield from ("jsma", "smoothing", "gradients")
     for norm in settings.norms:
         yield from (f"transfer/{norm}", f"unsuspicious/{norm}")
@@ -64,7 +64,7 @@ def _whole(path: Path, table: pd.DataFrame, expected: int) -> pd.DataFrame:
 
 
 def rows_of(path: Path, settings: Params) -> int:
-    """The rows of one table, by its place."""
+    """The number of rows that a table has, by its place."""
     if path.is_relative_to(SWEEP_TABLES):
         dataset, axis, defence, name = path.relative_to(SWEEP_TABLES).parts
         return _panel(settings, dataset, axis, defence, name.removesuffix(".csv"))
@@ -82,7 +82,7 @@ def _measure(settings: Params, dataset: str, measure: str, norm: str | None) -> 
     chosen = settings.of(dataset).evaluate
     every = sum(len(settings.trained(defence)) for defence in SWEPT)
     if measure == "jsma":
-        return every * (chosen.jsma.points + 1)  # and 0
+        return every * (chosen.jsma.points + 1)  # and the share 0
     if measure == "gradients":
         return every
     if measure == "transfer":

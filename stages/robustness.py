@@ -2,7 +2,7 @@
 
 SWEEP is eps (PGD), dual (the dual-perturbation attack over eps_f and over eps_b, the other fixed: two panels
 that share a point), or salience_weight. Every classifier of the defence is measured, one for each norm that
-it is trained with; over the salience weight the one trained with NORM.
+it is trained with; over the salience weight, only the one trained with NORM.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The strongest attacks: Dual-AutoAttack beside long PGD; in plain threat models AutoAttack and C&W (L2)."""
+"""The strongest attacks: long PGD, Dual-AutoAttack, and in plain threat models AutoAttack and C&W (L2)."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def standard(measured: Subject, threat: ThreatModel, settings: Params, queries: 
 
 
 def carlini_wagner(measured: Subject, settings: Params, dataset: str) -> list[dict[str, Any]]:
-    """One run, read off at every PGD budget."""
+    """Carlini and Wagner's attack: one run, read off at every PGD budget."""
     from dualperturb.core.threat_model import ThreatModel
     from dualperturb.evaluation.libraries import carlini_wagner_norms
     from dualperturb.evaluation.measuring.intervals import accuracy_columns

@@ -1,4 +1,4 @@
-"""What the attack stages measure: a trained classifier, its test images and masks; and how they attack."""
+"""The subject of the attack stages, a trained classifier with test images and masks, and attack settings."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ def subject(
     settings: Params,
     images: int | tuple[int, ...] | None = None,
 ) -> Subject:
-    """The classifier trained with `norm` on test images: those at the positions `images`, or so many (by
-    default DATASET.evaluate.n) drawn by the seed; fewer are among those that more would be."""
+    """The classifier trained with `norm`, and test images: those at the positions `images`, or so many (by
+    default DATASET.evaluate.n) drawn by the seed. A smaller number draws a subset of what a larger one draws.
+    """
     data = load_split(PREPARED / dataset, "test")
     settings.of(dataset).check_test_images(dataset, len(data))
     if isinstance(images, tuple):
@@ -52,7 +53,7 @@ def subject(
 
 @functools.cache
 def _portions() -> Portions:
-    """One for all classifiers of a stage: what did not fit with one is not tried with the next."""
+    """One for all classifiers of a stage: a batch that did not fit with one is not tried with the next."""
     return Portions()
 
 
@@ -71,7 +72,7 @@ def attack_settings(dataset: str, settings: Params) -> AttackSettings:
 
 
 def classifiers(settings: Params, norm: str | None = None) -> list[tuple[str, str | None]]:
-    """(defence, norm that it was trained with) of all swept classifiers, or of those that `norm` concerns."""
+    """(defence, norm of training) of all swept classifiers, or of those trained with `norm` or with none."""
     every = [(defence, trained) for defence in SWEPT for trained in settings.trained(defence)]
     return [(defence, trained) for defence, trained in every if norm is None or trained in (None, norm)]
 

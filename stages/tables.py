@@ -1,6 +1,6 @@
-"""Put the tables of sweeps and measures together: reports/results.csv, reports/metrics.json, reports/curves.
+"""The tables of sweeps and measures put together: reports/results.csv, reports/metrics.json, reports/curves.
 
-Which tables there are comes from params.yaml, never from what lies on disk: a data set that was dropped
+The list of tables comes from params.yaml, never from what lies on disk, so that a data set that was dropped
 leaves no trace.
 """
 

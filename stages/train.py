@@ -1,8 +1,8 @@
-"""Train one classifier: prepared images and masks -> models/DATASET/DEFENCE, history under reports/training.
+"""Training of a classifier: prepared images and masks -> models/DATASET/DEFENCE, history in reports/training.
 
-Every epoch leaves a checkpoint named after what the result depends on: a run that was killed goes on from it.
-The code is no part of that name: remove the folder of the checkpoints after changing how training works. The
-number of ranks is none, either.
+Every epoch leaves a checkpoint, from which a run that was killed goes on. It is named after what the result
+depends on. The code has no part in that name, so remove the folder of the checkpoints after changing how
+training works; neither has the number of ranks.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main(defence: str, dataset: str, norm: Annotated[str | None, typer.Argument(
             history = train(model, data, foreground, adversary, settings, checkpoint, progress)
         if console is not None:
             return
-        # Not at the top: the training needs no table before its end.
+        # Imported only here, because the training needs no table before its end.
         import pandas as pd
 
         save_classifier(classifier_folder(dataset, defence, norm), model, spec)
@@ -84,7 +84,7 @@ def check_takes(model: nn.Module, side: int, who: str) -> None:
 
 
 def too_large(dataset: str, batch_size: int) -> str:
-    """What to say where an update does not fit: in halves, BatchNorm would make another classifier of it."""
+    """The message where an update does not fit. It is not halved: BatchNorm would give another classifier."""
     return (
         f"{dataset}.train.optimiser.batch_size: found {batch_size}, out of memory with so many images; "
         "accepted: fewer, with which the training begins anew, or more runtime.devices to share them"
@@ -92,7 +92,7 @@ def too_large(dataset: str, batch_size: int) -> str:
 
 
 def history_path(dataset: str, defence: str, norm: str | None) -> Path:
-    """reports/training/DATASET/DEFENCE.csv, or a file a norm in the folder DEFENCE."""
+    """reports/training/DATASET/DEFENCE.csv, or in the folder DEFENCE the file of the norm."""
     return TRAINING / dataset / (f"{defence}.csv" if norm is None else f"{defence}/{norm}.csv")
 
 

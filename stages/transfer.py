@@ -1,4 +1,4 @@
-"""Transferability: examples made on each classifier, tried on each other, by PGD and by the dual attack."""
+"""Transferability: examples of PGD and of the dual attack, made on each classifier, tried on every other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How unsuspicious the dual examples are: change of the foreground score, and perceptual distances."""
+"""Measures of how unsuspicious dual examples are: change of the foreground score, perceptual distances."""
 
 from __future__ import annotations
 

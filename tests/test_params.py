@@ -81,6 +81,8 @@ ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
 
 
 MODEL = "shapes6.masks.model"
+SEGMENTATION = "shapes6.masks.segmentation"
+BACKGROUND = "shapes6.evaluate.grid.L2.eps_b"
 # One refusal a type, and of types that take several kinds of value one a kind; what follows the key.
 REFUSED: list[tuple[str, object, str]] = [
     # numbers
@@ -118,15 +120,15 @@ REFUSED: list[tuple[str, object, str]] = [
     (MODEL, {"name": "builtin", "side": 9}, ".side: unknown key; accepted: name"),
     (MODEL, {"name": "deepgaze", "variant": "II"}, ".variant: found 'II'; accepted: IIE or I"),
     (MODEL, "onnx", ".file: missing key; model is onnx"),
-    ("shapes6.masks.segmentation", {"net": 1}, ".net: unknown key; accepted:"),
-    ("shapes6.masks.segmentation", {"classes": "smallest"}, ".classes: found 'smallest'; accepted: largest, "),
-    ("shapes6.masks.segmentation", {"classes": {"a": "b"}}, ".classes: found 'a': 'b'; accepted categories: "),
+    (SEGMENTATION, {"net": 1}, ".net: unknown key; accepted:"),
+    (SEGMENTATION, {"classes": "smallest"}, ".classes: found 'smallest'; accepted: largest, "),
+    (SEGMENTATION, {"classes": {"a": "b"}}, ".classes: found 'a': 'b'; accepted categories: "),
     # lists
     ("datasets", "shapes6", ": found 'shapes6'; accepted: a list of at least one value"),
     ("datasets", [], ": found []; accepted: a list of at least one value"),
     ("datasets", ["cifar"], f"[0]: found 'cifar'; accepted: {ANY_OF}"),
     ("datasets", ["shapes6"] * 2, ": found shapes6 twice; accepted: each data set once"),
-    ("shapes6.evaluate.grid.L2.eps_b", [0, "1"], f"[1]: found '1' (a number written as text); accepted: {NUMBER}"),
+    (BACKGROUND, [0, "1"], f"[1]: found '1' (a number written as text); accepted: {NUMBER}"),
     ("folder.evaluate.examples", [3, -1], "[1]: found -1; accepted: a whole"),
     ("plots.log_axes", ["x"], "[0]: found 'x'; accepted: eps, eps_f, eps_b"),
     # sections and keys

@@ -1,8 +1,8 @@
-"""The one exception that is shown to a user as a single line, without a traceback, and a line's usual end."""
+"""The one exception that a user sees as a single line, without a traceback, and that line's usual end."""
 
 from __future__ import annotations
 
-# How a damaged file of the pipeline comes back: DVC by itself may restore the damaged one from its cache.
+# How to get a damaged file of the pipeline back: DVC by itself may restore the damaged one from its cache.
 REMAKE = "make it anew with: dualperturb workflow verify && dvc repro"
 
 

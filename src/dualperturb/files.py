@@ -32,7 +32,7 @@ _SPECIAL = {
 
 
 class _FullError(UserError):
-    """The disk is full. Of its own kind, so that the outermost target is the one that is named."""
+    """The disk is full. It is a class of its own so that the message can name the outermost target."""
 
     def __init__(self, path: Path, number: int | None) -> None:
         super().__init__(f"{path}: {os.strerror(number or errno.ENOSPC)}; free some and run again")
@@ -43,8 +43,8 @@ class _FullError(UserError):
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the place of `path`, else it is removed.
 
-    What is written at the temporary path may be a file or a folder; it is on the same file system, so that
-    `path` is at any moment what it was, or what it becomes, or, for a folder between two renames, absent.
+    What is written at the temporary path may be a file or a folder. It is on the same file system, so that at
+    any moment `path` is the old one or the new one, or, if it is a folder, absent between two renames.
     Raises UserError where `path` cannot be written, for a file in a folder's place or the reverse, and for
     "." or "..", which no rename can put there.
     """
@@ -66,8 +66,8 @@ def replacing(path: Path) -> Iterator[Path]:
 def scratch(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside `path`, which is removed at the end.
 
-    What runs that were killed left beside the same `path` is removed first, but nothing of a run that still
-    goes on. Raises UserError for a place that cannot be written to and a disk that is full.
+    Remains of killed runs beside the same `path` are removed first, but nothing of a run that still goes on.
+    Raises UserError for a place that cannot be written to and a disk that is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,13 +99,13 @@ def refuse_special(path: Path) -> None:
 
 
 def entries(folder: Path, accepted: str) -> list[Path]:
-    """What lies in a folder, sorted.
+    """The paths of what lies in a folder, sorted.
 
-    Raises UserError, ending in `accepted`, if it is absent, no folder or may not be read.
+    Raises UserError, ending in `accepted`, if the folder is absent, is no folder or may not be read.
     """
     try:
         there = sorted(folder.iterdir())
-        os.stat(os.path.join(folder, "."))  # names alone are of no use
+        os.stat(os.path.join(folder, "."))  # fails where only the names may be read, which are of no use
         return there
     except OSError as error:
         raise UserError(f"{_state(folder, error)}; {accepted}") from error
@@ -126,8 +126,8 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 def read_csv(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
     """Read a CSV that `write_csv` wrote.
 
-    columns: those that it must have; others may stand beside them. Raises UserError if it lacks one, and if
-    it is absent, empty, cut off or no table.
+    columns: those that the table must have; it may have others, too. Raises UserError if it lacks one, and if
+    the file is absent, empty, cut off or no table.
     """
     import pandas as pd
 
@@ -137,7 +137,7 @@ def read_csv(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
             raise ValueError("its last line is cut off")
         table = pd.read_csv(io.BytesIO(content))
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-        reason = " ".join(str(error).split())  # pandas' may end in a line break
+        reason = " ".join(str(error).split())  # that of pandas may end in a line break
         raise UserError(f"{path}: cannot be read as a table ({reason}); {REMAKE}") from error
     if lacking := [column for column in columns if column not in table.columns]:
         raise UserError(
@@ -155,7 +155,7 @@ def sha256(path: Path) -> str:
 
 def _claim(path: Path) -> tuple[Path, int | None]:
     """A folder beside `path`, and the descriptor of its lock, which the system frees however the run ends."""
-    # The parent is locked so that nobody takes a folder for left over before it has its own lock.
+    # The parent is locked so that no other run takes a new folder for left over before it has its own lock.
     parent = _lock(path.parent, wait=True)
     try:
         for left in path.parent.glob(f".{escape(path.name)}.*{_SUFFIX}"):
@@ -164,7 +164,7 @@ def _claim(path: Path) -> tuple[Path, int | None]:
                 shutil.rmtree(left, ignore_errors=True)
                 os.close(lock)
         made = tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_SUFFIX, dir=path.parent)
-        # From Python 3.12 on that is an absolute path, which leads through folders that may be closed.
+        # From Python 3.12 on `made` is absolute and so leads through folders that may not be accessible.
         holder = path.parent / Path(made).name
         return holder, _lock(holder, wait=False)
     finally:

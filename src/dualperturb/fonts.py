@@ -1,6 +1,6 @@
-"""Fonts of the names that figures show: an installed font that has their letters, else an escaped form.
+"""Fonts for the names that figures show: installed fonts that have their letters, else an escaped form.
 
-Letters are set one by one, left to right: Arabic and Hebrew are neither joined nor turned.
+Letters are set one by one from left to right, in Arabic and Hebrew, too, and Arabic letters are not joined.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
 _USUAL = "DejaVu Sans"  # matplotlib's own, which comes with it
-_PLACEHOLDERS = ("Last Resort", "LastResort")  # a box for every letter there is
+_PLACEHOLDERS = ("Last Resort", "LastResort")  # fonts that draw a box for every letter
 
 
 def shown(name: str) -> str:
-    """The name, or, where no installed font has all its letters, its form with escapes: "\\u732b"."""
+    """The name, or, where one of its letters is in no installed font, its form with escapes: "\\u732b"."""
     return name if _fallbacks(_missing(name)) is not None else escaped(name)
 
 
@@ -46,7 +46,7 @@ def _missing(text: str) -> str:
 
 @lru_cache(maxsize=256)
 def _fallbacks(letters: str) -> tuple[font_manager.FontEntry, ...] | None:
-    """Fonts that have the letters between them, one for all if there is; None where one letter is in none."""
+    """Fonts that together have the letters, a single one if possible; None where a letter is in no font."""
     if not letters:
         return ()
     whole = _entry_with(letters)

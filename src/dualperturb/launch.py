@@ -1,8 +1,8 @@
-"""One command as several processes (ranks) that share its work: who this process is, and starting the others.
+"""The ranks (processes) that share the work of one command: which one this process is, and how they start.
 
 A rank is told its place by whoever started it: torchrun, srun, a Kubernetes job, or `run_ranks` here, which
-sets the same variables as torchrun. Imports no torch; what the ranks say to each other is in `ranks`.
-Also what a process of either kind does first, in whatever locale it was started.
+sets the same variables as torchrun. Imports no torch; how ranks exchange data is in `ranks`. Also here is
+what every process, rank or not, does first, so that it works in any locale.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def speak_utf8() -> None:
 
 
 def world_size() -> int:
-    """How many ranks this process was started as one of; 1 for a process on its own."""
+    """The number of ranks, of which this process is one; 1 for a process on its own."""
     return _place()[1]
 
 
@@ -56,10 +56,10 @@ def rank() -> int:
 
 
 def ranks_here() -> int:
-    """How many of the ranks run on this machine, one a device."""
+    """How many of the ranks run on this machine, one per device."""
     if "LOCAL_WORLD_SIZE" in os.environ:
         return int(os.environ["LOCAL_WORLD_SIZE"])
-    # A Kubernetes job runs one rank a pod; srun's steps are told how many a node by --ntasks-per-node.
+    # A Kubernetes job runs one rank per pod; with srun, --ntasks-per-node sets their number per node.
     return int(os.environ.get("SLURM_NTASKS_PER_NODE", "1"))
 
 
@@ -93,20 +93,20 @@ def run_ranks(count: int) -> None:
 
 
 def end_with_launcher() -> None:
-    """Let the system end this rank when the process that started it dies, however that dies."""
+    """Let the system end this rank when the process that started it dies, in whatever way."""
     if not launched_here():
         return
     parent_death_signal = 1  # PR_SET_PDEATHSIG in prctl.h
     ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
-    if os.getppid() != int(os.environ[_LAUNCHER]):  # it died before it was asked for
+    if os.getppid() != int(os.environ[_LAUNCHER]):  # the launcher died before the signal was requested
         raise SystemExit(LOST)
 
 
 def leave(status: int) -> NoReturn:
     """End this rank at once, whatever it is connected with.
 
-    Not by way of the interpreter's end: there Fabric takes the connection between GPUs down, which waits for
-    what the other ranks never answer after an error, so that nobody would see that this one has failed.
+    The interpreter's own end is avoided: there Fabric takes down the connection between GPUs, which waits for
+    answers that the other ranks never give after an error, so that nobody would see that this one failed.
     """
     try:
         sys.stdout.flush()

@@ -13,7 +13,8 @@ from typing import IO, NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-# Names a file descriptor: on a terminal that several share, who started them draws, and reads there what.
+# The variable that names a file descriptor for reports. Where several processes share a terminal, the one
+# that started them reads the reports there and draws for all.
 REPORTS_TO = "DUALPERTURB_PROGRESS"
 
 
@@ -21,8 +22,8 @@ class TrainingProgress:
     """Context manager whose instance is the `Progress` callback of `training.train`.
 
     On a terminal: one live line with epoch, batches, loss, accuracy and the time left, gone at the end.
-    Elsewhere: one short line at the end of each epoch. title: what is trained; epochs: in all; console: by
-    default standard error.
+    Elsewhere: one short line at the end of each epoch. title: what is trained; epochs: their number in all;
+    console: by default standard error.
     """
 
     def __init__(self, title: str, epochs: int, console: Console | None = None) -> None:
@@ -56,10 +57,10 @@ class TrainingProgress:
 
 @contextmanager
 def one_display(console: Console | None = None) -> Iterator[Callable[[IO[str]], None] | None]:
-    """Yield what draws the live line of a training in another process from its reports, until they end.
+    """Yield a function that draws the live line of another process's training from its reports, to their end.
 
-    All in one display. None where the console (by default standard error) is no terminal: then a training
-    prints lines by itself.
+    All lines share one display. Yields None where the console (by default standard error) is no terminal:
+    then a training prints its lines by itself.
     """
     console = console or Console(stderr=True)
     bar = _training_bar(console)
@@ -67,7 +68,7 @@ def one_display(console: Console | None = None) -> Iterator[Callable[[IO[str]], 
     def follow(reports: IO[str]) -> None:
         task = None
         for report in reports:
-            bar.start()  # not before: what has no progress to show leaves no empty line
+            bar.start()  # not earlier: a process without progress to show leaves no empty line
             task = _show(bar, task, _Line(*json.loads(report)))
         if task is not None:
             bar.remove_task(task)
@@ -104,7 +105,7 @@ def _training_bar(console: Console) -> Progress:
 
 def _show(bar: Progress, task: TaskID | None, now: _Line) -> TaskID:
     if task is None:
-        # Epochs of an earlier run are no part of this run's speed, which the time left is taken from.
+        # Epochs of an earlier run do not count for this run's speed, from which the time left is computed.
         task = bar.add_task(now.where, total=now.total, completed=now.completed - 1, what=now.what)
     bar.update(task, description=now.where, completed=now.completed, what=now.what)
     return task
@@ -116,7 +117,7 @@ def counting(
 ) -> Iterator[Callable[[int, int], None]]:
     """Yield a callback (done, total) that moves a bar on a terminal and prints nothing elsewhere.
 
-    total: how many in all, if known before the first call, which says so. console: by default standard error.
+    total: the number in all, if known beforehand; the calls give it, too. console: by default standard error.
     """
     console = console or Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -1,4 +1,4 @@
-"""What the paper measures, a module a measure, each as a pandas table.
+"""The paper's measures, one module each, with their results as pandas tables.
 
 Stages, figures and report import it; it imports attacks and core.
 """

@@ -17,7 +17,7 @@ def example_arrays(
     salience_weights: tuple[float, ...],
     settings: AttackSettings,
 ) -> dict[str, np.ndarray]:
-    """Arrays for `figures`, K the images of `subject`, W the salience weights.
+    """Arrays for `figures`; K is the number of the subject's images, W that of the salience weights.
 
     indices, labels (K,); original (K, 3, H, W) float32; foreground (K, 1, H, W) bool; log_density (K, H, W);
     salience_weights (W,); dual (W, K, 3, H, W) with dual_predicted and dual_score (W, K);

@@ -27,9 +27,9 @@ def gallery_arrays(
     attacks: name -> the norm its budget is in ("L0", or one of `budgets.NORMS`), and the attack.
     indices, labels (K,); class_names; original (K, 3, H, W) float32; foreground (K, 1, H, W) bool;
     log_density (K, H, W) float32; classifiers (C,); attacks, norms (A,); examples (C, A, K, 3, H, W) float16;
-    and, (C, A, K): predicted, confidence (softmax of the predicted class), foreground_score, foreground_norm
-    and background_norm (of the attack's norm, pixels in [0, 1]; for L0 the share of the region's pixels that
-    changed); clean_predicted, clean_confidence (C, K); clean_score (K,).
+    each of shape (C, A, K): predicted, confidence (softmax of the predicted class), foreground_score,
+    foreground_norm and background_norm (in the attack's norm, pixels in [0, 1]; for L0 the share of the
+    region's pixels that changed); clean_predicted, clean_confidence (C, K); clean_score (K,).
     """
     first = next(iter(subjects.values()))
     chosen, images, labels, foreground = next(first.batches(len(first.indices)))

@@ -13,13 +13,13 @@ from dualperturb.errors import UserError
 from dualperturb.evaluation.measuring.intervals import mean_interval
 from dualperturb.evaluation.measuring.subject import Batch, Subject
 
-DEVIATIONS = 3.0  # of a gradient's values about their mean: what the picture shows before it saturates
+DEVIATIONS = 3.0  # standard deviations about the mean of a gradient, beyond which its picture saturates
 
 
 def energy_table(subject: Subject, batch_size: BatchSize) -> pd.DataFrame:
-    """One row an image: index, label, share, foreground_fraction, enrichment, zero_gradient.
+    """One row per image: index, label, share, foreground_fraction, enrichment, zero_gradient.
 
-    share: of the sum of squares of the gradient of cross-entropy, the part inside the foreground;
+    share: the part of the sum of squares of cross-entropy's gradient that lies inside the foreground;
     foreground_fraction: the foreground's part of the area; enrichment: share over foreground_fraction, above
     1 where the gradient gathers in the foreground. An empty or a full foreground can gather nothing: its
     enrichment is 1. zero_gradient: the gradient is 0 everywhere (a saturated loss, or a classifier that masks
@@ -31,10 +31,10 @@ def energy_table(subject: Subject, batch_size: BatchSize) -> pd.DataFrame:
 
 
 def energy_summary(table: pd.DataFrame) -> dict[str, float | int | None]:
-    """Means over the images that have a gradient, with 95 % intervals: what `energy_table` says in short.
+    """`energy_table` in short: means over the images that have a gradient, with 95 % intervals.
 
-    n: those images; zero_gradients: the others, counted apart; share, foreground_fraction and enrichment,
-    each with _low and _high. Without any gradient there is no mean: None.
+    n: the number of those images; zero_gradients: that of the others; share, foreground_fraction and
+    enrichment, each with _low and _high. Without any gradient there is no mean: None.
     """
     measured = table[~table["zero_gradient"]]
     summary: dict[str, float | int | None] = {
@@ -96,7 +96,7 @@ def gradient_picture(gradients: np.ndarray) -> np.ndarray:
 
 
 def _gradients(subject: Subject, batch: Batch) -> np.ndarray:
-    """Of each image's cross-entropy with respect to its pixels, (n, 3, H, W)."""
+    """The gradient of each image's cross-entropy with respect to its pixels, (n, 3, H, W)."""
     chosen, images, labels, _ = batch
     gradients = Objective(subject.model, labels).gradient(images, 0.0).cpu().numpy()
     finite = np.isfinite(gradients).all(axis=(1, 2, 3))

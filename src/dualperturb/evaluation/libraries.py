@@ -1,9 +1,9 @@
 """Attacks of other libraries on plain threat models: standard AutoAttack, and Carlini and Wagner's in L2.
 
-They come with the extra `strong`. AutoAttack is pyautoattack's, the original code as a package, which left as
-many images standing as adversarial-robustness-toolbox's in a quarter of the time; torchattacks' version stops
-at 10 steps. Carlini and Wagner's is foolbox's, which searches its constant as their paper does; torchattacks'
-holds it fixed.
+The libraries come with the extra `strong`. AutoAttack is taken from pyautoattack, the original code as a
+package: it left as many images standing as the version of adversarial-robustness-toolbox in a quarter of the
+time, and torchattacks' version stops at 10 steps. Carlini and Wagner's attack is taken from foolbox, which
+searches for the attack's constant as their paper does; torchattacks holds the constant fixed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dualperturb.errors import UserError
 from dualperturb.evaluation.measuring.scoring import measure
 from dualperturb.evaluation.measuring.subject import Batch, Subject
 
-FEWEST_OTHERS = 3  # of the targeted DLR loss
-SEARCH_STEPS = 5  # of Carlini and Wagner's constant
+FEWEST_OTHERS = 3  # other classes, which the targeted DLR loss needs
+SEARCH_STEPS = 5  # of the search for Carlini and Wagner's constant
 
 
 def standard_auto_attack(
@@ -28,11 +28,11 @@ def standard_auto_attack(
 ) -> np.ndarray:
     """AutoAttack's standard version (Croce & Hein 2020) in a plain threat model, on the subject's images.
 
-    Returns bool (n,): still classified rightly. Targets at most as many other classes as there are, and none
-    where the classes are fewer than four, which the targeted loss needs; with
-    fewer than 5000 queries of Square it is weaker than the standard version where Square matters. All images
-    are one batch; once memory has run out, the smaller batches draw other random numbers. Raises UserError
-    for a threat model of two regions, and without pyautoattack; and what `scoring.measure` raises.
+    Returns bool (n,): whether an image is still classified rightly. Targets at most as many other classes as
+    there are; with fewer than four classes, which its loss needs, targeted APGD is left out. With fewer than
+    5000 queries of Square the attack is weaker than the standard version where Square matters. All images are
+    one batch; once memory has run out, the smaller batches draw other random numbers. Raises UserError for a
+    threat model of two regions, and without pyautoattack; and what `scoring.measure` raises.
     """
     if threat.eps_b is not None:
         raise UserError("AutoAttack: found a threat model of two regions; accepted: one, see auto_attack")
@@ -44,7 +44,7 @@ def standard_auto_attack(
 
     def still_right(batch: Batch) -> np.ndarray:
         chosen, images, labels, foreground = batch
-        # It seeds torch's global generators.
+        # AutoAttack seeds torch's global generators.
         with torch.random.fork_rng(devices=[subject.device] if subject.device.type == "cuda" else []):
             attack = AutoAttack(
                 GradientCopy(subject.model, images[:1], "fp32"),

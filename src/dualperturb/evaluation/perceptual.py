@@ -1,7 +1,7 @@
-"""Is an adversarial example unsuspicious? The change of its foreground score, and perceptual distances.
+"""Measures of how unsuspicious an adversarial example is: change of foreground score, perceptual distances.
 
 The distances come from torchmetrics (extra `perceptual`): structural dissimilarity, which needs no weights,
-and LPIPS, whose linear heads come with the package and whose AlexNet is a file of yours.
+and LPIPS, whose linear heads come with the package and whose AlexNet is a file that the caller provides.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dualperturb.evaluation.measuring.subject import Batch, Subject
 # Two batches (n, 3, H, W) in [0, 1] -> (n,), 0 where they agree.
 Distance = Callable[[Tensor, Tensor], Tensor]
 
-# Pixels a side: SSIM's window, and what AlexNet's pooling leaves a pixel of.
+# Fewest pixels per side: the size of SSIM's window, and the least side that survives AlexNet's pooling.
 SMALLEST_SSIM, SMALLEST_LPIPS = 11, 31
 
 
@@ -34,10 +34,10 @@ def suspicion(
     settings: AttackSettings,
     distance: Distance | None = None,
 ) -> pd.DataFrame:
-    """One row an image, in batches: what an attack did to the attention that the foreground draws.
+    """One row per image, attacked in batches: how an attack changed the attention that the foreground draws.
 
     Columns: index, label, predicted, correct, as `attack_images` gives them; clean_score, foreground_score
-    and change, the second less the first; with a `distance`, also whole and foreground, see
+    and change (foreground_score less clean_score); with a `distance`, also whole and foreground, see
     `perceptual_distance`. Raises what `measure` and `distance` raise.
     """
 
@@ -62,11 +62,11 @@ def suspicion(
 def perceptual_distance(
     images: Tensor, adversarial: Tensor, foreground: Tensor, distance: Distance | None = None
 ) -> pd.DataFrame:
-    """One row an image: whole, of the example to its image; foreground, with the background put back.
+    """One row per image: whole, the example's distance; foreground, that with the image's background.
 
     images, adversarial: float (n, 3, H, W) in [0, 1]; foreground: bool (n, 1, H, W); distance: by default
-    `ssim_distance`. Both columns are taken over the whole area, so that they compare: what `whole` has above
-    `foreground` is the background's part. Raises UserError if the shapes do not fit, and what `distance`
+    `ssim_distance`. Both columns are taken over the whole area, so that they can be compared: the
+    difference is the background's part. Raises UserError if the shapes do not fit, and what `distance`
     raises.
     """
     count, _, height, width = images.shape
@@ -100,7 +100,7 @@ def ssim_distance(first: Tensor, second: Tensor) -> Tensor:
     wide = second.double(), first.double()  # in float32 the differences of squares lose the third digit
     similarity = structural_similarity_index_measure(*wide, data_range=1.0, reduction="none")
     assert isinstance(similarity, Tensor)
-    return 1 - similarity.reshape(len(first))  # of a single image it comes without a batch axis
+    return 1 - similarity.reshape(len(first))  # for a single image the result has no batch axis
 
 
 def lpips_distance(weights: Path, device: torch.device | None = None) -> Distance:
@@ -111,7 +111,7 @@ def lpips_distance(weights: Path, device: torch.device | None = None) -> Distanc
     called, for images of fewer than 31 pixels a side.
     """
     try:
-        # Not torchmetrics' public class: that one fetches AlexNet itself and takes no file.
+        # torchmetrics' public class will not do: it fetches AlexNet itself and takes no file.
         from torchmetrics.functional.image.lpips import _LPIPS
     except ImportError:
         raise _missing() from None

@@ -1,9 +1,9 @@
-"""Randomized smoothing: what the smoothed classifier says, what is certified of it, what attacks do to it.
+"""Randomized smoothing: the smoothed classifier's predictions, its certificates, and attacks on it.
 
 The smoothed classifier answers with the class that the base classifier gives most often under noise
 N(0, sigma^2) on every pixel. Cohen, Rosenfeld and Kolter 2019: PREDICT and CERTIFY in section 3.2, the radius
-in theorem 1. Everything here is an estimate from n noisy copies; the statement about an image is wrong with
-probability at most alpha, which holds for each image and not for all of them together.
+in theorem 1. Everything here is an estimate from n noisy copies: the statement about a single image is wrong
+with probability at most alpha. For all images together there is no such bound.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_at_o
 from dualperturb.evaluation.measuring.subject import Batch, Subject
 
 ABSTAINED = -1
-# Not the salt of `SmoothedClassifier`, nor of a start: votes are taken on noise that no attack has seen.
+# Differs from the salts of `SmoothedClassifier` and of starts: votes are taken on noise that no attack saw.
 VOTES_SALT = (0, 1)
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """sigma: of the noise, pixels in [0, 1]; n: noisy copies an image; alpha: chance of a wrong statement.
+    """How many noisy copies of an image are drawn, how noisy they are, and how sure a statement has to be.
 
-    batch_size: noisy copies the classifier sees at a time; bounds the memory and leaves the noise as it is;
-    portions: fewer, once memory has run out.
+    sigma: standard deviation of the noise, pixels in [0, 1]; n: noisy copies per image; alpha: probability of
+    a wrong statement; batch_size: noisy copies that the classifier sees at a time, which bounds the memory
+    and does not change the noise; portions: lowers that number once memory has run out.
     Raises UserError for values out of range, and for so few copies that every image would be abstained on.
     """
 
@@ -62,10 +63,10 @@ class Sampling:
 
 
 def predict_images(subject: Subject, sampling: Sampling) -> pd.DataFrame:
-    """PREDICT on the subject's images: index, label, predicted, correct, votes, runner_up_votes.
+    """PREDICT on the subject's images. Columns: index, label, predicted, correct, votes, runner_up_votes.
 
-    predicted: -1 where abstained, which counts as not correct; votes: noisy copies given the top class, and
-    runner_up_votes the second, out of n. Raises UserError if the classifier is in train mode.
+    predicted: -1 for an abstention, which counts as not correct; votes, runner_up_votes: how many of n noisy
+    copies got the top class and the second class. Raises UserError if the classifier is in train mode.
     """
     rows = []
     for chosen, images, labels, _ in subject.batches(1):
@@ -76,11 +77,11 @@ def predict_images(subject: Subject, sampling: Sampling) -> pd.DataFrame:
 
 
 def certify_images(subject: Subject, sampling: Sampling, n0: int) -> pd.DataFrame:
-    """CERTIFY on the subject's images: index, label, predicted, correct, votes, lower_bound, radius.
+    """CERTIFY on the subject's images. Columns: index, label, predicted, correct, votes, lower_bound, radius.
 
-    n0: noisy copies drawn before the n, which choose the class whose probability the n bound.
-    predicted: -1 where abstained, with radius 0; votes: those of the chosen class out of n; lower_bound: of
-    its probability; radius: no perturbation of a smaller L2 norm, pixels in [0, 1], changes the prediction.
+    n0: noisy copies that are drawn first and choose a class; the n after them bound its probability.
+    predicted: -1 for an abstention, with radius 0; votes: those for the chosen class, out of n; lower_bound:
+    on its probability; radius: no perturbation of smaller L2 norm, pixels in [0, 1], changes the prediction.
     No radius exceeds sigma * Phi^-1(alpha^(1/n)), whatever the classifier.
     Raises UserError for n0 below 1 or a classifier in train mode.
     """
@@ -100,7 +101,7 @@ def certify_images(subject: Subject, sampling: Sampling, n0: int) -> pd.DataFram
 
 
 def certified_accuracy(table: pd.DataFrame, radii: Sequence[float]) -> pd.DataFrame:
-    """One row a radius: radius, n, accuracy, accuracy_low, accuracy_high (95 % Wilson), as fractions.
+    """One row per radius: radius, n, accuracy, accuracy_low, accuracy_high (95 % Wilson), as fractions.
 
     table: from `certify_images`. accuracy: the share of images that are classified rightly and certified at
     that radius or above; at radius 0 all that are right and not abstained on.
@@ -123,9 +124,9 @@ def attack_smoothed(
     sampling: Sampling,
     draws: int,
 ) -> pd.DataFrame:
-    """`scoring.attack_images` for the smoothed classifier: its columns, and votes and runner_up_votes.
+    """`scoring.attack_images` for the smoothed classifier, with the columns votes and runner_up_votes, too.
 
-    The attack climbs the expectation over noise, estimated from `draws` noise images a step (see
+    The attack climbs the expectation over noise, estimated from `draws` noise images per step (see
     `SmoothedClassifier`); a batch takes the memory of settings.batch_size * draws images. predicted and
     correct are PREDICT's, from n other noisy copies of the finished example: an abstention is -1 and counts
     as not correct. Raises what `measure` raises, and UserError for a classifier in train mode or no draws.
@@ -151,8 +152,8 @@ def attack_smoothed(
 def predict(counts: np.ndarray, alpha: float) -> tuple[int, int, int]:
     """PREDICT's class, or -1 to abstain; the votes of the top class and of the second.
 
-    counts: votes a class. The two-sided binomial test of Hung and Fithian 2019: abstains unless it rejects at
-    level alpha that the two classes in front are equally probable.
+    counts: votes per class. Abstains unless the two-sided binomial test of Hung and Fithian 2019 rejects, at
+    level alpha, that the two classes with the most votes are equally probable.
     """
     ranked = np.argsort(-counts, kind="stable")
     votes, runner_up = int(counts[ranked[0]]), int(counts[ranked[1]]) if len(counts) > 1 else 0
@@ -161,7 +162,7 @@ def predict(counts: np.ndarray, alpha: float) -> tuple[int, int, int]:
 
 
 def lower_bound(votes: int, n: int, alpha: float) -> float:
-    """Clopper-Pearson, one-sided: a class's probability lies below it with a chance of at most alpha."""
+    """Clopper-Pearson's one-sided bound: with a chance of at most alpha a class's probability is below it."""
     return float(betaincinv(votes, n - votes + 1, alpha)) if votes else 0.0
 
 

@@ -12,9 +12,9 @@ from dualperturb.evaluation.measuring.subject import Batch, Subject
 
 
 def auto_attack_images(subject: Subject, threat: ThreatModel, settings: AttackSettings) -> pd.DataFrame:
-    """As `scoring.attack_images`, by Dual-AutoAttack; its column fooled_by tells the part that did it.
+    """As `scoring.attack_images`, by Dual-AutoAttack; the column fooled_by names the part that succeeded.
 
-    Of the settings steps, batch_size and seed are used: the attack chooses the rest itself.
+    Only steps, batch_size and seed of the settings are used: the attack chooses the rest itself.
     """
 
     def attacked(batch: Batch) -> pd.DataFrame:

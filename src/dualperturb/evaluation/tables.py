@@ -1,4 +1,4 @@
-"""What is made of the tables of sweeps and measures: one table of all, metrics, curves for `dvc plots`."""
+"""The columns of the tables of sweeps and measures; metrics, and curves for `dvc plots`, made from these."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _means(*names: str) -> tuple[str, ...]:
     return tuple(f"{name}{end}" for name in names for end in ("", "_low", "_high"))
 
 
-# What each measure's table must have for metrics, curves, figures and report: measure -> columns.
+# The columns that metrics, curves, figures and report need of each measure's table: measure -> columns.
 COLUMNS: dict[str, tuple[str, ...]] = {
     "panels": (*_SPENT, "value", "objective", "salience_every", *_means("foreground_score")),
     "jsma": (*_ATTACKED, "value"),
@@ -42,9 +42,9 @@ Metrics = dict[str, dict[str, dict[str, dict[str, float]]]]
 def metrics(results: pd.DataFrame, budgets: Mapping[str, tuple[float, float]]) -> Metrics:
     """The few numbers to compare experiments by (fractions, 4 digits): data set -> norm -> defence -> name.
 
-    Classifiers are attacked in the norm that they were trained with. clean: accuracy without attack; pgd and
-    dual: at the budgets nearest to eps_f and {eps_f, eps_b}, given by norm, that were measured, the one
-    listed first where two are as near; foreground_score: of the latter examples.
+    Classifiers are attacked in the norm that they were trained with. clean: accuracy without attack; pgd,
+    dual: at the measured budgets nearest to eps_f and to {eps_f, eps_b}, which `budgets` gives by norm (of
+    two equally near ones the one listed first); foreground_score: that of the dual examples.
     """
     found: Metrics = {}
     own = same_norm(results[results["axis"].isin(("eps", "eps_b")) & results["attack"].isin(SWEPT)])
@@ -63,9 +63,10 @@ def metrics(results: pd.DataFrame, budgets: Mapping[str, tuple[float, float]]) -
 
 
 def curves(results: pd.DataFrame, axis: str) -> pd.DataFrame:
-    """Adversarial accuracy in %, one row a value of the axis, one column a defence; rows of one norm.
+    """Adversarial accuracy in %, with one row per value of the axis and one column per defence.
 
-    Of the classifiers trained with that norm. Over the salience weight that of the paper's objective.
+    results: rows of one norm, of which those of classifiers trained with another norm are left out. Over the
+    salience weight, the accuracy is that of the paper's objective.
     """
     rows = same_norm(results[(results["axis"] == axis) & results["attack"].isin(SWEPT)])
     if axis == "salience_weight":
@@ -76,7 +77,7 @@ def curves(results: pd.DataFrame, axis: str) -> pd.DataFrame:
 
 
 def same_norm(results: pd.DataFrame) -> pd.DataFrame:
-    """The rows in which a classifier is attacked in the norm that it was trained with, if with any."""
+    """The rows of classifiers that were trained with the norm of the attack, or with none."""
     return results[(results["trained_norm"] == "none") | (results["trained_norm"] == results["norm"])]
 
 

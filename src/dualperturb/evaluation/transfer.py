@@ -21,13 +21,14 @@ def transfer(
     attacks: Mapping[str, tuple[ThreatModel, float]],
     settings: AttackSettings,
 ) -> pd.DataFrame:
-    """One row an attack, source and target: the target's accuracy on examples that were made on the source.
+    """One row per attack, source and target: the target's accuracy on examples made on the source.
 
     subjects: name -> classifier, all on the same images with the same masks; attacks: name -> threat model
     and salience weight. Columns: attack, source, target, n, accuracy, accuracy_low, accuracy_high (fractions,
-    95 % Wilson interval). Where target and source are one, the row is `attack_images`' white-box attack. The
-    examples of a batch are made once a source, checked by `measure`, and dropped when every target has seen
-    them. Raises UserError if the subjects' images, labels or masks differ, and what `measure` raises.
+    95 % Wilson interval). Where target and source are the same, the row is the white-box attack, as in
+    `attack_images`. The examples of a batch are made once per source, checked by `measure`, and dropped when
+    every target has seen them. Raises UserError if the subjects' images, labels or masks differ, and what
+    `measure` raises.
     """
     _check_same_images(subjects, settings.batch_size)
     rows = []

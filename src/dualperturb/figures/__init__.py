@@ -1,7 +1,7 @@
-"""Tables and pictures -> matplotlib figures, each with its caption and table. No torch, no attack, no global
-pyplot state.
+"""The paper's figures, drawn by matplotlib from tables and arrays, each with its caption and table.
 
-A figure is a module, named as params.yaml's `plots.panels` names it, whose `panels` gives its records.
+The report and the stages import it; it uses no torch, no attack and no global pyplot state. Each figure is a
+module with the name that `plots.panels` of params.yaml gives it, whose `panels` returns its records.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ __all__ = [
     "save",
 ]
 
-# In the paper's order. params.py, which may not import matplotlib, has the names; a second list could differ.
+# In the paper's order. The names are those of params, which may not import matplotlib: a second list could
+# differ.
 _PANELS: dict[str, Callable[[pd.DataFrame], list[Panel]]] = {
     name: import_module(f"dualperturb.figures.{name}").panels for name in PANELS
 }
@@ -44,8 +45,9 @@ _PANELS: dict[str, Callable[[pd.DataFrame], list[Panel]]] = {
 def chosen_panels(results: pd.DataFrame, names: Sequence[str]) -> list[Panel]:
     """The figures that one data set's results allow, in the paper's order.
 
-    names: some of PANELS; of a figure a norm there are several, of what was not measured (across norms where
-    there is one, transfer, smoothing) there is none. Raises `UserError` for an unknown name.
+    names: some of PANELS. A figure that is drawn per norm gives several records; one that was not measured
+    (transfer, smoothing, or across norms where there is only one) gives none. Raises `UserError` for an
+    unknown name.
     """
     for name in names:
         if name not in _PANELS:
@@ -56,10 +58,10 @@ def chosen_panels(results: pd.DataFrame, names: Sequence[str]) -> list[Panel]:
 def draw(
     results: pd.DataFrame, examples: Mapping[str, Any], gradients: Mapping[str, Any], style: Style
 ) -> dict[str, Figure]:
-    """The figures of one data set that `style.panels` asks for, by their files' stem, in the paper's order.
+    """The figures of one data set that `style.panels` asks for, by the stem of their files, in paper order.
 
-    `results` holds the rows of that data set alone; `examples` its arrays of Fig. 1 and 2, `gradients` those
-    of Fig. 6.
+    `results` holds only the rows of that data set, `examples` its arrays for Fig. 1 and 2, and `gradients`
+    those for Fig. 6.
     """
     given = DrawnFrom(results, examples, gradients, style)
     return {panel.stem: panel.draw(given) for panel in chosen_panels(results, style.panels)}

@@ -1,4 +1,4 @@
-"""Accuracy over the budgets: a figure a norm, Fig. 4 (L2) and 5 (L-infinity, with JSMA)."""
+"""Accuracy over the budgets: one figure per norm, Fig. 4 (L2) and 5 (L-infinity, with JSMA)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BUDGETS = {
 
 
 def panels(results: pd.DataFrame) -> list[Panel]:
-    """One a norm that budgets were swept in."""
+    """One panel for each norm in which budgets were swept."""
     return [_panel(norm) for norm in norms(results)]
 
 
@@ -41,14 +41,14 @@ def _panel(norm: str) -> Panel:
 
 
 def has_jsma_panel(results: pd.DataFrame, norm: str) -> bool:
-    """JSMA, which knows no norm of training, stands beside the sweeps of the last norm (Fig. 5)."""
+    """Whether the norm's figure shows JSMA, which belongs to no norm: only the last norm's does (Fig. 5)."""
     return norm == norms(results)[-1] and not jsma(results, norm).empty
 
 
 def accuracy_panels(results: pd.DataFrame, norm: str, style: Style) -> Figure:
-    """Fig. 4 and 5: adversarial accuracy under dual over eps_f, over eps_b, PGD over eps, and maybe JSMA.
+    """Fig. 4 and 5: adversarial accuracy under dual over eps_f and eps_b, PGD over eps, and JSMA if measured.
 
-    Of the classifiers trained with that norm or with none, one data set. Bands are 95 % intervals.
+    Shows one data set's classifiers that were trained with that norm or with none. Bands are 95 % intervals.
     Raises `UserError` where a sweep is missing or incomplete.
     """
     swept = [sweep(results, attack, axis, norm) for attack, axis in SWEEPS]
@@ -87,7 +87,7 @@ def accuracy_caption(results: pd.DataFrame, norm: str) -> str:
 
 
 def accuracy_table(results: pd.DataFrame, norm: str, alike: bool = True) -> pd.DataFrame:
-    """A row a point of the sweeps, a column a classifier; budgets at the paper's scale and as spent."""
+    """A row per point of the sweeps, a column per classifier; budgets at the paper's scale and as spent."""
     swept = [sweep(results, attack, axis, norm, alike=alike) for attack, axis in SWEEPS]
     return pd.concat([_points(rows, named=not alike) for rows in swept], ignore_index=True)
 
@@ -147,7 +147,7 @@ def _lead(rows: pd.DataFrame) -> str:
 
 
 def _points(rows: pd.DataFrame, named: bool) -> pd.DataFrame:
-    """named: with the norm of their training in the headings."""
+    """named: whether the classifiers' headings give the norm of their training."""
     first = rows[rows["defence"] == defences(rows)[0]]
     table = pd.DataFrame(
         {

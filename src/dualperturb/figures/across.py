@@ -1,4 +1,4 @@
-"""Across norms: classifiers trained with one norm under attacks in another, a row of plots a norm."""
+"""Across norms: classifiers trained with one norm under attacks in another, one row of plots per norm."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dualperturb.figures.sweeps import defences, norms, sweep
 
 
 def panels(results: pd.DataFrame) -> list[Panel]:
-    """One where budgets were swept in several norms."""
+    """One panel if budgets were swept in two norms."""
     panel = Panel(
         stem="across",
         number="Fig. 4 and 5, across norms",
@@ -29,9 +29,10 @@ def panels(results: pd.DataFrame) -> list[Panel]:
 
 
 def across_panels(results: pd.DataFrame, style: Style) -> Figure:
-    """Classifiers trained with one norm under attacks in the other: a row of panels a norm of the attack.
+    """Classifiers trained with one norm under attacks in the other: one row of panels per norm of the attack.
 
-    Thin: the classifiers trained with the attack's own norm, and the clean one. Raises as `accuracy_panels`.
+    Thin lines: the classifiers trained with the attack's own norm, and the clean one. Raises what
+    `accuracy_panels` raises.
     """
     attacked = norms(results)
     with house_style():

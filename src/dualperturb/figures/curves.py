@@ -1,4 +1,4 @@
-"""What the figures of curves share: lines with interval bands, axes, the legend."""
+"""The parts that figures of curves share: lines with interval bands, axes, the legend."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from dualperturb.figures.names import label
 from dualperturb.figures.style import Style, line_cues
 from dualperturb.figures.sweeps import defences
 
-_LABEL = 0.15  # of an axis, what the label of a tick may take
+_LABEL = 0.15  # share of an axis that the label of a tick may take
 UNITS = {key: f"{norm.symbol}, {norm.unit.drawn}" for key, norm in NORMS.items()}
 
 
 def lines(
     axes: Axes, rows: pd.DataFrame, measure: str, places: pd.Series, style: Style, percent: bool = False
 ) -> None:
-    """One line with its interval band a defence; `places` are the x positions of `rows`."""
+    """One line with its interval band per defence; `places` are the x positions of `rows`."""
     factor = 100 if percent else 1
     for defence in defences(rows):
         own = rows[rows["defence"] == defence]
@@ -33,7 +33,7 @@ def lines(
             axes.fill_between(x, low, high, color=cues["color"], alpha=0.18, linewidth=0)
         else:  # a band over one value has no width
             axes.vlines(x, low, high, color=cues["color"], alpha=0.5)
-        # Markers at 0 % and 100 % would lose their half to the frame.
+        # With clipping, the frame would cut markers at 0 % and 100 % in half.
         axes.plot(x, own[measure] * factor, label=label(defence), clip_on=False, zorder=3, **cues)
 
 
@@ -46,9 +46,9 @@ def thin_lines(axes: Axes, rows: pd.DataFrame, style: Style, suffix: str) -> Non
 
 
 def value_axis(axes: Axes, name: str, values: pd.Series, style: Style) -> None:
-    """The x axis of a sweep; if asked logarithmic, but linear up to the least positive value.
+    """The x axis of a sweep; logarithmic if `style` asks for it, but linear up to the least positive value.
 
-    A single value stands in the middle of a linear axis, which it alone gives no extent.
+    A single value stands in the middle of a linear axis, as one value gives an axis no extent.
     """
     if values.nunique() > 1:
         axes.set_xlim(float(values.min()), float(values.max()))
@@ -64,7 +64,7 @@ def value_axis(axes: Axes, name: str, values: pd.Series, style: Style) -> None:
 
 
 def _apart(axes: Axes, values: list[float]) -> list[float]:
-    """Of the sorted values those whose labels do not run into each other, with the first and the last."""
+    """The sorted values whose labels do not run into each other, always with the first and the last."""
     places = axes.xaxis.get_transform().transform(np.array(values))
     shares = (places - places[0]) / (places[-1] - places[0])
     kept = [0]

@@ -1,4 +1,4 @@
-"""Fig. 1: dual examples of a few images at salience weights."""
+"""Fig. 1: dual examples of a few images at several salience weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from dualperturb.fonts import families
 
 
 def panels(results: pd.DataFrame) -> list[Panel]:
-    """One, whatever was measured."""
+    """One panel, whatever was measured."""
     return [
         Panel(
             stem="dual_examples",
@@ -42,7 +42,7 @@ def panels(results: pd.DataFrame) -> list[Panel]:
 
 
 def dual_pictures(examples: Mapping[str, Any], style: Style) -> Figure:
-    """Fig. 1: a row an image; original, log density and foreground, dual at each salience weight.
+    """Fig. 1: one row per image; original, log density and foreground, dual at each salience weight.
 
     Under a picture: prediction (a cross where it is not the label) and foreground score FS. `examples` holds
     original (K, 3, H, W) in [0, 1], foreground (K, 1, H, W), log_density (K, H, W), dual (W, K, 3, H, W) and
@@ -82,7 +82,7 @@ def dual_examples_caption(examples: Mapping[str, Any]) -> str:
 
 
 def dual_examples_table(examples: Mapping[str, Any]) -> pd.DataFrame:
-    """A row a picture of Fig. 1: test image, label, picture, prediction, foreground score."""
+    """One row per picture of Fig. 1: test image, label, picture, prediction, foreground score."""
     kinds = [("original", examples["original_predicted"], examples["original_score"])]
     for w, weight in enumerate(examples["salience_weights"]):
         name = f"dual, salience weight {weight:g}"

@@ -25,7 +25,7 @@ from dualperturb.fonts import families
 
 
 def panels(results: pd.DataFrame) -> list[Panel]:
-    """One, of all classifiers."""
+    """One panel, with all classifiers."""
     return [
         Panel(
             stem="gradients",
@@ -46,11 +46,11 @@ def _draw(given: DrawnFrom) -> Figure:
 
 
 def gradient_pictures(arrays: Mapping[str, Any], labels: Mapping[str, str], style: Style) -> Figure:
-    """A row an image: the original with its foreground outlined, then the gradient of each classifier.
+    """One row per image: the original with its foreground outlined, then the gradient of each classifier.
 
     arrays: as `evaluation.gradients.gradient_arrays` makes them. labels: shown names of the classifiers; one
-    that is absent is shown as `names.label` has it. Under a gradient: the share of its energy inside the
-    foreground, and how many times that is the foreground's share of the area.
+    that is absent is shown by its `names.label`. Under a gradient: the share of its energy inside the
+    foreground, and the ratio of that to the foreground's share of the area.
     """
     names = [str(name) for name in arrays["classifiers"]]
     headings = ["original", *(labels.get(name, label(name)) for name in names)]
@@ -78,7 +78,7 @@ def gradient_caption(results: pd.DataFrame) -> str:
 
 
 def gradient_table(results: pd.DataFrame) -> pd.DataFrame:
-    """A row a classifier: the share of gradient energy inside the foreground, also over its area."""
+    """One row per classifier: the foreground's share of gradient energy, also over its share of the area."""
     rows, several = ordered(results[results["axis"] == "gradient"]), several_norms(results)
     return pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""The names that are shown: of defences, norms, classifiers and attacks."""
+"""The shown names of defences, norms, classifiers and attacks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def label(defence: str) -> str:
 
 
 def classifier_label(defence: str, trained_norm: str) -> str:
-    """With the norm that it was trained with, if any: "AT-PGD (L2)"."""
+    """The defence's name, with the norm that it was trained with, if any: "AT-PGD (L2)"."""
     norm = NORM_NAMES.get(trained_norm)
     return f"{label(defence)} ({norm})" if norm else label(defence)
 
 
 def classifier_labels(names: Iterable[str]) -> dict[str, str]:
-    """Shown names of classifiers such as at_pgd_L2; where all were trained with one norm, without it."""
+    """Shown names of classifiers such as at_pgd_L2, without the norm where all were trained with the same."""
     parts = {name: _parts(name) for name in names}
     trained = {norm for _, norm in parts.values() if norm != "none"}
     if len(trained) < 2:

@@ -19,7 +19,7 @@ _NOISY = ("original", "foreground_noise", "background_noise")
 
 
 def panels(results: pd.DataFrame) -> list[Panel]:
-    """One, whatever was measured."""
+    """One panel, whatever was measured."""
     return [
         Panel(
             stem="noise_examples",
@@ -33,7 +33,7 @@ def panels(results: pd.DataFrame) -> list[Panel]:
 
 
 def noise_pictures(examples: Mapping[str, Any], style: Style) -> Figure:
-    """Fig. 2: a row an image; original, noise of one budget in the foreground, then in the background."""
+    """Fig. 2: one row per image; original, noise of one budget in the foreground, then in the background."""
     headings = ["original", "foreground\nnoise", "background\nnoise"]
     with house_style():
         figure, grid = picture_grid(examples["original"], headings, style)
@@ -62,7 +62,7 @@ def noise_examples_caption(examples: Mapping[str, Any]) -> str:
 
 
 def noise_examples_table(examples: Mapping[str, Any]) -> pd.DataFrame:
-    """A row a picture of Fig. 2: test image, label, picture, prediction, foreground score."""
+    """One row per picture of Fig. 2: test image, label, picture, prediction, foreground score."""
     return predictions_table(
         examples,
         [

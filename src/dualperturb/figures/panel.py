@@ -1,4 +1,4 @@
-"""A panel: all that belongs to one figure of the paper, and what it is drawn and told from."""
+"""The record of one figure of the paper, and the material for its drawing, its caption and its table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Certificate:
 
     @property
     def largest_radius(self) -> float:
-        """No certified radius can exceed it, whatever the classifier: sigma * Phi^-1(alpha^(1/n))."""
+        """No certified radius exceeds this bound, whatever the classifier: sigma * Phi^-1(alpha^(1/n))."""
         return self.sigma * NormalDist().inv_cdf(self.alpha ** (1 / self.samples))
 
 
@@ -37,7 +37,7 @@ class Material:
 
 @dataclass(frozen=True)
 class DrawnFrom(Material):
-    """What drawings need besides: the arrays of Fig. 6, and the look."""
+    """The material of drawings, which also need the arrays of Fig. 6, and the look."""
 
     gradients: Mapping[str, Any]
     style: Style
@@ -45,7 +45,7 @@ class DrawnFrom(Material):
 
 @dataclass(frozen=True)
 class ToldFrom(Material):
-    """What captions and tables need besides. They do without the large arrays of Fig. 6."""
+    """The material of captions and tables, which also need the certificate, but no large arrays of Fig. 6."""
 
     certificate: Certificate
 
@@ -54,8 +54,8 @@ class ToldFrom(Material):
 class Panel:
     """One figure: its drawing, its caption, the table to unfold beside it and the rows a reader may save.
 
-    stem: of its files' names, and its place on the page; number: in the paper, such as "Fig. 4"; rows None:
-    what is saved is the table itself; in_comment: whether the short report in Markdown has the caption, too.
+    stem: names its files and its place on the page; number: that in the paper, such as "Fig. 4"; rows None:
+    the table itself is saved; in_comment: whether the short report in Markdown has the caption, too.
     """
 
     stem: str

@@ -1,4 +1,4 @@
-"""What the figures of images share: the grid, a picture in it with its outline, the text below."""
+"""The parts that figures of images share: the grid, a picture in it with its outline, the text below."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Array = npt.NDArray[Any]
 
 _WRONG = "#b3261e"
 _LONGEST_NAME = 13
-_NARROWEST = 1.1  # inches of a column, which headings such as "AT-PGD (L-infinity)" take
+_NARROWEST = 1.1  # inches of a column, which headings such as "AT-PGD (L-infinity)" need
 
 
 def short(name: str) -> str:
-    """A class name short enough to stand under a picture, in letters that a font here has."""
+    """A class name short enough to stand under a picture, in letters that installed fonts have."""
     name = shown(name)
     return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1].rstrip(" ,") + "…"
 
 
 def picture_grid(images: Array, headings: list[str], style: Style) -> tuple[Figure, Array]:
-    """A figure with a row an image (K, 3, H, W) and a column a heading; full width from 6 columns on.
+    """A figure with one row per image (K, 3, H, W) and one column per heading; full width from 6 columns on.
 
-    Wider where the columns would be too narrow for their texts.
+    It is wider where the columns would be too narrow for their texts.
     """
     count, _, height, width = images.shape
     columns = len(headings)
@@ -45,7 +45,7 @@ def picture_grid(images: Array, headings: list[str], style: Style) -> tuple[Figu
 
 
 def show(axes: Axes, image: Array) -> None:
-    """`image` is (3, H, W) in [0, 1]."""
+    """Shows `image`, (3, H, W) in [0, 1], without ticks, grid or frame."""
     axes.imshow(np.clip(image, 0, 1).transpose(1, 2, 0), interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])

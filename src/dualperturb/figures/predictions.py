@@ -1,4 +1,4 @@
-"""What Fig. 1 and 2 tell of their pictures: predictions and foreground scores, counted and listed."""
+"""The predictions and foreground scores of the pictures in Fig. 1 and 2, counted and listed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def outcome_text(labels: Any, predicted: Any, scores: Any) -> str:
 
 
 def predictions_table(examples: Mapping[str, Any], kinds: list[tuple[str, Any, Any]]) -> pd.DataFrame:
-    """A row a picture: test image, label, picture, prediction, foreground score.
+    """One row per picture: test image, label, picture, prediction, foreground score.
 
-    kinds: of picture, each (name, the images' predictions, their foreground scores).
+    kinds: the kinds of picture, each as (name, the images' predictions, their foreground scores).
     """
     names = [str(name) for name in examples["class_names"]]
     return pd.DataFrame(

@@ -24,7 +24,7 @@ OBJECTIVES = {"paper": "(a) the paper's objective", "balanced": "(b) balanced ob
 
 
 def panels(results: pd.DataFrame) -> list[Panel]:
-    """One, in the norm that the weight was swept in."""
+    """One panel, in the norm in which the weight was swept."""
     return [
         Panel(
             stem="salience",
@@ -40,7 +40,7 @@ def panels(results: pd.DataFrame) -> list[Panel]:
 
 
 def salience_sweeps(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The rows by objective, of the classifiers trained with the norm that was swept.
+    """The sweep's rows by objective, for the classifiers trained with the norm in which it was made.
 
     Raises `UserError` where the sweep is missing, incomplete or in several norms.
     """
@@ -57,9 +57,9 @@ def clean_score(results: pd.DataFrame, norm: str) -> float:
 def salience_panels(results: pd.DataFrame, style: Style) -> Figure:
     """Foreground score (above) and adversarial accuracy under dual over the salience weight.
 
-    The paper's objective at the left, the balanced one at the right; the clean images' score as a thin line.
-    The weights stand at equal distances, since they hold 0 and span orders of magnitude, or on a logarithmic
-    axis where `style.log_axes` names salience_weight.
+    The paper's objective is at the left, the balanced one at the right; the clean images' score is a thin
+    line. The weights stand at equal distances, since they include 0 and span orders of magnitude, or on a
+    logarithmic axis where `style.log_axes` names salience_weight.
     """
     by_objective = salience_sweeps(results)
     rows = pd.concat(by_objective.values())
@@ -80,7 +80,7 @@ def salience_panels(results: pd.DataFrame, style: Style) -> Figure:
 
 
 def salience_caption(results: pd.DataFrame) -> str:
-    """Fig. 3: what changes from the smallest to the largest weight, an objective and a defence at a time."""
+    """Fig. 3: the changes from the smallest to the largest weight, for each objective and each defence."""
     by_objective = salience_sweeps(results)
     rows = pd.concat(by_objective.values())
     norm, first, last = only(rows, "norm"), rows["value"].min(), rows["value"].max()
@@ -102,7 +102,7 @@ def salience_caption(results: pd.DataFrame) -> str:
 
 
 def salience_table(results: pd.DataFrame) -> pd.DataFrame:
-    """A row an objective, defence and salience weight: foreground score and accuracy with intervals."""
+    """One row per objective, defence and salience weight: foreground score and accuracy with intervals."""
     points = pd.concat(salience_sweeps(results).values())
     for column, names in (("objective", list(OBJECTIVES)), ("defence", defences(points))):
         points[f"{column} place"] = points[column].map(names.index)
@@ -150,7 +150,7 @@ def _score_limits(axes: Axes, rows: pd.DataFrame, clean: float) -> None:
 
 
 def _crossed(results: pd.DataFrame, norm: str) -> str:
-    """How many images fall below a score of 0.5, of the classifiers trained with the norm."""
+    """How many images fall below a score of 0.5, for each classifier trained with the norm or with none."""
     rows = results[(results["axis"] == "unsuspicious") & (results["norm"] == norm)]
     if rows.empty:
         return ""

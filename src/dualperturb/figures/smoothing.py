@@ -14,7 +14,7 @@ from dualperturb.figures.texts import images, interval_text, row_budgets_text
 
 
 def panels(results: pd.DataFrame) -> list[Panel]:
-    """One where a radius was certified."""
+    """One panel if a radius was certified."""
     panel = Panel(
         stem="smoothing",
         number="Appendix J",
@@ -40,10 +40,10 @@ def smoothing_attacks(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def smoothing_panel(results: pd.DataFrame, style: Style) -> Figure:
-    """Certified accuracy over the L2 radius, and as a point the accuracy under PGD of such a radius.
+    """Certified accuracy over the L2 radius, and accuracy under PGD as a point at PGD's own radius.
 
-    Both in pixels in [0, 1] at the size of the images attacked: no scale of the paper. Raises `UserError`
-    where nothing was certified.
+    Both radii apply to pixels in [0, 1] at the size of the images attacked, not at the paper's scale. Raises
+    `UserError` where nothing was certified.
     """
     rows = certificates(results)
     if rows.empty:
@@ -94,7 +94,7 @@ def smoothing_caption(results: pd.DataFrame, certificate: Certificate) -> str:
 
 
 def smoothing_table(results: pd.DataFrame) -> pd.DataFrame:
-    """Certified accuracy a radius, then the accuracy under each attack."""
+    """Certified accuracy at each radius, then the accuracy under each attack."""
     shown = [
         {"smoothed classifier": f"certified at radius {row['value']:g}", "accuracy": interval_text(row)}
         | {"n": int(row["n"])}

@@ -62,12 +62,12 @@ class Style(Protocol):
 
     @property
     def log_axes(self) -> Sequence[str]:
-        """The x axes to be logarithmic, of eps, eps_f, eps_b, salience_weight, share and radius."""
+        """The x axes to be logarithmic: some of eps, eps_f, eps_b, salience_weight, share and radius."""
 
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Draw inside this: the project's font sizes, lines and grid, whatever the reader has configured."""
+    """Context to draw in: the project's font sizes, lines and grid, whatever the reader has configured."""
     with matplotlib.style.context(["default", _RC]):
         yield
 

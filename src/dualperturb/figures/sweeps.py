@@ -1,4 +1,4 @@
-"""Picking one sweep out of the results table, checked: what a panel, a caption or a table is made from."""
+"""Selection of one sweep, checked, from the results table: the rows behind a panel, a caption or a table."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def sweep(
 ) -> pd.DataFrame:
     """The rows of one data set's sweep of `attack` over `axis` in a norm, sorted by value.
 
-    objective: only the rows in which the salience term was climbed so. alike: of the classifiers trained with
-    that norm or with none; else of those trained with another norm.
+    objective: only the rows in which the salience term was climbed in this way. alike: whether the rows are
+    those of classifiers trained with that norm or with none, or of those trained with another norm.
     Raises `UserError` where `results` holds several data sets, has no such rows, or where the defences were
     not all measured once at the same values.
     """

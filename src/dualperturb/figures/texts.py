@@ -27,14 +27,14 @@ def mean_text(row: pd.Series, measure: str, signed: bool = False) -> str:
 
 
 def budgets_text(norm: str, eps_f: float, eps_b: float | None = None) -> str:
-    """As spoken: "eps_f = 2, eps_b = 20 (L2)", or with one budget "eps = 2 (L2)"."""
+    """Budgets in a sentence: "eps_f = 2, eps_b = 20 (L2)", or with one budget "eps = 2 (L2)"."""
     if eps_b is None:
         return f"eps = {eps_f:g} ({NORM_NAMES[norm]})"
     return f"eps_f = {eps_f:g}, eps_b = {eps_b:g} ({NORM_NAMES[norm]})"
 
 
 def row_budgets_text(row: pd.Series) -> str:
-    """The budgets of a row of the results: one of PGD, else two."""
+    """The budgets of a row of the results: one for PGD, else two."""
     eps_b = None if row["attack"] == "pgd" else float(row["eps_b"])
     return budgets_text(str(row["norm"]), float(row["eps_f"]), eps_b)
 
@@ -63,7 +63,7 @@ def images_text(rows: pd.DataFrame) -> str:
 
 
 def images(count: int, kind: str = "") -> str:
-    """So many images, of a kind such as "test " where it is told."""
+    """A number of images, of a kind such as "test " if one is given: "1 test image"."""
     return f"{count} {kind}image{'' if count == 1 else 's'}"
 
 
@@ -73,7 +73,7 @@ def counts_text(rows: pd.DataFrame) -> str:
 
 
 def ordered(rows: pd.DataFrame) -> pd.DataFrame:
-    """Sorted by defence in the paper's order, rows of one defence as they were."""
+    """Sorted by defence in the paper's order; rows of one defence stay as they were."""
     return rows.sort_values("defence", key=lambda names: names.map(defences(rows).index), kind="stable")
 
 

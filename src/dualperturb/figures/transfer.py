@@ -1,4 +1,4 @@
-"""The transfer matrix (appendix D) as heat maps: a panel an attack, rows the source, columns the target."""
+"""The transfer matrix (appendix D) as heat maps: one panel per attack, rows are sources, columns targets."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from dualperturb.figures.texts import images, interval_text, row_budgets_text
 _MAP = "cividis"  # its lightness rises evenly: the same order for colour-blind readers and in grey
 _LIGHT = 47  # %: from here on black reads better than white (WCAG's contrast)
 
-# Inches: the widest cell; the sources' names and the colour bar; the targets' names; a panel's margins.
+# Inches: the widest cell; room beside for the sources' names and the colour bar; room below for the targets'
+# names; between panels; a panel's title.
 _CELL, _BESIDE, _BELOW, _BETWEEN, _TITLE = 0.6, 1.75, 0.85, 0.12, 0.3
 
 
 def panels(results: pd.DataFrame) -> list[Panel]:
-    """One a norm that budgets were swept in and transfer was measured in."""
+    """One panel for each norm in which budgets were swept and transfer was measured."""
     measured = set(results.loc[results["axis"] == "transfer", "norm"])
     return [_panel(norm) for norm in norms(results) if norm in measured]
 
@@ -50,10 +51,10 @@ def _draw(given: DrawnFrom, norm: str) -> Figure:
 
 
 def transfer_panels(table: pd.DataFrame, labels: Mapping[str, str], style: Style) -> Figure:
-    """Accuracy in % of each target (columns) on examples made on each source (rows), one panel an attack.
+    """Accuracy in % of each target (columns) on examples made on each source (rows), one panel per attack.
 
     table: as `evaluation.transfer` makes it, of one data set; classifiers and attacks stand in its order.
-    labels: shown names of classifiers and attacks; one that is absent is shown as `names.label` has it. The
+    labels: shown names of classifiers and attacks; one that is absent is shown by its `names.label`. The
     white-box cells of the diagonal are framed. Raises `UserError` unless every cell is there once.
     """
     names, attacks = (list(dict.fromkeys(table[column])) for column in ("source", "attack"))
@@ -91,7 +92,7 @@ def transfer_table(results: pd.DataFrame, norm: str) -> pd.DataFrame:
 
 
 def transfer_caption(results: pd.DataFrame, norm: str) -> str:
-    """What the cells are; for each attack the pair in which transfer is strongest beside the white box."""
+    """The meaning of the cells; for each attack the pair with the strongest transfer, and its white box."""
     table = transfer_table(results, norm)
     labels = classifier_labels(table["source"].unique())
     parts = []
@@ -105,7 +106,7 @@ def transfer_caption(results: pd.DataFrame, norm: str) -> str:
 
 
 def transfer_shown(results: pd.DataFrame, norm: str) -> pd.DataFrame:
-    """A row an attack and source, a column a target: accuracy with its interval."""
+    """One row per attack and source, one column per target: accuracy with its interval."""
     table = transfer_table(results, norm)
     labels = classifier_labels(table["source"].unique())
     shown: dict[tuple[str, str], dict[str, object]] = {}
@@ -117,7 +118,7 @@ def transfer_shown(results: pd.DataFrame, norm: str) -> pd.DataFrame:
 
 
 def _matrix(table: pd.DataFrame, attack: str, names: list[str]) -> npt.NDArray[np.float64]:
-    """Accuracies in %, rows the sources."""
+    """Accuracies in %, sources as rows, targets as columns."""
     rows = table[table["attack"] == attack]
     columns = (rows["source"], rows["target"], 100 * rows["accuracy"])
     cells = {(source, target): float(percent) for source, target, percent in zip(*columns, strict=True)}

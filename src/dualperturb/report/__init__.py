@@ -1,4 +1,7 @@
-"""Tables, figures and arrays -> one self-contained HTML page, and the same in short as Markdown."""
+"""The report: one self-contained HTML page made of tables, figures and arrays, and in short as Markdown.
+
+The stage `report` imports it; it imports figures and evaluation.
+"""
 
 from __future__ import annotations
 

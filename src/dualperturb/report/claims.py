@@ -18,9 +18,9 @@ from dualperturb.report.summary import dual_point
 HOLDS, FAILS = "holds", "does not hold here"
 
 BREAKS = 0.10  # accuracy below which AT-PGD counts as broken
-LEAD = 0.40  # of AT-Dual over AT-PGD somewhere over eps_b
+LEAD = 0.40  # lead in accuracy of AT-Dual over AT-PGD at some eps_b
 CLEAN_LOSS = 0.08  # accuracy on clean images that AT-Dual may lose against AT-PGD; the paper says "little"
-WEAKER = 0.05  # accuracy that a larger salience weight may give back
+WEAKER = 0.05  # accuracy that the classifier may gain by a larger salience weight of the attack
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Claim:
-    """One line. bound: of `rule`, in the unit of the number; above: whether the number has to exceed it."""
+    """One line. bound: that of `rule`, in the number's unit; above: whether the number has to exceed it."""
 
     claim: str
     norm: str
@@ -47,7 +47,7 @@ class Claim:
     found: Measured | None
 
     def row(self) -> dict[str, str]:
-        """The table's columns; "holds" by the number alone, with whether its interval agrees."""
+        """The table's columns. The number alone gives the verdict; a note tells if its interval disagrees."""
         own = {"claim": self.claim, "holds if": self.rule}
         own["classifier"] = f"{self.classifier}, {NORM_NAMES[self.norm]}"
         found = self.found
@@ -75,9 +75,9 @@ def claims_table(results: pd.DataFrame, budgets: Budgets) -> pd.DataFrame:
     """Every claim of one data set, in each norm that it was measured in. Columns: claim, holds if,
     classifier (with the norm), verdict, ours (with its 95 % interval), at.
 
-    Differences have Newcombe's interval from both Wilson intervals (his method 10; of means: Zou and
-    Donner's): as for independent samples, so rather too wide, since all classifiers see the same images.
-    Raises `UserError` where a sweep is missing.
+    Differences have Newcombe's interval from both Wilson intervals (his method 10; for means that of Zou and
+    Donner). It takes the samples for independent and so is rather too wide, since all classifiers see the
+    same images. Raises `UserError` where a sweep is missing.
     """
     found = list(_by_norm(results, budgets)) + list(_by_weight(results))
     return pd.DataFrame([claim.row() for claim in found])
@@ -92,7 +92,7 @@ def difference(more: pd.Series, less: pd.Series, measure: str, place: str) -> Me
 
 
 def _by_norm(results: pd.DataFrame, budgets: Budgets) -> Iterator[Claim]:
-    """AT-Dual and AT-PGD, both trained with the norm of the attack."""
+    """The claims about AT-Dual and AT-PGD, both trained with the norm of the attack."""
     for norm in norms(results):
         eps_f, eps_b = budgets[norm]
         whole = sweep(results, "pgd", "eps", norm)
@@ -142,7 +142,7 @@ def _lead(rows: pd.DataFrame, value: float, place: str) -> Measured:
 
 
 def _by_weight(results: pd.DataFrame) -> Iterator[Claim]:
-    """From the least to the largest salience weight, each classifier and objective."""
+    """The claims about the change from the least to the largest salience weight, by objective and defence."""
     by_objective = salience_sweeps(results)
     rises: list[Claim] = []
     weaker: list[Claim] = []
@@ -170,7 +170,7 @@ def _by_weight(results: pd.DataFrame) -> Iterator[Claim]:
 
 
 def _ends(rows: pd.DataFrame) -> Callable[[str], Measured | None]:
-    """A measure's change from the first row to the last; None where one weight alone was measured."""
+    """Measure -> its change from the first row to the last; None where only one weight was measured."""
     first, last = rows.iloc[0], rows.iloc[-1]
     if first["value"] == last["value"]:
         return lambda measure: None

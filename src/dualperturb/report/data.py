@@ -1,4 +1,4 @@
-"""What a report is made from."""
+"""The data that a report is made from."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class ReportFigure:
 class DatasetReport:
     """One data set's part. Raises `UserError` where a table is of another data set or of several.
 
-    `results`: its rows of reports/results.csv; `health`: one row a check, classifier and norm; `gallery`: the
-    arrays that `evaluation.gallery.gallery_arrays` makes; `budgets`: those of the summary and of the claims.
+    `results`: its rows of reports/results.csv; `health`: one row per check, classifier and norm; `gallery`:
+    the arrays of `evaluation.gallery.gallery_arrays`; `budgets`: those of the summary and of the claims.
     """
 
     dataset: str
@@ -89,7 +89,7 @@ class DatasetReport:
 
 @dataclass(frozen=True)
 class ReportData:
-    """All that the page shows: one section a data set, as params.yaml has them.
+    """All that the page shows: one section per data set, in the order of params.yaml.
 
     `setting` is params.yaml as nested mappings; `versions` maps software to version; `times` has the columns
     dataset, stage, seconds.

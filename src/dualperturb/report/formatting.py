@@ -1,4 +1,4 @@
-"""How values, tables and pictures become text in the templates."""
+"""Conversion of values, tables and pictures to text for the templates."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def cell(value: Any) -> str:
 
 
 def html_cell(value: Any) -> Markup:
-    """A cell's text, escaped; a number and its interval apart, so that a narrow page breaks between them; a
-    verdict marked by a sign and a colour."""
+    """A cell's text, escaped. A number and its interval are apart, so that a narrow page breaks between them;
+    a verdict is marked by a sign and a colour."""
     text = cell(value)
     if verdict := _VERDICT.fullmatch(text):
         kind, sign = ("good", "✓") if verdict["verdict"] in _GOOD else ("bad", "!")

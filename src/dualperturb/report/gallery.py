@@ -12,14 +12,14 @@ from dualperturb.figures.pictures import density_picture
 from dualperturb.report.encoding import outline_path, picture_uri
 
 FACTORS = (0.5, 1, 2, 5, 10, 20, 50, 100)  # by which a perturbation is magnified to be seen
-CLIPPED = 0.02  # share of its values that this may saturate
+CLIPPED = 0.02  # share of the perturbation's values that may saturate when magnified
 
 
 def gallery_data(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """What the page's script shows, as JSON knows it; pictures are data URIs.
+    """The data that the page's script shows, in types that JSON has; pictures are data URIs.
 
-    arrays: as `evaluation.gallery.gallery_arrays` makes them. classes; classifiers; attacks (name, norm);
-    side; images (index, label, picture, outline, density, score, clean by classifier); examples by
+    arrays: as `evaluation.gallery.gallery_arrays` makes them. Keys: classes; classifiers; attacks (name,
+    norm); side; images (index, label, picture, outline, density, score, clean by classifier); examples by
     classifier, attack and image: predicted, confidence, score, foreground and background (norms), picture,
     perturbation, factor. A perturbation is shown as 0.5 + factor * (example - original).
     """
@@ -42,7 +42,7 @@ def gallery_data(arrays: Mapping[str, Any]) -> dict[str, Any]:
 def magnification(delta: np.ndarray) -> float:
     """The largest of FACTORS that keeps 0.5 + factor * delta within [0, 1], or the least of them.
 
-    Up to 2 % of the values that changed may leave that range: one outlier hides no pattern.
+    Up to 2 % of the values that changed may leave that range, so that one outlier hides no pattern.
     """
     changed = np.abs(delta[delta != 0])
     most = float(np.quantile(changed, 1 - CLIPPED)) if changed.size else 0.0

@@ -11,14 +11,14 @@ from dualperturb.figures.names import NORM_NAMES
 from dualperturb.figures.texts import ordered, row_label
 
 PASS, WARN = "pass", "warn"
-# Of the table that the stage `health` writes.
+# The columns of the table that the stage `health` writes.
 COLUMNS = ("dataset", "defence", "trained_norm", "norm", "check", "question", "passed", "figures", "n")
 
 
 @dataclass(frozen=True)
 class HealthPart:
-    """One norm: `overview` has a row a check and a column a classifier; `lines` a table a classifier;
-    `warnings` a sentence a check that did not pass."""
+    """The checks in one norm: `overview` has one row per check and one column per classifier, `lines` one
+    table per classifier, `warnings` one sentence per check that did not pass."""
 
     norm: str
     overview: pd.DataFrame
@@ -28,7 +28,7 @@ class HealthPart:
 
 
 def health_parts(health: pd.DataFrame) -> Iterator[HealthPart]:
-    """One part a norm of the dual attack, in order of appearance; classifiers in the paper's order."""
+    """One part per norm of the dual attack, in order of appearance; classifiers in the paper's order."""
     for norm, rows in health.groupby("norm", sort=False):
         rows = ordered(rows)
         named = {

@@ -12,7 +12,7 @@ from dualperturb.figures.sweeps import jsma
 from dualperturb.figures.texts import interval_text, mean_text, ordered, row_label, several_norms
 
 STANDARD_QUERIES = 5000  # of AutoAttack's last part, Square
-# The table's columns: attack -> heading; a star for the number of steps.
+# The table's columns: attack -> heading; a star stands for the number of steps.
 _STRONG = {
     "pgd": "PGD, * steps",
     "autoattack": "AutoAttack (standard)",
@@ -23,10 +23,10 @@ _STRONG = {
 
 
 def strong_table(results: pd.DataFrame, norm: str, eps_f: float) -> pd.DataFrame:
-    """A row a classifier trained with `norm` or none: accuracy under each strong attack, with its n.
+    """One row per classifier trained with `norm` or none: accuracy under each strong attack, with its n.
 
-    C&W at `eps_f` in L2. Attacks without a heading here come last, by their name in the results. Empty where
-    nothing was measured in the norm.
+    C&W is read off at `eps_f` in L2. Attacks without a heading here come last, by their name in the results.
+    The table is empty where nothing was measured in the norm.
     """
     rows = same_norm(results[results["norm"] == norm])
     rows = rows[(rows["axis"] == "strong") | ((rows["attack"] == "cw") & (rows["value"] == eps_f))]
@@ -42,7 +42,7 @@ def strong_table(results: pd.DataFrame, norm: str, eps_f: float) -> pd.DataFrame
 
 
 def jsma_table(results: pd.DataFrame) -> pd.DataFrame:
-    """A row a share of the pixels, a column a classifier."""
+    """One row per share of the pixels, one column per classifier: accuracy under JSMA."""
     rows, several = ordered(jsma(results)), several_norms(results)
     cells: dict[float, dict[str, object]] = {}
     for _, row in rows.iterrows():
@@ -53,7 +53,7 @@ def jsma_table(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def carlini_wagner_table(results: pd.DataFrame) -> pd.DataFrame:
-    """A row a budget, a column a classifier: accuracy under C&W, read off one run."""
+    """One row per budget, one column per classifier: accuracy under C&W, read off one run."""
     rows = ordered(results[(results["attack"] == "cw") & (results["axis"] == "eps")])
     cells: dict[float, dict[str, Any]] = {}
     for _, row in rows.iterrows():
@@ -63,7 +63,7 @@ def carlini_wagner_table(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def unsuspicious_table(results: pd.DataFrame) -> pd.DataFrame:
-    """A row a norm and classifier: what the dual examples do to the foreground score and to the picture."""
+    """One row per norm and classifier: how dual examples change the foreground score and the picture."""
     rows = results[results["axis"] == "unsuspicious"]
     several = several_norms(results)
     shown = []

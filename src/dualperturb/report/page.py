@@ -55,7 +55,7 @@ def _environment(html: bool) -> Environment:
 
 
 def _content(report: ReportData) -> dict[str, Any]:
-    """What both templates are filled from."""
+    """The values with which both templates are filled."""
     return {
         "title": report.title,
         "sections": [_section(section) for section in report.sections],

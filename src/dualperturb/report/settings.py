@@ -1,4 +1,4 @@
-"""The setting of a run as tables, and what stands in it for something of the paper."""
+"""The setting of a run as tables, and the stand-ins for parts of the paper that it uses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dualperturb.report.formatting import cell
 
 
 def setting_tables(setting: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """A table a section of the parameters, nested keys joined by dots; what has no section comes first."""
+    """One table per section of the parameters, nested keys joined by dots; those without a section first."""
     tables: dict[str, dict[str, str]] = {"for the whole run": {}}
     for key, value in setting.items():
         if isinstance(value, Mapping):
@@ -31,7 +31,7 @@ def mask_text(masks: MaskSummary) -> str:
 
 
 def stand_ins(dataset: str, masks: MaskSummary) -> list[str]:
-    """What stands here for something of the paper, in plain sentences."""
+    """The stand-ins for the paper's data and saliency model that were used, in plain sentences."""
     notes = []
     if dataset == "shapes6":
         notes.append("shapes6 is synthetic: drawn by a program from a seed, no photographs.")

@@ -12,11 +12,11 @@ from dualperturb.figures.texts import NOT_MEASURED, counts_text, interval_text
 
 
 def summary_table(results: pd.DataFrame, norm: str, eps_f: float, eps_b: float) -> pd.DataFrame:
-    """A row a defence: accuracy on clean images, under PGD at `eps_f`, under dual at both budgets, and n.
+    """One row per defence: accuracy on clean images, under PGD at `eps_f`, under dual at both budgets, and n.
 
-    Of one data set's classifiers that were trained with `norm` or with none, attacked in it. Budgets at the
-    paper's scale. Cells read "63.4 % [59.1, 67.5]" (95 % Wilson interval), or "not measured" where the budget
-    is no point of the sweep. Raises `UserError` where a sweep or the clean accuracy is missing.
+    Shows one data set's classifiers that were trained with `norm` or with none, attacked in `norm`. Budgets
+    are at the paper's scale. Cells read "63.4 % [59.1, 67.5]" (95 % Wilson interval), or "not measured" where
+    the budget is no point of the sweep. Raises `UserError` where a sweep or the clean accuracy is missing.
     """
     points = summary_points(results, norm, eps_f, eps_b)
     names = defences(next(iter(points.values())))
@@ -30,7 +30,7 @@ def summary_table(results: pd.DataFrame, norm: str, eps_f: float, eps_b: float) 
 
 
 def summary_points(results: pd.DataFrame, norm: str, eps_f: float, eps_b: float) -> dict[str, pd.DataFrame]:
-    """The rows (one a defence, or none) behind each column of the summary table, by column heading."""
+    """The rows (one per defence, or none) behind each column of the summary table, by column heading."""
     whole = sweep(results, "pgd", "eps", norm)
     clean = whole[whole["value"] == 0]
     if clean.empty:
@@ -43,7 +43,7 @@ def summary_points(results: pd.DataFrame, norm: str, eps_f: float, eps_b: float)
 
 
 def dual_point(results: pd.DataFrame, norm: str, eps_f: float, eps_b: float) -> pd.DataFrame:
-    """Each defence under dual at both budgets: a point of either sweep, or of none."""
+    """Each defence's row under dual at both budgets, from either sweep; empty if neither has the point."""
     dual = pd.concat([sweep(results, "dual", axis, norm) for axis in ("eps_b", "eps_f")])
     # The two sweeps cross at this point and may both hold it; the attack and its numbers are the same.
     return dual[(dual["eps_f"] == eps_f) & (dual["eps_b"] == eps_b)].drop_duplicates("defence")

@@ -27,18 +27,21 @@ Attack = Callable[[Batch], Tensor]
 
 NOISE_DRAWS = 5  # inside the ball, and as many on its surface
 
-# Steps over the whole cube, as shares of its radius, tried in turn on what still stands: a long step crosses
-# a plateau, a short one climbs what the long one steps over.
+# Step sizes in the whole cube, as shares of its radius, tried in turn on the images that still stand: a long
+# step crosses a plateau, a short one climbs the slopes that the long one steps over.
 UNBOUNDED_SHARES = (0.1, 0.02)
 UNBOUNDED_STEPS = 20  # at least
 
-_NOISE_STREAM = 1_000_000  # beyond the number of any restart, so that noise is not an attack's start
+_NOISE_STREAM = 1_000_000  # beyond the number of any restart, so that the noise is never an attack's start
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """correct: bool (n,), in the order of the subject's images; spent: the largest share of a radius;
-    fault: what left the threat model, if anything did. Images of a faulty batch count as not attacked.
+    """The outcome of one attack.
+
+    correct: bool (n,), in the order of the subject's images; spent: the largest share of a radius that an
+    example spent; fault: how an example left the threat model, if one did. Images of a faulty batch count as
+    not attacked.
     """
 
     correct: np.ndarray
@@ -57,17 +60,17 @@ def judged(subject: Subject, threat: ThreatModel, attack: Attack, batch_size: Ba
 
 
 def first_fault(outcomes: Sequence[Outcome]) -> str | None:
-    """What the first faulty outcome says."""
+    """The fault of the first faulty outcome, or None."""
     return next((outcome.fault for outcome in outcomes if outcome.fault is not None), None)
 
 
 def standing(subject: Subject, outcome: Outcome) -> Subject:
-    """The subject with the images alone that the outcome left correct."""
+    """The subject with only those images that the outcome left correct."""
     return replace(subject, indices=subject.indices[outcome.correct])
 
 
 def iterated(subject: Subject, threat: ThreatModel, settings: AttackSettings) -> Attack:
-    """PGD as the results are made with it, without a salience term."""
+    """PGD with the settings of the results, without a salience term."""
 
     def attack(batch: Batch) -> Tensor:
         chosen, images, labels, foreground = batch
@@ -88,7 +91,7 @@ def iterated(subject: Subject, threat: ThreatModel, settings: AttackSettings) ->
 
 
 def one_more_restart(subject: Subject, threat: ThreatModel, settings: AttackSettings) -> Attack:
-    """The run alone that PGD with one more restart would add to `iterated`."""
+    """Only the run that PGD with one more restart would add to `iterated`."""
 
     def attack(batch: Batch) -> Tensor:
         chosen, images, labels, foreground = batch
@@ -120,7 +123,8 @@ def one_step(subject: Subject, threat: ThreatModel) -> Attack:
 def noise(subject: Subject, threat: ThreatModel, settings: AttackSettings) -> Outcome:
     """The worst, image by image, of `NOISE_DRAWS` draws inside the ball and as many on its surface.
 
-    On the surface: as far as the radius along a draw's steepest step (L2: uniformly, L-infinity: at corners).
+    A draw on the surface is the steepest step of the whole radius along noise (L2: uniform, L-infinity: at
+    corners).
     """
 
     def draw(number: int, surface: bool) -> Attack:
@@ -144,16 +148,17 @@ def noise(subject: Subject, threat: ThreatModel, settings: AttackSettings) -> Ou
 
 
 def whole_cube(subject: Subject, norm: str) -> ThreatModel:
-    """The threat model whose one region is the image and whose ball holds every image there is.
+    """The threat model whose one region is the image and whose ball contains every possible image.
 
-    In L1 of more than 10^6 values those whose mean change is below 10^6 over their number.
+    In L1, for images of more than 10^6 values, the ball contains only those whose mean change is below 10^6
+    divided by the number of values.
     """
     values = math.prod(subject.data.images.shape[1:])
     return ThreatModel(norm, min(values ** (1 / NORMS[norm].order), LARGEST_RADIUS))
 
 
 def unbounded(subject: Subject, threat: ThreatModel, settings: AttackSettings) -> Outcome:
-    """PGD over the whole cube, image by image until it is fooled, with each share of `UNBOUNDED_SHARES`."""
+    """PGD over the whole cube with each of `UNBOUNDED_SHARES` in turn, on the images that still stand."""
     cube = whole_cube(subject, threat.norm)
     left = np.ones(len(subject.indices), dtype=bool)
     outcomes = []

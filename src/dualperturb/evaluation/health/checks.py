@@ -1,9 +1,9 @@
-"""Is the attack as strong as it claims? One line a check, passed or not, with its figures.
+"""The checks of whether an attack is as strong as it claims: one line each, passed or not, with figures.
 
 After Carlini et al. 2019, "On Evaluating Adversarial Robustness", Athalye et al. 2018, "Obfuscated Gradients
 Give a False Sense of Security", and the flags of AutoAttack (Croce & Hein 2020). A line that does not pass
-says that an accuracy under this attack may owe more to the attack's weakness than to the classifier. One line
-more asks the same of the attack that the classifier was trained with.
+says that an accuracy under this attack may owe more to the attack's weakness than to the classifier. One more
+line asks the same about the attack that the classifier was trained with.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from dualperturb.evaluation.measuring.subject import Subject
 
 @dataclass(frozen=True)
 class _Runs:
-    """base, one_step, noise: on all images; the others on those that stood against base."""
+    """base, one_step and noise ran on all images, the others on those that stood against base."""
 
     base: Outcome
     doubled: Outcome
@@ -66,16 +66,16 @@ def health(
 ) -> pd.DataFrame:
     """The checks of one classifier under one threat model, attacked without a salience term.
 
-    One row a check: check (a key that stays), question, passed, figures (one sentence), n (images).
-    sweep: this classifier's rows of the results (axis, value, accuracy, n), for `monotone`; transfer: rows
-    source, target, accuracy (n) with this classifier as target, one a source, for `transfer`, made in the
-    same threat model; training: of a classifier trained adversarially, for `training`. Without one of these
-    its row is left out.
+    One row per check: check (a key that never changes), question, passed, figures (one sentence), n (images).
+    sweep: this classifier's rows of the results (axis, value, accuracy, n), for the check `monotone`;
+    transfer: rows with this classifier as target, made in the same threat model (source, target, accuracy, if
+    known n; one row per source), for the check `transfer`; training: a classifier that was trained
+    adversarially, for the check `training`. Without one of these, its check is left out.
 
-    Doubled steps, another restart and the unbounded attack run on the images alone that stood against the
-    attack: the question is what it missed, and what it fooled already lies inside every larger effort. Costs
-    per image 1 attack, at most 3 more and 2 in the whole cube where all stand, and 10 looks at noise; and 1
-    attack of training's own on each of its images.
+    Doubled steps, another restart and the unbounded attack run only on the images that stood against the
+    attack: the question is what it missed, and every larger effort includes what it fooled. Cost per image:
+    1 attack, 10 evaluations of noise and, where all images stand, at most 3 more attacks and 2 in the whole
+    cube; and 1 attack of training's own on each training image.
     Raises UserError for a threat model without a budget and for tables that lack what is named above.
     """
     if not (threat.eps_f > 0 or (threat.eps_b or 0) > 0):

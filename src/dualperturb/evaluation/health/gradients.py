@@ -1,9 +1,9 @@
-"""What the health checks ask of a classifier's gradients, before any attack is blamed or trusted.
+"""Probes of a classifier's gradients for the health checks, before any attack is blamed or trusted.
 
 AutoAttack (Croce & Hein 2020) flags zero gradients, randomised classifiers and outputs that are no logits;
-Carlini & Wagner 2017 show how a saturated softmax alone defeats attacks on cross-entropy. That a step along
-the gradient should raise the loss is asked here for defences whose gradients are large, finite and misleading
-(the shattered and stochastic gradients of Athalye et al. 2018).
+Carlini & Wagner 2017 show how a saturated softmax alone defeats attacks on cross-entropy. Whether a step
+along the gradient raises the loss is probed because some defences have gradients that are large and finite
+but misleading (the shattered and stochastic gradients of Athalye et al. 2018).
 """
 
 from __future__ import annotations
@@ -20,29 +20,31 @@ from dualperturb.core.threat_model import ThreatModel
 from dualperturb.evaluation.measuring.scoring import AttackSettings
 from dualperturb.evaluation.measuring.subject import Batch, Subject
 
-# An L2 norm of cross-entropy's gradient by pixels in [0, 1], below which parts of it underflow in float32 on
-# their way back through the layers. Above it the direction holds: healthy classifiers that are sure of
-# themselves have norms of 1e-12, where cross-entropy itself is 0 in float32.
+# The L2 norm of cross-entropy's gradient with respect to pixels in [0, 1] below which parts of the gradient
+# underflow in float32 on their way back through the layers. Above it the direction is right: healthy
+# classifiers that are sure of themselves have norms of 1e-12, where cross-entropy itself is 0 in float32.
 TINY = 1e-30
 
 # Relative difference between two evaluations at one point that rounding alone may cause.
 REPEATS = 1e-3
 
-# Steps along the gradient, as shares of the attack's own. More than one, and no multiples of each other: a
-# ripple that a step of one length meets in the same phase at every pixel is met otherwise by the others.
+# Lengths of steps along the gradient, as shares of the attack's step size. There are several, none a multiple
+# of another: where a step of one length meets a ripple of the loss in the same phase at every pixel, the
+# others meet it in different phases.
 LENGTHS = (1.0, 0.37, 0.14)
 
 PLACES = ("image", "start")
 
 
 def probe(subject: Subject, threat: ThreatModel, settings: AttackSettings) -> pd.DataFrame:
-    """Two rows an image, at the image itself and at the attack's first random start (column place).
+    """Two rows per image: at the image itself and at the attack's first random start (column place).
 
-    loss: cross-entropy; norm: of its gradient; margin_norm: of the gradient of the largest other logit less
-    the label's; finite: logits, loss and gradient are; repeats: a second evaluation gives the same logits and
-    the same gradient; rises: steps of the threat model along the gradient, by each of `LENGTHS` times the
-    attack's, all raise the loss, or the margin where float32 shows no change of the loss; distribution: the
-    output is non-negative and sums to 1, as probabilities do.
+    loss: cross-entropy; norm: that of its gradient; margin_norm: that of the gradient of the margin, which is
+    the largest other logit less the label's; finite: whether logits, loss and gradient are finite; repeats:
+    whether a second evaluation gives the same logits and the same gradient; rises: whether the threat model's
+    steps along the gradient, of each of `LENGTHS` times the attack's step size, all raise the loss, or the
+    margin where float32 shows no change of the loss; distribution: whether the output is non-negative and
+    sums to 1, as probabilities do.
     """
 
     def probed(batch: Batch) -> pd.DataFrame:
@@ -94,14 +96,14 @@ def _slopes(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, .
 
 
 def _climbed(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Cross-entropy, the largest other logit less the label's (n,), and the logits."""
+    """Cross-entropy (n,), the margin (largest other logit less the label's) (n,), and the logits."""
     loss, logits = Objective(model, labels)(images)
     own = F.one_hot(labels, logits.shape[1]).bool()
     return loss, logits.masked_fill(own, -torch.inf).amax(dim=1) - logits[own], logits
 
 
 def _same(one: Tensor, other: Tensor) -> Tensor:
-    """(n, ...) twice -> bool (n,). Values that are not finite are another check's matter."""
+    """(n, ...) twice -> bool (n,). Values that are not finite are left to another check."""
     one, other = one.nan_to_num(), other.nan_to_num()
     return _norm(one - other) <= REPEATS * _norm(one)
 

@@ -26,14 +26,15 @@ QUESTIONS = {
     "training": "Does the classifier keep, as it is used, the accuracy under attack that training logged?",
 }
 
-# Share of the points at which a step along the gradient must raise the loss. Classifiers without a mask that
-# were tried reach all of them, a gradient that tells nothing about half at each of the lengths.
+# Share of the points at which a step along the gradient must raise the loss. The classifiers tried that do
+# not mask their gradient raise it at all points; a gradient that tells nothing raises it at about half of
+# them, at each of the lengths.
 RISING = 0.9
 
 
 @dataclass(frozen=True)
 class Line:
-    """One check. figures: one sentence, computed; n: the images that it rests on."""
+    """One check. figures: one computed sentence; n: the number of images that the check rests on."""
 
     check: str
     passed: bool
@@ -52,21 +53,24 @@ class Line:
 
 
 def within_noise(images: int, count: int) -> bool:
-    """Whether a change by so many of `count` images is below 1 point, or by a single image.
+    """Whether a change of `images` among `count` images is below 1 point, or of a single image.
 
-    A single image is the least that can change: with 100 images it is the whole point, and a new random start
-    may well move it. So of 100 images 1 may change, of 300 images 2, of 1,000 images 9.
+    A single image is the least that can change: among 100 images it is 1 point already, and a new random
+    start may well change it. So of 100 images 1 may change, of 300 images 2, of 1,000 images 9.
     """
     return images <= 1 or images / count < 0.01
 
 
 def percent(images: int, count: int) -> str:
-    """As shown in the figures."""
+    """The share in %, as the lines' figures show it."""
     return f"{100 * images / count:.1f} %"
 
 
 def difference_line(check: str, name: str, correct: np.ndarray, other: str, left: np.ndarray) -> Line:
-    """The attack `name` against a weaker one on the same images, both bool (n,): it must leave no more."""
+    """Compares the attack `name` with the weaker `other` on the same images: it must leave no more standing.
+
+    correct, left: bool (n,), the images that each of the two leaves standing.
+    """
     count, own, weaker = len(correct), int(correct.sum()), int(left.sum())
     figures = f"{percent(own, count)} stand against {name}, {percent(weaker, count)} against {other}"
     missed = int((correct & ~left).sum())
@@ -78,7 +82,8 @@ def difference_line(check: str, name: str, correct: np.ndarray, other: str, left
 
 
 def gradient_lines(probed: pd.DataFrame) -> list[Line]:
-    """What `probe` found: gradients that vanish or mislead, values not finite, chance, and no logits."""
+    """The lines of what `probe` found: gradients that vanish or mislead, values that are not finite, answers
+    that differ when repeated, and outputs that are not logits."""
     count, points = int(probed["index"].nunique()), len(probed)
     rising, finite, repeating, alike = (
         int(probed[column].sum()) for column in ("rises", "finite", "repeats", "distribution")
@@ -104,7 +109,7 @@ def gradient_lines(probed: pd.DataFrame) -> list[Line]:
 
 
 def _vanishing_line(probed: pd.DataFrame, count: int) -> Line:
-    """A gradient that is not a number is the line `finite`'s matter."""
+    """The line on vanishing gradients; those that are not a number are left to the line `finite`."""
     tiny = probed[probed["norm"] < TINY]
     shares = [
         f"{int((tiny['place'] == place).sum())} of {count} {name}"

@@ -10,10 +10,10 @@ from dualperturb.evaluation.health.lines import Line, within_noise
 
 
 def sweep_line(sweep: pd.DataFrame) -> Line:
-    """Accuracy along each budget axis against the least at any smaller budget, in one classifier's rows.
+    """Compares accuracy at each budget with the least at any smaller one on its axis, for one classifier.
 
-    A rise that `within_noise` lets pass is none: every radius has random starts of its own. Rows of the
-    salience weight's axis, which is no budget, are left out. n: of the point with the fewest images.
+    A rise that `within_noise` accepts does not count: every radius has random starts of its own. Rows of the
+    salience weight's axis, which is no budget, are left out. n: that of the point with the fewest images.
     Raises UserError unless there are two budgets on an axis, and one row for each.
     """
     _check_columns("sweep", sweep, ("axis", "value", "accuracy", "n"))
@@ -27,7 +27,7 @@ def sweep_line(sweep: pd.DataFrame) -> Line:
     if larger.empty:
         raise UserError("sweep: expected at least two budgets on an axis")
     counts = larger["n"].to_numpy()
-    images = np.rint(larger["rise"].to_numpy() * counts).astype(int)  # more that stand than at less budget
+    images = np.rint(larger["rise"].to_numpy() * counts).astype(int)  # more standing than at a smaller budget
     worst = larger.loc[int(larger["rise"].to_numpy().argmax())]
     figures = f"Accuracy rises at {int((images > 0).sum())} of {len(larger)} larger budgets"
     if (images > 0).any():
@@ -37,11 +37,11 @@ def sweep_line(sweep: pd.DataFrame) -> Line:
 
 
 def transfer_line(transfer: pd.DataFrame, correct: np.ndarray) -> Line:
-    """The least accuracy on examples made on another classifier against that on the classifier's own.
+    """Compares the least accuracy on examples made on other classifiers with that on the classifier's own.
 
-    The own is the row with source = target, made of the same images; without one it is `correct`, bool (n,),
-    of the health checks' own attack. Raises UserError unless there is one target, another source, and one row
-    a source.
+    The latter is the row with source = target, made of the same images; without such a row it comes from
+    `correct`, bool (n,), the outcome of the health checks' attack. Raises UserError unless there is one
+    target, another source, and one row per source.
     """
     _check_columns("transfer", transfer, ("source", "target", "accuracy"))
     if transfer["target"].nunique() != 1 or transfer["source"].duplicated().any():

@@ -1,10 +1,10 @@
-"""Does a classifier keep, as it is used, the accuracy under attack that its adversarial training logged?
+"""The check that a classifier keeps, as it is used, the accuracy under attack that its training logged.
 
 Training attacks in eval mode and updates in train mode (see `training`). It logs the accuracy of every batch
 in train mode, on the adversarial examples, just before the batch's update: BatchNorm takes the batch's own
-statistics. A classifier is used and tested in eval mode, with the running ones. Where these two differ, say
-because the running statistics lag behind, the examples are made against another classifier than the one that
-they are counted and learnt on: the log promises what nobody gets.
+statistics. A classifier is used and tested in eval mode, with the running statistics. Where the two differ,
+say because the running statistics lag behind, the examples are made against another classifier than the one
+that is scored on them and learns from them: the log promises an accuracy that nobody gets.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from dualperturb.evaluation.measuring.subject import Batch, Subject
 if TYPE_CHECKING:
     from dualperturb.training.loop import Adversary
 
-# How far the logged accuracy may lie above the interval. The statistics of batches and the running ones never
-# agree wholly: on the same examples healthy classifiers of shapes6 differed between the two by up to a point.
+# How far the logged accuracy may lie above the interval. Batch statistics and running statistics never agree
+# wholly: on the same examples, healthy classifiers of shapes6 differed by up to a point between the two.
 MARGIN = 0.05
 
 
@@ -45,13 +45,13 @@ def training_line(trained: Trained, settings: AttackSettings) -> Line:
     """Accuracy in eval mode under training's own attack, against the accuracy that training logged.
 
     The images are attacked as they are, without augmentation, at the full budget, which is that of training's
-    last epoch unless the warm-up ends within it. settings: their batch size and seed alone.
+    last epoch unless the warm-up ends within it. Of the settings only batch size and seed are used.
 
     Warns if the logged accuracy lies more than `MARGIN` above the 95 % Wilson interval of the measured one,
-    and on that side alone: a log is of weights older than the final ones and of images shifted and flipped,
-    both of which make it the lower. Where the true accuracies are equal it warns by chance with a probability
+    and only on that side: the log comes from weights older than the final ones and from shifted and flipped
+    images, both of which lower it. Where the true accuracies are equal, it warns by chance with a probability
     of at most 0.014 for 20 images, 0.005 for 60 and 0.002 for 100; where 62 % were logged and 25 % are kept,
-    with 0.89, 0.99 and more. Few images overlook smaller gaps.
+    it warns with 0.89, 0.99 and more. With few images, smaller gaps go unnoticed.
     """
     subject = trained.subject
 

@@ -1,4 +1,4 @@
-"""What every measure shares: the classifier and images that are measured, and scoring an attack anew.
+"""The parts that all measures share: the classifier and images measured, and scoring an attack anew.
 
-The measures import it; it takes no attack's own word for anything.
+The measures import it; it never relies on what an attack says of itself.
 """

@@ -1,6 +1,6 @@
 """95 % intervals for the figures of an evaluation.
 
-Written out, though scipy has them: importing scipy.stats would take a third of every stage's start.
+They are written out although scipy has them: importing scipy.stats would take a third of every stage's start.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def wilson(successes: int, count: int) -> tuple[float, float]:
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float]:
-    """Normal interval of a mean over images; the mean itself where there is but one."""
+    """Normal 95 % interval of a mean over images; with a single image both ends are the mean itself."""
     mean = float(np.mean(values))
     error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
     return mean - NORMAL_QUANTILE * error, mean + NORMAL_QUANTILE * error

@@ -1,4 +1,4 @@
-"""Attack test images and measure the outcome anew: an attack's own claim is never the result."""
+"""Attacks on test images, whose outcome is measured anew: an attack's own claim is never the result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class AttackSettings:
-    """As in `pgd`; batch_size, images or "auto", changes the speed, never the starts."""
+    """Settings as in `pgd`; batch_size, images or "auto", changes only the speed, never the starts."""
 
     steps: int
     step_size: float
@@ -42,7 +42,7 @@ class AttackSettings:
 def attack_images(
     subject: Subject, threat: ThreatModel, salience_weight: float, settings: AttackSettings
 ) -> pd.DataFrame:
-    """One row an image: index, label, predicted, correct, foreground_norm, background_norm, foreground_score.
+    """A row per image: index, label, predicted, correct, foreground_norm, background_norm, foreground_score.
 
     Norms are the ones spent, in the threat model's norm, pixels in [0, 1]. A threat model whose radii are all
     0 leaves the images as they are, and no attack is run. The ranks share the batches, and each returns the
@@ -59,9 +59,9 @@ def attack_images(
 def attack_batch(
     subject: Subject, batch: Batch, threat: ThreatModel, salience_weight: float, settings: AttackSettings
 ) -> tuple[Tensor, pd.DataFrame]:
-    """The adversarial images (n, 3, H, W) of one batch, and what `measure` says of them.
+    """The adversarial images (n, 3, H, W) of one batch, and the table that `measure` makes of them.
 
-    Where memory runs out, the batch is attacked in halves, to the same examples.
+    Where memory runs out, the batch is attacked in halves, which gives the same examples.
     """
 
     def attacked(part: slice) -> tuple[Tensor, pd.DataFrame]:
@@ -134,7 +134,7 @@ def measure(
 
 
 def outcome_columns(table: pd.DataFrame) -> dict[str, float | int]:
-    """Accuracy and mean foreground score of what `measure` says of some images, with n and 95 % intervals."""
+    """n, accuracy and mean foreground score, with 95 % intervals, of a table that `measure` made."""
     right = accuracy_columns(int(table["correct"].sum()), len(table))
     return right | mean_columns("foreground_score", table["foreground_score"])
 
@@ -177,5 +177,5 @@ def _check_budgets(norms: dict[str, Tensor], threat: ThreatModel, chosen: np.nda
 
 
 def _norm(delta: Tensor, norm: str) -> Tensor:
-    """(n, ...) -> (n,). Not the attacks' own norms: a fault in those must show here."""
+    """(n, ...) -> (n,). Computed apart from the attacks' own norms, so that a fault in those shows here."""
     return torch.linalg.vector_norm(delta.flatten(1), ord=NORMS[norm].order, dim=1)

@@ -1,4 +1,4 @@
-"""What is measured: a classifier and test images with their masks, batch by batch."""
+"""The subject of a measure: a classifier and test images with their masks, batch by batch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Batch(NamedTuple):
     foreground: Tensor
 
     def part(self, rows: slice) -> Batch:
-        """Some of them."""
+        """The batch of the given rows alone."""
         return Batch(self.indices[rows], self.images[rows], self.labels[rows], self.foreground[rows])
 
 
@@ -43,8 +43,8 @@ class Subject:
 
     foreground: bool (N, 1, H, W) for the whole split; indices: int64, the images used;
     saliency: gives the foreground score, and its gradient where an attack weighs it; portions: how many
-    images fit into memory, as far as that is known. Raises UserError for a classifier in train mode that acts
-    otherwise in it.
+    images fit into memory, as far as that is known. Raises UserError for a classifier in train mode that
+    acts differently in that mode.
     """
 
     model: nn.Module
@@ -63,9 +63,9 @@ class Subject:
         return map(self._batch, self._pieces(self._first_size(size)))
 
     def each(self, size: BatchSize, work: Callable[[Batch], T], copies: int = 1) -> list[T]:
-        """What `work` gives for each batch of at most `size` of the images used; see `Portions`.
+        """The results of `work` for each batch of at most `size` of the images used; see `Portions`.
 
-        copies: of each image, that a pass of the classifier holds at once.
+        copies: how many copies of each image a pass of the classifier holds at once.
         """
         return self.portions.run(
             lambda part: work(self._batch(self.indices[part])),
@@ -83,16 +83,17 @@ class Subject:
 
     @torch.no_grad()
     def classes(self, images: Tensor) -> Tensor:
-        """The classifier's answers to images (n, 3, H, W), at least one: int64 (n,)."""
+        """The classes that the classifier predicts for images (n, 3, H, W), n at least 1: int64 (n,)."""
         answers = self.portions.run(
             lambda part: self.logits(images[part].to(self.device)).argmax(dim=1), len(images)
         )
         return torch.cat(answers)
 
     def own_batches(self, size: BatchSize) -> Iterator[tuple[int, Batch]]:
-        """This rank's batches and their positions among those of all ranks, maybe none.
+        """This rank's batches, each with its position among the batches of all ranks; there may be none.
 
-        They are those of a process on its own, and smaller only where there would be fewer than ranks.
+        All ranks together have the batches of a process on its own. They are smaller only where there would
+        be fewer batches than ranks.
         """
         smaller = max(1, min(self._first_size(size), -(-len(self.indices) // ranks.size())))
         for position, chosen in ranks.mine(self._pieces(smaller)).items():

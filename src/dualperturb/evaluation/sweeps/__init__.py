@@ -1,4 +1,4 @@
-"""Sweeps over a budget and over the salience weight: a point by itself, or nested balls attacked together.
+"""Sweeps over a budget or the salience weight: each point by itself, or nested balls attacked together.
 
 The stages `robustness_*` and `saliency` import it.
 """

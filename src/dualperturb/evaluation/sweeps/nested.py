@@ -1,4 +1,4 @@
-"""Nested threat models attacked together: what a sweep without a salience term measures."""
+"""Attacks on nested threat models together, as a sweep without a salience term makes them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from dualperturb.evaluation.measuring.subject import Batch, Subject
 def attack_nested(
     subject: Subject, threats: Sequence[ThreatModel], settings: AttackSettings
 ) -> list[pd.DataFrame]:
-    """For each threat model a table as `scoring.attack_images` makes it.
+    """One table per threat model, as `scoring.attack_images` makes it.
 
-    What of them is nested is attacked together: accuracy is never higher in one that holds another (see
-    `attacks.nested`). None twice, and all of PGD or all of dual. The ranks share the batches, and each
-    returns the whole tables. Raises what `measure` raises.
+    Nested threat models are attacked together, so that accuracy is never higher in one that contains another
+    (see `attacks.nested`). threats: no two alike, and all of PGD or all of dual. The ranks share the batches,
+    and each returns the whole tables. Raises what `measure` raises.
     """
-    rising = sorted(threats, key=_budgets)  # so that each comes before those around it
+    rising = sorted(threats, key=_budgets)  # so that each comes before those that contain it
     found = {
         position: _tables(subject, batch, rising, settings)
         for position, batch in subject.own_batches(settings.batch_size)
@@ -37,9 +37,9 @@ def _budgets(threat: ThreatModel) -> tuple[float, float]:
 
 
 def around(rising: Sequence[ThreatModel]) -> list[list[int]]:
-    """For each the positions of the next larger ones: those that hold it, and no other that holds it, too.
+    """For each threat model, the positions of those that contain it with no other in between.
 
-    The first of them is the one with the same eps_f, if there is one.
+    The first of these is the one with the same eps_f, if there is one.
     """
 
     def inside(one: ThreatModel, other: ThreatModel) -> bool:

@@ -1,4 +1,4 @@
-"""Sweeps over a budget (the paper's Fig. 4) and over the salience weight (Fig. 3): one tidy row a point."""
+"""Sweeps over a budget (the paper's Fig. 4) and over the salience weight (Fig. 3): one tidy row per point."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def points(
     salience_weight: float,
     objective: str,
 ) -> list[Point]:
-    """The points of one panel: `axis` takes the values, what is not on the axis stays fixed.
+    """The points of one panel: the parameter `axis` takes the values, the others stay fixed.
 
-    Over the salience weight every objective is measured, for the figure to show them side by side.
+    Over the salience weight every objective is measured, so that the figure can show them side by side.
     Raises UserError for an unknown axis.
     """
     if axis not in AXES:
@@ -105,7 +105,7 @@ def _nested(
 def _each(
     subject: Subject, threats: dict[Point, ThreatModel], settings: AttackSettings
 ) -> dict[Point, pd.DataFrame]:
-    """Every point attacked afresh, once; where the salience weight is 0 the objectives are the same."""
+    """Attacks each point by itself, but equal attacks only once: at weight 0 all objectives are the same."""
     found: dict[tuple[ThreatModel, float, str], pd.DataFrame] = {}
     tables = {}
     for point, threat in threats.items():

@@ -123,10 +123,6 @@ def _place() -> tuple[int, int]:
     return 0, 1
 
 
-def _log() -> IO[str]:
-    return tempfile.TemporaryFile("w+", encoding="utf-8", errors="backslashreplace")
-
-
 def _start(number: int, count: int, log: IO[str], port: int) -> subprocess.Popen[bytes]:
     environment = {
         "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count)),

@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+import re
+from hashlib import md5
+from pathlib import Path
+
 import numpy as np
+import PIL
 import pytest
 
 from dualperturb.datasets.shapes6 import drawing as shapes6
 from dualperturb.datasets.shapes6.backgrounds import PAINTERS, draw_background
 from dualperturb.datasets.shapes6.objects import BUILDERS, ROLES, draw_object
 from dualperturb.errors import UserError
+
+CONSTRAINTS = (Path(__file__).resolve().parents[2] / "constraints.txt").read_text(encoding="utf-8")
+PINNED = re.findall(r"^pillow==(\S+)", CONSTRAINTS, re.MULTILINE)[0]
+DRAWN = "5f212068ce45c796e26d5b65c2cc8afd"
 
 
 def _kinds(count: int, background_match: float) -> np.ndarray:
@@ -124,3 +133,10 @@ def test_wrong_argument_is_named_in_one_line(arguments: tuple[int, int, str, flo
     with pytest.raises(UserError, match=word) as error:
         shapes6.draw(*arguments)
     assert "accepted" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_pixels_are_those_that_results_were_measured_on() -> None:
+    if PIL.__version__ != PINNED:
+        pytest.skip(f"Pillow {PIL.__version__} may draw edges otherwise; install what was measured: {PINNED}")
+    images, _, foreground = shapes6.draw(60, 0, "train")
+    assert md5(images.tobytes() + foreground.tobytes()).hexdigest() == DRAWN

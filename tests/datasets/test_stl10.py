@@ -13,6 +13,7 @@ from torchvision.datasets import STL10
 
 from dualperturb.core.images import load_names, load_split
 from dualperturb.datasets import prepare, stl10
+from dualperturb.datasets.check import check
 from dualperturb.datasets.raw.fetch import fetch
 from dualperturb.datasets.raw.link import Links, link
 from dualperturb.errors import UserError
@@ -80,6 +81,7 @@ def test_other_sums_are_a_warning_for_each_file_and_kept(params: Params, raw: Pa
     meta = prepare("stl10", params, raw, tmp_path / "out")
     found = hashlib.md5((raw / "test_y.bin").read_bytes()).hexdigest()
     assert meta["md5"]["test_y.bin"] == found and len(meta["warnings"]) == 4
+    assert check(tmp_path / "out").deviations == tuple(meta["warnings"])
     assert meta["warnings"][3] == (
         f"test_y.bin: MD5 sum {found} is not that of the official file, 36f9794fa4beb8a2c72628de14fa638e"
     )

@@ -150,7 +150,7 @@ def _listed_classes(dataset: str) -> Literal["all"] | list[str]:
 
 @data.command("check")
 def data_check(
-    dataset: Annotated[str, typer.Argument(help="A prepared data set: shapes6, imagenet10 or folder.")],
+    dataset: Annotated[str, typer.Argument(help="The name of a prepared data set.")],
     prepared: Annotated[
         Path | None,
         typer.Option(readable=False, help="The prepared folder.", show_default="data/prepared/DATASET"),

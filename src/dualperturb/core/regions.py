@@ -138,7 +138,7 @@ def spread(values: Radii, regions: Regions) -> float | Tensor:
 
 def random_rows(fill: Callable[..., Tensor], images: Tensor, seeds: Seeds) -> Tensor:
     """Random numbers shaped like `images`, on their device, each image's from a stream of its own."""
-    assert len(seeds) == len(images), "one seed an image"
+    assert len(seeds) == len(images), "one seed per image"
     generator = torch.Generator(images.device)
     noise = torch.empty(images.shape, device=images.device, dtype=torch.float32)
     for row, seed in zip(noise, seeds, strict=True):

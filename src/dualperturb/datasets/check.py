@@ -79,7 +79,7 @@ def check(folder: Path) -> CheckReport:
         source=meta["source"],
         splits=splits,
         skipped=tuple(meta["skipped"]),
-        deviations=tuple(meta.get("deviations", ())),
+        deviations=(*meta.get("deviations", ()), *meta.get("warnings", ())),
         passed_over=tuple(meta.get("passed_over", ())),
         transparent=tuple(meta.get("transparent", ())),
     )

@@ -10,7 +10,7 @@ from typing import Literal
 from dualperturb.core.images import SPLITS
 from dualperturb.datasets import stl10
 from dualperturb.datasets.raw import imagenet_val
-from dualperturb.datasets.raw.placing import Links, Progress, place
+from dualperturb.datasets.raw.placing import FileProgress, Links, place
 from dualperturb.datasets.reading.formats import may_be_image
 from dualperturb.datasets.reading.photo_folders import class_folders, split_folder
 from dualperturb.errors import UserError
@@ -30,7 +30,7 @@ def link(
     *,
     copy: bool = False,
     val_labels: Path | None = None,
-    progress: Progress | None = None,
+    progress: FileProgress | None = None,
 ) -> Links:
     """Fill `target/train`, `target/val` (and `target/masks`) with links to the files in `root`, or copies.
 

@@ -21,7 +21,7 @@ COPIES = ".copies.json"
 _PARTIAL = ".copy.partial"
 _COARSEST_NS = 2_000_000_000  # FAT keeps a file's time to two seconds
 # Called after each file that is placed: files done, files in all.
-Progress = Callable[[int, int], None]
+FileProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def place(
     target: Path,
     names: Sequence[str],
     copy: bool = False,
-    progress: Progress | None = None,
+    progress: FileProgress | None = None,
 ) -> Links:
     """Let the entries `names` of `target`, which are files or folders, hold the wanted files and no others.
 

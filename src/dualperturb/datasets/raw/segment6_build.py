@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import islice
@@ -22,11 +22,11 @@ from PIL import Image
 
 from dualperturb.core.images import SPLITS
 from dualperturb.datasets.raw.coco import Annotations, CocoImage, Instance, foreground, read_annotations
+from dualperturb.datasets.raw.placing import FileProgress
 from dualperturb.datasets.segment6_layout import CLASS_NAMES, IMAGES, MANIFEST, MASKS, SIDE, TABLE
 from dualperturb.errors import UserError
 from dualperturb.files import entries, refuse_special, replacing
 
-Progress = Callable[[int, int], None]
 _COCO_IDS = dict(zip((7, 16, 17, 18, 70, 85), CLASS_NAMES, strict=True))
 _SUBSETS = dict(zip(SPLITS, ("train2017", "val2017"), strict=True))
 _KEPT = "README.md"
@@ -53,7 +53,12 @@ class _Row:
 
 
 def build(
-    coco: Path, out: Path, per_class: dict[str, int], seed: int, min_area: float, progress: Progress | None
+    coco: Path,
+    out: Path,
+    per_class: dict[str, int],
+    seed: int,
+    min_area: float,
+    progress: FileProgress | None,
 ) -> Built:
     """Write the data set to the folder `out` and return its numbers; a class with fewer instances gives all.
 

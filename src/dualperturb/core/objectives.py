@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dualperturb.core.balls import Ball
 from dualperturb.core.gradient_copy import GradientCopy
 from dualperturb.core.gradients import gradient_of
 from dualperturb.core.norms import L2
@@ -69,9 +70,17 @@ class Objective:
         climb_score, _ = self._score_gradient(images)
         return climb_loss + self.salience_weight * climb_score
 
+    def step(self, images: Tensor, done: float, ball: Ball, share: float) -> Tensor:
+        """The step from `images`, (N, C, H, W), by a share of the ball's radius; done: as in `gradient`."""
+        return ball.ascend(self.gradient(images, done), share)
+
     def plan(self, steps: int) -> list[tuple[float, float]]:
         """For each step of a run: the share of the steps taken before it, and its length in step sizes."""
         return [(step / steps, 1.0) for step in range(steps)]
+
+    def succeeded(self, images: Tensor, logits: Tensor) -> Tensor:
+        """Whether an attack may end with these images, bool (N,)."""
+        return misclassified(logits, self.labels)
 
     def outcome(self, images: Tensor) -> Tensor:
         """The images to return when the last step led to `images`: here, `images` themselves."""

@@ -7,21 +7,21 @@ and the salience term. The classifier is left as it is: its mode, its parameters
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from dualperturb.core.balls import Ball, Dual, boxed
-from dualperturb.core.checks import check_counts, check_step_size, is_number
+from dualperturb.core.checks import check_counts, check_step_size
+from dualperturb.core.climbed import check_models, climbed_models
+from dualperturb.core.constraint import Bound, ConstrainedObjective, Constraint, constraint
 from dualperturb.core.devices.precision import resolved
 from dualperturb.core.objectives import OBJECTIVES, Objective, Saliency
-from dualperturb.core.problem import posed
+from dualperturb.core.problem import Problem, posed
 from dualperturb.core.result import AttackResult, checked_norms
-from dualperturb.core.score import check_log_density
 from dualperturb.core.shown import misclassified
-from dualperturb.core.steady import check_mode
-from dualperturb.errors import UserError
 
 
 def perturb(
@@ -41,10 +41,9 @@ def perturb(
     """
     seen = ball.start(images, seeds).add_(images).clamp_(0, 1)
     for done, length in objective.plan(steps):
-        gradient = objective.gradient(seen, done)
         here = boxed(ball, images, seen)
-        delta = here.ascend(gradient, step_size * length).add_(seen).sub_(images)
-        seen = here.project(delta).add_(images).clamp_(0, 1)
+        step = objective.step(seen, done, here, step_size * length)
+        seen = here.project(step.add_(seen).sub_(images)).add_(images).clamp_(0, 1)
     return objective.outcome(seen)
 
 
@@ -64,11 +63,12 @@ def pgd(
     restarts: int = 1,
     seed: int = 0,
     indices: Sequence[int] | None = None,
-    saliency: Saliency | None = None,
+    saliency: Saliency | Sequence[Saliency] | None = None,
     salience_weight: float = 0.0,
     objective: str = "paper",
     salience_every: int = 1,
     precision: str = "fp32",
+    min_foreground_score: Bound | None = None,
 ) -> AttackResult:
     """Attack `model` inside `ball`. Of several restarts each image keeps the first success, else the one of
     highest objective; later restarts leave alone the images that an earlier one fooled.
@@ -83,10 +83,16 @@ def pgd(
     then `ball` must be a `Dual`, on whose mask the foreground score is taken. objective: how the salience
     term is climbed, "paper" or "balanced" (see `objectives`); with weight 0 they are the same.
     salience_every: the gradient of the foreground score is renewed once in so many steps.
+    min_foreground_score: a constraint in place of the salience term (see `constraint`; ours): the loss is
+    maximised subject to a foreground score of at least this number in [0, 1], a number per image in a tensor
+    (N,), "clean" (its own score before the attack) or such as "clean-0.05". saliency may then be several
+    models; the bound holds for each. The best image met is returned: one that fools and holds the bound, else
+    one that holds it, else one of higher loss. The image itself counts as met. A bound that cannot be held is
+    no error: the result's `feasible` is False there. A bound of 0 is none.
     precision: "bf16" takes gradients of a copy of the classifier in bfloat16 (see `gradient_copy`; the model
     must be in eval mode), "auto" of a copy in bfloat16 where the hardware is fast in it, else in float32.
     Where no copy works, they are taken of the model itself, which always judges success. The balanced
-    objective judges every step, so that it takes the model itself.
+    objective and the constraint judge every step, so that they take the model itself.
 
     Raises UserError for images outside [0, 1], for labels, masks or indices that do not fit them or are on
     another device, for counts below 1, for a model or a saliency model without a gradient or in train mode,
@@ -97,22 +103,29 @@ def pgd(
     problem = posed(model, images, labels, [ball], seed=seed, indices=indices)
     check_counts({"steps": steps, "restarts": restarts, "salience_every": salience_every})
     check_step_size(step_size)
-    _check_salience(ball, saliency, salience_weight, objective)
+    models = climbed_models(ball, saliency, salience_weight, objective, min_foreground_score, salience_every)
     wide = problem.images
     resolved(precision, wide.device)  # refuses an unknown name even where no copy is made
-    if salience_weight and saliency is not None:
-        _check_saliency(saliency, wide[:1])
+    check_models(models, wide[:1])
     foreground = ball.foreground if isinstance(ball, Dual) else None
-    make = OBJECTIVES[objective if salience_weight else "paper"]
-    copied = problem.gradient_copy(precision) if make is Objective else None
-    whole = make(problem.logits_of, labels, saliency, salience_weight, foreground, salience_every, copied)
+    bound = None
+    if min_foreground_score is not None and foreground is not None:
+        bound = constraint(models, wide, foreground, min_foreground_score)
     kept = _Kept.clean(wide, labels)
+    if bound is not None and (bound.bounds > 0).any():
+        whole: Objective = ConstrainedObjective(problem.logits_of, labels, constraint=bound)
+        kept = kept.or_better(torch.arange(len(wide), device=wide.device), wide, whole)
+    else:
+        make = OBJECTIVES[objective if salience_weight else "paper"]
+        copied = problem.gradient_copy(precision) if make is Objective else None
+        climbed = models[0] if salience_weight else None
+        whole = make(problem.logits_of, labels, climbed, salience_weight, foreground, salience_every, copied)
     for restart in range(restarts):
         rows = (~kept.success).nonzero().flatten()
         if not len(rows):
             break
         run = whole.only(rows)
-        own = wide[rows] if kept.success.any() else wide  # no copy while all are attacked
+        own = wide[rows] if len(rows) < len(wide) else wide  # no copy while all are attacked
         found = perturb(
             run,
             own,
@@ -122,7 +135,21 @@ def pgd(
             seeds=problem.seeds(restart, rows=rows),
         )
         kept = kept.or_better(rows, found, run)
-    return AttackResult(kept.images, kept.success, checked_norms(ball, wide, kept.images))
+    result = AttackResult(kept.images, kept.success, checked_norms(ball, wide, kept.images))
+    return result if bound is None else _judged(result, bound, problem)
+
+
+@torch.no_grad()
+def _judged(result: AttackResult, bound: Constraint, problem: Problem) -> AttackResult:
+    """The result with its foreground scores, and success as it is without them: not classified as label."""
+    scores = bound.scores(result.images)
+    margin = (scores - bound.bounds).min(dim=0).values
+    return replace(
+        result,
+        success=misclassified(problem.logits_of(result.images), problem.labels),
+        foreground_score=scores.min(dim=0).values,
+        feasible=bound.met(result.images, margin),
+    )
 
 
 class _Kept(NamedTuple):
@@ -142,7 +169,7 @@ class _Kept(NamedTuple):
     def or_better(self, rows: Tensor, candidate: Tensor, objective: Objective) -> _Kept:
         """The first success, else the highest objective; candidate, objective: of the images `rows`."""
         value, logits = objective(candidate)
-        fooled = misclassified(logits, objective.labels)
+        fooled = objective.succeeded(candidate, logits)
         better = fooled | (value > self.value[rows])
         chosen = rows[better]
         return _Kept(
@@ -150,23 +177,3 @@ class _Kept(NamedTuple):
             self.success.index_copy(0, rows, fooled),
             self.value.index_copy(0, chosen, value[better].to(self.value.dtype)),
         )
-
-
-def _check_salience(ball: Ball, saliency: Saliency | None, salience_weight: float, objective: str) -> None:
-    if objective not in OBJECTIVES:
-        raise UserError(f"objective: found {objective!r}, accepted are {', '.join(OBJECTIVES)}")
-    if not is_number(salience_weight) or not 0 <= salience_weight < float("inf"):
-        raise UserError(f"salience_weight: expected a finite number of at least 0, got {salience_weight}")
-    if salience_weight and saliency is not None and not callable(saliency):
-        raise UserError(
-            f"saliency: expected a saliency model, got {type(saliency).__name__}; "
-            "saliency_model(name) makes one"
-        )
-    if salience_weight and (saliency is None or not isinstance(ball, Dual)):
-        raise UserError("salience_weight: a weight above 0 needs a saliency model and a Dual ball")
-
-
-@torch.no_grad()
-def _check_saliency(saliency: Saliency, sample: Tensor) -> None:
-    check_mode(saliency, "saliency")
-    check_log_density(saliency(sample.clone()))

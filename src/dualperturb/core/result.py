@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -19,11 +19,17 @@ class BrokenThreatModelError(RuntimeError):
 
 @dataclass(frozen=True)
 class AttackResult:
-    """images: (N, C, H, W) in [0, 1]; success: bool (N,), not classified as label; norms: region -> (N,)."""
+    """images: (N, C, H, W) in [0, 1]; success: bool (N,), not classified as label; norms: region -> (N,).
+
+    Under a constraint (`pgd`, min_foreground_score): foreground_score (N,), the lowest under any of the
+    saliency models, and feasible, bool (N,), whether the score under each is at least its bound.
+    """
 
     images: Tensor
     success: Tensor
     norms: dict[str, Tensor]
+    foreground_score: Tensor | None = field(default=None, kw_only=True)
+    feasible: Tensor | None = field(default=None, kw_only=True)
 
 
 def checked_norms(ball: Ball, images: Tensor, found: Tensor) -> dict[str, Tensor]:

@@ -29,7 +29,10 @@ BUDGETS = "src/dualperturb/core/budgets.py"
 BY_NAME = {
     *(
         f"src/dualperturb/saliency/{name}.py"
-        for name in ("center", "deepgaze", "onnx", "onnx_gradient", "onnx_graph", "segmentation", "weights")
+        for name in (
+            *("center", "contrast", "deepgaze", "frequency_tuned", "maps", "onnx", "onnx_gradient"),
+            *("onnx_graph", "segmentation", "spectral_residual", "weights"),
+        )
     ),
     "src/dualperturb/core/classifiers/state_dicts.py",
     "src/dualperturb/fonts.py",

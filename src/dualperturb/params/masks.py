@@ -35,6 +35,9 @@ from dualperturb.text import nfc
 OPTIONS: dict[str, tuple[str, ...]] = {
     "builtin": (),
     "center": (),
+    "contrast": (),
+    "frequency_tuned": (),
+    "spectral_residual": (),
     "deepgaze": ("variant", "weights", "centre_bias", "side"),
     "onnx": ("file", "side", "mean", "std", "output", "scores", "gradient"),
 }

@@ -27,6 +27,9 @@ _MODELS = {
     "builtin": ("dualperturb.saliency.builtin", "BuiltinSaliency"),
     "center": ("dualperturb.saliency.center", "CenterSaliency"),
     "deepgaze": ("dualperturb.saliency.deepgaze", "DeepGazeSaliency"),
+    "contrast": ("dualperturb.saliency.contrast", "ContrastSaliency"),
+    "frequency_tuned": ("dualperturb.saliency.frequency_tuned", "FrequencyTunedSaliency"),
+    "spectral_residual": ("dualperturb.saliency.spectral_residual", "SpectralResidualSaliency"),
     "onnx": ("dualperturb.saliency.onnx", "OnnxSaliency"),
 }
 

@@ -1,0 +1,36 @@
+"""The numbers of benchmarks in docs/saliency.md are those of the tables that were measured."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from dualperturb.figures.names import label
+from tests.markdown import ROOT, rows
+
+SALIENCY = ROOT / "docs/saliency.md"
+
+
+def test_the_constraint() -> None:
+    table = pd.read_csv(ROOT / "benchmarks/results/constraint.csv")
+    counts = table[["best_sum", "balanced", "constraint"]].mul(100).div(table["images"], axis=0)
+    cells = [" / ".join(f"{share:g}" for share in row) for row in counts.to_numpy()]
+    names = table["classifier"].str.partition("/")[0].map(label) + ", " + table["norm"]
+    expected = {name: list(part) for name, part in pd.Series(cells).groupby(names.to_numpy())}
+    shown = [row for row in rows(SALIENCY) if row[-1].count(" / ") == 2 and "sum" not in row[0]]
+    assert {row[0].split(" {")[0].replace("L-infinity", "Linf"): row[1:] for row in shown} == expected != {}
+
+
+def test_the_judges() -> None:
+    table = pd.read_csv(ROOT / "benchmarks/results/judges.csv", keep_default_na=False)
+    table["share"] = 100 * table["fooled_and_not_below"] / table["images"]
+    table["models"] = table["climbed"].replace("none", "").str.split().map(len)
+    expected = {}
+    for (name, judge), own in table.groupby(["classifier", "judge"]):
+        unseen = {count: part["share"] for count, part in own[~own["seen"]].groupby("models")}
+        shares = (unseen[0].max(), unseen[1].mean(), unseen[1].max(), unseen[3].max())
+        of_all = own.loc[own["models"] == 4, "share"].item()
+        expected[f"{label(str(name).partition('/')[0])}, {judge}"] = [
+            f"{one:.1f}" for one in (*shares, of_all)
+        ]
+    shown = {row[0].replace("`", ""): row[1:] for row in rows(SALIENCY) if len(row) == 6 and ", `" in row[0]}
+    assert shown == expected != {}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,8 @@ import pandas as pd
 import torch
 
 from benchmarks import constraint
+from benchmarks.shapes6 import stand_in
+from dualperturb.core.images import ImageSet
 
 
 def test_every_classifier_norm_and_bound_has_its_row(tmp_path: Path) -> None:
@@ -26,4 +30,7 @@ def test_only_what_fools_and_holds_the_bound_counts() -> None:
 
 
 def test_the_images_that_steps_were_chosen_on_are_not_reported() -> None:
-    assert len(np.unique(constraint.CHOSEN_ON)) == 100
+    tiny = Namespace(tiny=False, images=200, device=torch.device("cpu"))
+    data = ImageSet(np.zeros((1000, 3, 2, 2), np.uint8), np.zeros(1000, np.int64), ("a",))
+    left = constraint.held_out(replace(stand_in(tiny), data=data), tiny).indices
+    assert len(set(left.tolist())) == 200 and not set(left.tolist()) & set(constraint.CHOSEN_ON.tolist())

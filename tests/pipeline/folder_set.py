@@ -8,34 +8,24 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tests.pipeline.workspace import TINY
+
 CLASSES = {"heron": 90, "newt": 160}  # name, mean grey level
 COUNTS = {"train": 6, "val": 4}
 
 TINY_FOLDER: dict[str, Any] = {
+    **{
+        key.replace("shapes6", "folder", 1): value
+        for key, value in TINY.items()
+        if key.startswith(("shapes6.train.", "shapes6.evaluate."))
+    },
     "folder.data.resize": 36,
     "folder.data.side": 32,
     "folder.train.classifier.architecture": "small_resnet",
     "folder.train.classifier.weights": "none",
     "folder.train.optimiser.batch_size": 6,
     "folder.train.augment.pad": 2,
-    "folder.train.clean.epochs": 1,
-    "folder.train.at_pgd.epochs": 1,
-    "folder.train.at_pgd.steps": 1,
-    "folder.train.at_dual.epochs": 1,
-    "folder.train.at_dual.steps": 1,
     "folder.evaluate.n": 4,
-    "folder.evaluate.steps": 1,
-    "folder.evaluate.grid.L2.eps_f": [0, 2],
-    "folder.evaluate.grid.L2.eps_b": [0, 20],
-    "folder.evaluate.grid.L2.eps": [0, 2],
-    "folder.evaluate.salience_weights": [0, 1],
-    "folder.evaluate.examples": [0, 1],
-    "folder.evaluate.jsma.share": 0.005,
-    "folder.evaluate.strong.steps": 2,
-    "folder.evaluate.strong.square_queries": 2,
-    "folder.evaluate.smoothing.n0": 5,
-    "folder.evaluate.smoothing.samples": 20,
-    "folder.train.smoothing.epochs": 1,
 }
 
 

@@ -30,7 +30,7 @@ BY_NAME = {
     *(
         f"src/dualperturb/saliency/{name}.py"
         for name in (
-            *("center", "contrast", "deepgaze", "frequency_tuned", "maps", "onnx", "onnx_gradient"),
+            *("center", "contrast", "deepgaze", "frequency_tuned", "onnx", "onnx_gradient"),
             *("onnx_graph", "segmentation", "spectral_residual", "weights"),
         )
     ),

@@ -30,8 +30,9 @@ Bound = float | str | Tensor
 # A changed image's score lies above its bound by as much, and so in float64, too: float32 rounds by less.
 GUARD = 1e-5
 # The score's weight in a step that keeps the bound, beside the loss's 1. Chosen, with the other steps, on one
-# half of 200 test images of shapes6 under the built-in saliency model; docs/strength.md tells of the other.
+# half of 200 test images of shapes6 under the built-in saliency model; docs/saliency.md tells of others.
 WEIGHTS = (0.0, 0.5, 1.0, 2.0)
+LARGEST_LOSS = 1e30  # of an infinite loss -1 / (1 + loss) would be 0, and so the value of a held bound
 _RELATIVE = re.compile(r"clean(?:-(\d+(?:\.\d+)?))?")
 _ACCEPTED = 'accepted: a number from 0 to 1, a tensor of them (N,), "clean" or such as "clean-0.05"'
 
@@ -121,7 +122,7 @@ class ConstrainedObjective(Objective):
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(N, C, H, W) -> the value (N,), which is below 0 where the bound is not held, and the logits."""
         logits = self.model(images)
-        return self._value(logits, self._met(images, self._held.margin(images))), logits
+        return self._value(logits, self._held.met(images, self._held.margin(images))), logits
 
     def plan(self, steps: int) -> list[tuple[float, float]]:
         return [(step / steps, min(1.0, 2 * (1 - step / steps))) for step in range(steps)]
@@ -129,8 +130,8 @@ class ConstrainedObjective(Objective):
     def step(self, images: Tensor, done: float, ball: Ball, share: float) -> Tensor:
         climb_loss, logits = self.loss_gradient(images)
         climb_score, margin = self._margin_gradient(images)
-        held, fooled = self._met(images, margin), misclassified(logits, self.labels)
-        self._remember(images, self._value(logits, held), fooled & held)
+        held, fooled = self._held.met(images, margin), misclassified(logits, self.labels)
+        self._remember(images, self._value(logits, held), logits)
         regions = regions_of(self._held.foreground, images)
         ascent, salient = (L2.step(climb, (1, 1), regions) for climb in (climb_loss, climb_score))
         steps = {weight: ball.ascend(ascent + weight * salient, share) for weight in WEIGHTS}
@@ -144,12 +145,10 @@ class ConstrainedObjective(Objective):
     def outcome(self, images: Tensor) -> Tensor:
         """The best of `images` and all that a step began at, image by image."""
         value, logits = self(images)
-        return self._remember(images, value, self.succeeded(images, logits)).images
+        return self._remember(images, value, logits).images
 
-    @torch.no_grad()
-    def succeeded(self, images: Tensor, logits: Tensor) -> Tensor:
-        held = self._met(images, self._held.margin(images))
-        return misclassified(logits, self.labels) & held
+    def succeeded(self, value: Tensor, logits: Tensor) -> Tensor:
+        return super().succeeded(value, logits) & (value >= 0)
 
     def only(self, rows: Tensor) -> Objective:
         return replace(self, labels=self.labels[rows], constraint=self._held.only(rows))
@@ -158,9 +157,6 @@ class ConstrainedObjective(Objective):
     def _held(self) -> Constraint:
         assert self.constraint is not None
         return self.constraint
-
-    def _met(self, images: Tensor, margin: Tensor) -> Tensor:
-        return self._held.met(images, margin)
 
     def _margin_gradient(self, images: Tensor) -> tuple[Tensor, Tensor]:
         points = images.detach().requires_grad_(True)
@@ -172,11 +168,12 @@ class ConstrainedObjective(Objective):
     def _value(self, logits: Tensor, held: Tensor) -> Tensor:
         """Cross-entropy, which is at least 0, or below 0 and rising with it where the bound is not held."""
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        loss = F.cross_entropy(wide, self.labels, reduction="none")
+        loss = F.cross_entropy(wide, self.labels, reduction="none").clamp_max(LARGEST_LOSS)
         return torch.where(held, loss, -1 / (1 + loss))
 
-    def _remember(self, images: Tensor, value: Tensor, success: Tensor) -> _Best:
-        now, old = _Best(images.detach().clone(), value, success), self._best
+    def _remember(self, images: Tensor, value: Tensor, logits: Tensor) -> _Best:
+        success = self.succeeded(value, logits)
+        now, old = _Best(images.detach(), value, success), self._best
         if old is not None:
             better = (success & ~old.success) | ((success == old.success) & (value > old.value))
             now = _Best(*(_where(better, one, other) for one, other in zip(now, old, strict=True)))

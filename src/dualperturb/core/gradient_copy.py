@@ -124,7 +124,7 @@ class GradientCopy(nn.Module):
         """Take the model's present weights."""
         try:
             self._take_weights()
-        except Exception as error:
+        except Exception as error:  # as in making the copy
             if not self.gives_way(error):
                 raise
             self.refresh()
@@ -155,7 +155,7 @@ class GradientCopy(nn.Module):
             self._take_weights()
             with torch.no_grad(), exact_convolutions():
                 faithful = self._pairs and _agree(logits_in(self._network(sample.clone())), wanted, "fp32")
-        except Exception as error:
+        except Exception as error:  # torch.fx and the networks that it traces raise many types
             if out_of_memory(error):
                 raise
             faithful = False

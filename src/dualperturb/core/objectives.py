@@ -78,8 +78,8 @@ class Objective:
         """For each step of a run: the share of the steps taken before it, and its length in step sizes."""
         return [(step / steps, 1.0) for step in range(steps)]
 
-    def succeeded(self, images: Tensor, logits: Tensor) -> Tensor:
-        """Whether an attack may end with these images, bool (N,)."""
+    def succeeded(self, value: Tensor, logits: Tensor) -> Tensor:
+        """Whether an attack may end with images of this value and these logits, bool (N,)."""
         return misclassified(logits, self.labels)
 
     def outcome(self, images: Tensor) -> Tensor:

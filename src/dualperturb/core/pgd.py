@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -120,23 +120,24 @@ def pgd(
         copied = problem.gradient_copy(precision) if make is Objective else None
         climbed = models[0] if salience_weight else None
         whole = make(problem.logits_of, labels, climbed, salience_weight, foreground, salience_every, copied)
+    kept = _restarted(whole, problem, ball, kept, restarts, steps=steps, step_size=step_size)
+    result = AttackResult(kept.images, kept.success, checked_norms(ball, wide, kept.images))
+    return result if bound is None else _judged(result, bound, problem)
+
+
+def _restarted(
+    objective: Objective, problem: Problem, ball: Ball, kept: _Kept, restarts: int, **settings: Any
+) -> _Kept:
+    """The best of `kept` and of every restart; settings: of `perturb`."""
+    wide = problem.images
     for restart in range(restarts):
         rows = (~kept.success).nonzero().flatten()
         if not len(rows):
             break
-        run = whole.only(rows)
+        run, seeds = objective.only(rows), problem.seeds(restart, rows=rows)
         own = wide[rows] if len(rows) < len(wide) else wide  # no copy while all are attacked
-        found = perturb(
-            run,
-            own,
-            ball.only(rows),
-            steps=steps,
-            step_size=step_size,
-            seeds=problem.seeds(restart, rows=rows),
-        )
-        kept = kept.or_better(rows, found, run)
-    result = AttackResult(kept.images, kept.success, checked_norms(ball, wide, kept.images))
-    return result if bound is None else _judged(result, bound, problem)
+        kept = kept.or_better(rows, perturb(run, own, ball.only(rows), seeds=seeds, **settings), run)
+    return kept
 
 
 @torch.no_grad()
@@ -169,7 +170,7 @@ class _Kept(NamedTuple):
     def or_better(self, rows: Tensor, candidate: Tensor, objective: Objective) -> _Kept:
         """The first success, else the highest objective; candidate, objective: of the images `rows`."""
         value, logits = objective(candidate)
-        fooled = objective.succeeded(candidate, logits)
+        fooled = objective.succeeded(value, logits)
         better = fooled | (value > self.value[rows])
         chosen = rows[better]
         return _Kept(

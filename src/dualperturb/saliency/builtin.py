@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dualperturb.errors import UserError
+from dualperturb.saliency.maps import both_axes, checked, gaussian, resize_matrix
 
 ENERGY_SIDE = (
     64  # Hou et al. 2012 compute the signature on images of 64 pixels; smaller images keep their size.
@@ -50,28 +50,23 @@ class BuiltinSaliency(nn.Module):
 
         Raises UserError for another shape or for whole numbers.
         """
-        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
-            raise UserError(
-                f"saliency model builtin: images: found {images.dtype} {tuple(images.shape)}, accepted is "
-                "float (N, 3, H, W) in [0, 1]; to look at one channel, repeat it three times"
-            )
-        dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
+        seen = checked("saliency model builtin", images)
         with torch.autocast(images.device.type, enabled=False):
-            return _log_density(images.to(dtype))
+            return _log_density(seen)
 
 
 def _log_density(images: Tensor) -> Tensor:
     constants = _constants(images.shape[2], images.shape[3], images.dtype, images.device)
     small = images
     if constants.shrink is not None:
-        small = _both_axes(small, constants.shrink)
+        small = both_axes(small, *constants.shrink)
     colours = (constants.opponent @ small.flatten(2)).reshape(small.shape)
     energies = torch.stack(
         (_signature(colours, constants.dct), _border_distance(colours, constants.border)), 1
     )
-    log_energies = (_both_axes(energies, constants.blur) + ENERGY_FLOOR).log().sum(1)
+    log_energies = (both_axes(energies, *constants.blur) + ENERGY_FLOOR).log().sum(1)
     if constants.enlarge is not None:
-        log_energies = _both_axes(log_energies, constants.enlarge)
+        log_energies = both_axes(log_energies, *constants.enlarge)
     unnormalised = GAMMA * EXPONENT * log_energies + constants.centre
     return F.log_softmax(unnormalised.flatten(1), 1).reshape(unnormalised.shape)
 
@@ -80,8 +75,8 @@ def _signature(colours: Tensor, dct: _Pair) -> Tensor:
     """Squared inverse DCT of the DCT's softened sign, summed over channels: (N, 3, h, w) -> (N, h, w)."""
     # Without its mean a plain image has no coefficient at all, so no energy and no gradient.
     varying = colours - colours.mean((2, 3), keepdim=True)
-    signs = torch.tanh(_both_axes(varying, dct) / SIGN_WIDTH)
-    return _both_axes(signs, _Pair(dct.rows.T, dct.columns.T)).square().sum(1)
+    signs = torch.tanh(both_axes(varying, *dct) / SIGN_WIDTH)
+    return both_axes(signs, dct.rows.T, dct.columns.T).square().sum(1)
 
 
 def _border_distance(colours: Tensor, border: Tensor) -> Tensor:
@@ -114,10 +109,6 @@ class _Constants(NamedTuple):
     centre: Tensor  # (H, W), log of the centre bias
 
 
-def _both_axes(maps: Tensor, pair: _Pair) -> Tensor:
-    return pair.rows @ (maps @ pair.columns.T)
-
-
 @lru_cache(maxsize=16)
 def _constants(height: int, width: int, dtype: torch.dtype, device: torch.device) -> _Constants:
     # Cached tensors made in inference mode could not be used for gradients later.
@@ -135,7 +126,7 @@ def _constants(height: int, width: int, dtype: torch.dtype, device: torch.device
             opponent=cast(torch.tensor(OPPONENT, dtype=torch.float64)),
             shrink=None if same else pair(*(resize_matrix(n, m) for n, m in zip(size, small, strict=True))),
             dct=pair(*(_dct(n) for n in small)),
-            blur=pair(*(_blur(n) for n in small)),
+            blur=pair(*(gaussian(n, BLUR_SIGMA * n) for n in small)),
             border=cast(_border(*small).flatten()),
             enlarge=None if same else pair(*(resize_matrix(m, n) for n, m in zip(size, small, strict=True))),
             centre=cast(centre_bias(height)[:, None] + centre_bias(width)[None, :]),
@@ -148,19 +139,6 @@ def _dct(side: int) -> Tensor:
     matrix = torch.cos(math.pi / side * index[:, None] * (index[None, :] + 0.5)) * math.sqrt(2 / side)
     matrix[0] /= math.sqrt(2)
     return matrix
-
-
-def _blur(side: int) -> Tensor:
-    """Gaussian blur whose weights sum to 1 at the edges, too."""
-    index = torch.arange(side, dtype=torch.float64)
-    weights = torch.exp(-0.5 * ((index[:, None] - index[None, :]) / (BLUR_SIGMA * side)) ** 2)
-    return weights / weights.sum(1, keepdim=True)
-
-
-def resize_matrix(source: int, target: int) -> Tensor:
-    """Bilinear resizing, antialiased, as a matrix: its backward pass is deterministic on every device."""
-    identity = torch.eye(source, dtype=torch.float64)[None, None]
-    return F.interpolate(identity, (target, source), mode="bilinear", antialias=True)[0, 0]
 
 
 def _border(height: int, width: int) -> Tensor:

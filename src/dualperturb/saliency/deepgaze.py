@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dualperturb.errors import UserError
-from dualperturb.saliency.builtin import resize_matrix
+from dualperturb.saliency.maps import resize_matrix
 from dualperturb.saliency.weights import load_weights, normalisation
 
 _RELEASES = "https://github.com/matthias-k/DeepGaze/releases/download"

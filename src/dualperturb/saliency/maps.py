@@ -1,4 +1,4 @@
-"""Saliency maps as densities: what the classical models without weights have in common."""
+"""What the saliency models without weights share: checked images, blur and resizing, maps as densities."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from abc import abstractmethod
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dualperturb.errors import UserError
@@ -26,14 +27,9 @@ class MapSaliency(nn.Module):
 
         Raises UserError for another shape or for whole numbers.
         """
-        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
-            raise UserError(
-                f"saliency model: images: found {images.dtype} {tuple(images.shape)}, accepted is float "
-                "(N, 3, H, W) in [0, 1]; to look at one channel, repeat it three times"
-            )
-        dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
+        seen = checked("saliency model", images)
         with torch.autocast(images.device.type, enabled=False):
-            found = self.salience(images.to(dtype))
+            found = self.salience(seen)
         share = found / found.mean((1, 2), keepdim=True).clamp_min(NO_SALIENCE)
         mixed = FLOOR + (1 - FLOOR) * share
         return (mixed / mixed.sum((1, 2), keepdim=True)).log()
@@ -43,24 +39,45 @@ class MapSaliency(nn.Module):
         """Images (N, 3, H, W) in float32 or float64 -> the map, (N, H, W), of values of at least 0."""
 
 
+def checked(name: str, images: Tensor) -> Tensor:
+    """Images (N, 3, H, W) in float64 or float32. Raises UserError for another shape or for whole numbers."""
+    if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+        raise UserError(
+            f"{name}: images: found {images.dtype} {tuple(images.shape)}, accepted is "
+            "float (N, 3, H, W) in [0, 1]; to look at one channel, repeat it three times"
+        )
+    return images.to(torch.float64 if images.dtype == torch.float64 else torch.float32)
+
+
 def both_axes(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """One matrix for the rows and one for the columns of maps (..., H, W)."""
     return rows @ (maps @ columns.T)
 
 
 def blurred(maps: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of maps (..., H, W); sigma: pixels. Weights sum to 1 at the edges, too."""
-    rows, columns = (_gaussian(side, sigma, maps.dtype, maps.device) for side in maps.shape[-2:])
+    """Gaussian blur of maps (..., H, W); sigma: pixels."""
+    rows, columns = (_cast_gaussian(side, sigma, maps.dtype, maps.device) for side in maps.shape[-2:])
     return both_axes(maps, rows, columns)
 
 
 @lru_cache(maxsize=64)
-def _gaussian(side: int, sigma: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _cast_gaussian(side: int, sigma: float, dtype: torch.dtype, device: torch.device) -> Tensor:
     # A cached tensor made in inference mode could not be used for gradients later.
     with torch.inference_mode(False), torch.no_grad():
-        index = torch.arange(side, dtype=torch.float64)
-        weights = torch.exp(-0.5 * ((index[:, None] - index[None, :]) / sigma) ** 2)
-        return (weights / weights.sum(1, keepdim=True)).to(device, dtype)
+        return gaussian(side, sigma).to(device, dtype)
+
+
+def gaussian(side: int, sigma: float) -> Tensor:
+    """Gaussian blur as a matrix, float64 (side, side); sigma: pixels. Weights sum to 1 at the edges, too."""
+    index = torch.arange(side, dtype=torch.float64)
+    weights = torch.exp(-0.5 * ((index[:, None] - index[None, :]) / sigma) ** 2)
+    return weights / weights.sum(1, keepdim=True)
+
+
+def resize_matrix(source: int, target: int) -> Tensor:
+    """Bilinear resizing, antialiased, as a matrix: its backward pass is deterministic on every device."""
+    identity = torch.eye(source, dtype=torch.float64)[None, None]
+    return F.interpolate(identity, (target, source), mode="bilinear", antialias=True)[0, 0]
 
 
 def length(values: Tensor) -> Tensor:

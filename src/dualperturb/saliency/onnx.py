@@ -143,7 +143,7 @@ def _session(graph: Any, file: str) -> tuple[Callable[[Tensor], Tensor], Sequenc
     def run(pixels: Tensor) -> Tensor:
         try:
             found = [session.run(None, {inputs[0].name: one.numpy()})[0] for one in pixels.cpu().split(1)]
-        except Exception as error:
+        except Exception as error:  # as above
             shape = (1, *pixels.shape[1:])
             raise UserError(f"{WHAT}: the file does not run on {shape}: {first_words(error)}") from error
         return torch.cat([torch.from_numpy(one) for one in found]).to(pixels.device)

@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dualperturb.saliency.builtin import resize_matrix
-from dualperturb.saliency.maps import MapSaliency, blurred, both_axes
+from dualperturb.saliency.maps import MapSaliency, blurred, both_axes, resize_matrix
 
 SIDE = 64  # pixels at which the paper computes it; smaller images keep their size
 BLUR = 2.5 / 64  # sigma, share of the side

@@ -12,9 +12,10 @@ import pandas as pd
 
 from dualperturb.core.budgets import NORMS
 from dualperturb.errors import REMAKE, UserError
-from dualperturb.evaluation.tables import COLUMNS, RESULT_COLUMNS
+from dualperturb.evaluation.tables import BOUNDS, COLUMNS, RESULT_COLUMNS
 from dualperturb.files import read_csv
 from dualperturb.params import AXES, Params
+from dualperturb.params.unsuspicious import CONTROL
 from stages.common import MEASURES, RESULTS, SWEEP_TABLES, SWEPT
 
 OBJECTIVES = ATTACKS = 2  # paper, balanced; PGD, dual
@@ -78,6 +79,14 @@ def _panel(settings: Params, dataset: str, axis: str, defence: str, norm: str) -
     return len(getattr(settings.grid(dataset, norm), axis)) * len(settings.trained(defence))
 
 
+def _of_unsuspicious(settings: Params, dataset: str) -> int:
+    """One classifier's rows: for each attack, and for all together, a curve and a row per judge."""
+    own, asked = settings.of(dataset).masks.model, settings.of(dataset).evaluate.unsuspicious
+    attacks = 3 + bool(asked.salience_weight) + bool(asked.bounds) + bool(asked.guides)  # pgd, dual, all
+    judges = {model.name for model in (own, *asked.guides, *asked.judges)} | {CONTROL}
+    return attacks * (len(BOUNDS) + len(judges) + bool(asked.judges))
+
+
 def _measure(settings: Params, dataset: str, measure: str, norm: str | None) -> int:
     chosen = settings.of(dataset).evaluate
     every = sum(len(settings.trained(defence)) for defence in SWEPT)
@@ -88,7 +97,7 @@ def _measure(settings: Params, dataset: str, measure: str, norm: str | None) -> 
     if measure == "transfer":
         return ATTACKS * every**2
     if measure == "unsuspicious":
-        return len(SWEPT)
+        return len(SWEPT) * _of_unsuspicious(settings, dataset)
     if measure == "smoothing":
         return len(chosen.smoothing.radii) + ATTACKS * len(settings.norms)
     assert measure == "strong"

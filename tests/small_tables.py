@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dualperturb.evaluation.tables import ANY, BOUNDS, UNSEEN
 from dualperturb.figures import PANELS
 
 ACCURACY = {"clean": 0.1, "at_pgd": 0.4, "at_dual": 0.7}
@@ -61,7 +62,7 @@ def small_results(norms: tuple[str, ...] = NORMS) -> pd.DataFrame:
     for norm in norms:
         alike = [one for one in classifiers(norms) if one[1] in ("none", norm)]
         rows += [row for one in alike for row in _strong(*one, norm)]
-        rows += [_unsuspicious(*one, norm) for one in alike]
+        rows += [row for one in alike for row in _unsuspicious(*one, norm)]
         rows += _transfer(norm, norms)
     return pd.DataFrame(rows + _smoothing(norms))
 
@@ -239,10 +240,28 @@ def _strong(defence: str, trained: str, norm: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _unsuspicious(defence: str, trained: str, norm: str) -> dict[str, Any]:
-    row = _point(defence, trained, "dual", norm, "unsuspicious", np.nan) | _budgets(norm, *BUDGETS[norm])
-    row |= _mean("score_change", -0.05, 0.01) | _mean("ssim_distance", 0.2, 0.01)
-    return row | _mean("ssim_distance_foreground", 0.1, 0.01) | {"crossed_half": 7}
+def _unsuspicious(defence: str, trained: str, norm: str) -> list[dict[str, Any]]:
+    """Every attack's curve, accuracy rising to 1 with the bound, and its judges' rows."""
+    rows = []
+    for attack in ("pgd", "dual", "sum", "constrained", "guided", ANY):
+        own = _point(defence, trained, attack, norm, "unsuspicious", np.nan) | _budgets(norm, *BUDGETS[norm])
+        own |= {"salience_weight": float(attack == "sum")}
+        for bound in BOUNDS:
+            share = own["accuracy"] + (1 - own["accuracy"]) * bound
+            ends = {"accuracy": share, "accuracy_low": share - 0.05, "accuracy_high": share + 0.05}
+            rows.append(own | {"axis": "bound", "value": bound, "judge": "builtin"} | ends)
+        for judge in ("builtin", "contrast", "frequency_tuned", "center", UNSEEN):
+            rows.append(own | {"judge": judge} | ({} if attack == ANY else _judged(judge)))
+    return rows
+
+
+def _judged(judge: str) -> dict[str, Any]:
+    if judge == UNSEEN:
+        return {}
+    row = _mean("score_change", -0.05, 0.01) | {"crossed_half": 7}
+    if judge == "builtin":
+        row |= _mean("ssim_distance", 0.2, 0.01) | _mean("ssim_distance_foreground", 0.1, 0.01)
+    return row
 
 
 def _transfer(norm: str, norms: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -423,7 +423,11 @@ def test_a_saliency_model_is_a_name_or_a_name_with_options() -> None:
 
 
 ONNX = {"shapes6.masks.model": {"name": "onnx", "file": "u2net.onnx"}}
-UNWEIGHTED = ONNX | {"shapes6.evaluate.salience_weights": [0], "examples.salience_weights": [0]}
+JUDGED = "shapes6.evaluate.unsuspicious"
+UNWEIGHTED = ONNX | {
+    **{"shapes6.evaluate.salience_weights": [0], "examples.salience_weights": [0]},
+    **{f"{JUDGED}.salience_weight": 0, f"{JUDGED}.bounds": []},
+}
 
 
 @pytest.mark.parametrize(
@@ -433,6 +437,7 @@ UNWEIGHTED = ONNX | {"shapes6.evaluate.salience_weights": [0], "examples.salienc
         ("shapes6.train.at_dual.salience_weight", 0.1),
         ("shapes6.evaluate.salience_weights", [0, 0.1]),
         ("examples.salience_weights", [10]),
+        (f"{JUDGED}.salience_weight", 1.0),
     ],
 )
 def test_a_saliency_model_without_a_gradient_is_climbed_nowhere(key: str, value: object) -> None:
@@ -443,9 +448,49 @@ def test_a_saliency_model_without_a_gradient_is_climbed_nowhere(key: str, value:
     Params.model_validate(changed(**{key: value}))  # with a gradient
 
 
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"bounds": [1.2]}, 'bounds[0]: found 1.2; accepted: a number from 0 to 1, "clean", or such as'),
+        ({"bounds": ["clean", "clean"]}, "bounds: holds 'clean' twice"),
+        ({"bounds": [float("nan")]}, "bounds[0]: found nan; accepted: a number from 0 to 1"),
+        ({"bounds": [True]}, "bounds[0]: found true; accepted: a number from 0 to 1"),
+        ({"bounds": ["clean*2"]}, "bounds[0]: found 'clean*2'; accepted: a number from 0 to 1"),
+        ({"reserve": 2}, "reserve: found 2; accepted: a number from 0 to 1"),
+        ({"judges": ["builtin"]}, "judges: found builtin, which guides holds, too; accepted: other models"),
+        ({"judges": ["contrast"], "guides": []}, ""),
+        ({"judges": ["builtin"], "guides": []}, "judges: found builtin, which masks.model names and"),
+        ({"judges": ["center"]}, "judges: found center, which looks at no image; accepted: other models"),
+        ({"guides": ["center"]}, "guides: found center, which looks at no image; accepted: other models"),
+        ({"guides": ["contrast"] * 2}, "guides: found contrast, contrast; accepted: each model once"),
+        ({"guides": [{"name": "onnx", "file": "a.onnx"}]}, "guides: found onnx without a gradient;"),
+        ({"guides": "builtin"}, "guides: found 'builtin'; accepted: a list of saliency models"),
+    ],
+)
+def test_who_guides_does_not_judge_and_bounds_are_scores(given: dict[str, object], line: str) -> None:
+    asked = {f"{JUDGED}.{key}": value for key, value in given.items()}
+    if line:
+        assert refusal(**asked).startswith(f"{JUDGED}.{line}")
+    else:
+        Params.model_validate(changed(**asked))
+
+
+def test_a_bound_of_the_sweeps_takes_the_salience_weights_place() -> None:
+    key = "shapes6.evaluate.min_foreground_score"
+    Params.model_validate(changed(**{key: "clean-0.05"}))
+    assert refusal(**{key: 0.5, "salience_weight.shapes6": 1.0}) == (
+        f"{key}: found 0.5; accepted: none, unless salience_weight.shapes6 is 0"
+    )
+    assert refusal(**(UNWEIGHTED | {f"{JUDGED}.bounds": [0.5]})) == (
+        f"{JUDGED}.bounds: found (0.5,), but masks.model, onnx, has no gradient to climb; "
+        "accepted: none, or [] for bounds"
+    )
+
+
 def test_a_saliency_model_without_a_gradient_serves_where_no_salience_is_climbed() -> None:
     assert refusal(**ONNX).endswith(
-        "or 0 alone in shapes6.evaluate.salience_weights, examples.salience_weights"
+        f"or 0 alone in shapes6.evaluate.salience_weights, {JUDGED}.salience_weight, "
+        "examples.salience_weights"
     )
     assert not Params.model_validate(changed(**UNWEIGHTED)).of("shapes6").masks.model.has_gradient
     other = {key.replace("shapes6", "folder"): value for key, value in ONNX.items()}

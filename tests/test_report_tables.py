@@ -9,7 +9,14 @@ import pytest
 from dualperturb.errors import UserError
 from dualperturb.report import summary_table
 from dualperturb.report.health import health_parts
-from dualperturb.report.measures import carlini_wagner_table, jsma_table, strong_table, unsuspicious_table
+from dualperturb.report.measures import (
+    carlini_wagner_table,
+    distances_table,
+    jsma_table,
+    judges_table,
+    strong_table,
+)
+from dualperturb.report.summary import headline
 from tests.small_tables import small_health, small_results
 
 
@@ -26,7 +33,8 @@ def test_the_summary_holds_the_tables_numbers(results: pd.DataFrame) -> None:
     table = summary_table(results, "L2", 2.0, 20.0)
     assert list(table["defence"]) == ["Clean", "AT-PGD", "AT-Dual"]
     dual = "dual, eps_f = 2, eps_b = 20"
-    assert list(table.columns) == ["defence", "clean images", "PGD, eps = 2", dual, "n"]
+    judged = [f"unsuspicious, {end}" for end in ("S ≥ clean", "S ≥ 0.9", "unseen judges")]
+    assert list(table.columns) == ["defence", "clean images", "PGD, eps = 2", dual, *judged, "n"]
     shown = ["10.0 % [5.0, 15.0]", "40.0 % [35.0, 45.0]", "70.0 % [65.0, 75.0]"]
     assert list(table["clean images"]) == list(table[dual]) == shown
     assert set(table["PGD, eps = 2"]) == {"not measured"} and set(table["n"]) == {"50"}
@@ -71,12 +79,47 @@ def test_a_strong_attack_without_a_heading_is_shown_by_its_name(results: pd.Data
     assert list(table["momentum"]) == list(table["dual, 100 steps"])
 
 
-def test_unsuspicious_tells_change_crossings_and_distances(results: pd.DataFrame) -> None:
-    table = unsuspicious_table(results)
-    assert len(table) == 6
-    row = table[(table["norm"] == "L-infinity") & (table["classifier"] == "AT-Dual (L-infinity)")].iloc[0]
-    assert row["its change"] == "-0.050 [-0.060, -0.040]" and row["fell below 0.5"] == "7 of 50"
-    assert row["SSIM distance, foreground"] == "0.100 [0.090, 0.110]"
+def test_the_headline_tells_what_two_defences_keep(results: pd.DataFrame) -> None:
+    text = headline(results, "L2", 3.0, 20.0)
+    assert text.startswith(
+        "L2: AT-PGD classifies 40 % of the test images rightly under PGD and 40 % under the"
+    )
+    assert "AT-Dual 70 % and 70 %" in text and "all but 40 % (AT-PGD) and 70 % (AT-Dual)" in text
+    without = results[~results["axis"].isin(("bound", "unsuspicious"))]
+    assert "salient" not in headline(without, "L2", 3.0, 20.0)
+    assert (
+        headline(results, "L2", 2.5, 20.0)
+        == headline(results[results["defence"] != "at_dual"], "L2", 3.0, 20.0)
+        == ""
+    )
+
+
+def test_judges_tell_the_change_of_the_score_and_the_share_kept(results: pd.DataFrame) -> None:
+    table = judges_table(results, "Linf")
+    assert len(table) == 3 * 6
+    row = table[(table["classifier"] == "AT-Dual") & (table["attack"] == "dual, constrained")].iloc[0]
+    assert list(row.index[2:]) == ["builtin", "contrast", "frequency_tuned", "all unseen", "n"]
+    assert row["contrast"] == "-0.050, 30 %" and row["all unseen"] == "30 %" and row["n"] == "50"
+    together = table[(table["classifier"] == "AT-Dual") & (table["attack"] == "all of these")].iloc[0]
+    assert together["builtin"] == "30 %"
+
+
+def test_distances_stand_beside_the_controls_score(results: pd.DataFrame) -> None:
+    results.loc[results["judge"] == "center", "foreground_score"] = 0.91
+    table = distances_table(results, "L2")
+    assert len(table) == 3 * 5
+    row = table[table["classifier"] == "AT-PGD"].iloc[0]
+    assert row["S (builtin)"] == "0.600 [0.580, 0.620]" and row["S of the control"].startswith("0.910")
+    assert row["fell below 0.5"] == "7 of 50" and row["SSIM distance, foreground"] == "0.100 [0.090, 0.110]"
+
+
+def test_the_summary_shows_unsuspicious_accuracy_where_it_was_measured(results: pd.DataFrame) -> None:
+    table = summary_table(results, "L2", 2.0, 20.0).set_index("defence")
+    assert table.loc["AT-Dual", "unsuspicious, S ≥ clean"] == "70.0 % [65.0, 75.0]"
+    assert table.loc["AT-Dual", "unsuspicious, S ≥ 0.9"] == "97.0 % [92.0, 102.0]"
+    assert table.loc["AT-Dual", "unsuspicious, unseen judges"] == "70.0 % [65.0, 75.0]"
+    without = results[~results["axis"].isin(("bound", "unsuspicious"))]
+    assert not [name for name in summary_table(without, "L2", 2.0, 20.0) if "unsuspicious" in name]
 
 
 def test_health_has_a_column_a_classifier_and_counts_warnings() -> None:

@@ -21,11 +21,11 @@ from dualperturb.evaluation.health.gradients import probe
 from dualperturb.evaluation.libraries import carlini_wagner_norms, standard_auto_attack
 from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_batch, attack_images
 from dualperturb.evaluation.measuring.subject import Subject
-from dualperturb.evaluation.perceptual import suspicion
 from dualperturb.evaluation.smoothing import Sampling, attack_smoothed, certify_images
 from dualperturb.evaluation.strong import auto_attack_images
 from dualperturb.evaluation.sweeps.nested import attack_nested
 from dualperturb.evaluation.transfer import transfer
+from dualperturb.evaluation.unsuspicious.outcomes import Attack, outcomes
 
 SETTINGS = AttackSettings(steps=4, step_size=0.5, restarts=1, batch_size=20, seed=0)
 DUAL = ThreatModel("L2", 0.1, 0.1)
@@ -134,13 +134,20 @@ def carlini_wagner(subject: Subject) -> pd.DataFrame:
     return pd.DataFrame({"wrong": norms == 0, "near": norms < 1, "never": np.isinf(norms)})
 
 
+def judged(subject: Subject) -> pd.DataFrame:
+    attack = Attack(DUAL, bound="clean")
+    return outcomes(
+        subject, attack, {"builtin": subject.saliency}, SETTINGS, lambda one, two: one.mean((1, 2, 3))
+    )
+
+
 def probed(subject: Subject) -> pd.DataFrame:
     return probe(subject, DUAL, SETTINGS).sort_values(["place", "index"], ignore_index=True)
 
 
 MEASURES: dict[str, Callable[[Subject], pd.DataFrame]] = {
     "strong": strong,
-    "suspicion": lambda subject: suspicion(subject, DUAL, 0.0, SETTINGS),
+    "judged": judged,
     "energy": lambda subject: energy_table(subject, 20),
     "health": lambda subject: health(subject, DUAL, SETTINGS),
     "probe": probed,

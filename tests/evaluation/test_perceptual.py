@@ -14,14 +14,13 @@ from torch import Tensor
 
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
-from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_images
+from dualperturb.evaluation.measuring.scoring import AttackSettings
 from dualperturb.evaluation.measuring.subject import Subject
 from dualperturb.evaluation.perceptual import (
     Distance,
     lpips_distance,
     perceptual_distance,
     ssim_distance,
-    suspicion,
 )
 
 SETTINGS = AttackSettings(steps=3, step_size=0.5, restarts=1, batch_size=6, seed=0)
@@ -195,28 +194,3 @@ def test_without_the_package_one_line_says_how_to_install_it(
             lpips_distance(tmp_path / "alexnet.pth")
         else:
             perceptual_distance(*pictures(1))
-
-
-def test_suspicion_holds_the_change_of_the_foreground_score(make_subject: MakeSubject) -> None:
-    subject = make_subject([7, 3, 19, 1, 2, 4, 5, 6])
-    table = suspicion(subject, DUAL, 20.0, SETTINGS, mean_change)
-    clean = attack_images(subject, ThreatModel("L2", 0.0, 0.0), 0.0, SETTINGS)
-    attacked = attack_images(subject, DUAL, 20.0, SETTINGS)
-    for name in ("index", "label", "predicted", "correct", "foreground_score"):
-        assert table[name].tolist() == attacked[name].tolist()
-    assert np.allclose(table["clean_score"], clean["foreground_score"], atol=1e-6)
-    assert np.allclose(table["change"], attacked["foreground_score"] - clean["foreground_score"], atol=1e-6)
-    partial = table[~table["index"].isin([1, 2])]
-    assert (partial["change"] > 0).all()
-    assert (partial["whole"] > partial["foreground"]).all() and (partial["foreground"] > 0).all()
-
-
-def test_suspicion_without_a_distance_needs_no_package(
-    make_subject: MakeSubject, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "torchmetrics.functional.image", None)
-    table = suspicion(make_subject(), DUAL, 0.0, SETTINGS)
-    assert list(table.columns) == [
-        *("index", "label", "predicted", "correct"),
-        *("clean_score", "foreground_score", "change"),
-    ]

@@ -48,7 +48,16 @@ def results() -> pd.DataFrame:
         "shapes6", "clean", "share", {0.1: 0.0}, norm="L0"
     )
     made += rows("shapes6", "clean", "eps", {0.0: 0.0, 1.0: 0.0}, attack="cw")
-    return pd.DataFrame(made)
+    table = pd.DataFrame(made).assign(judge=None)
+    curve = rows("shapes6", "at_dual", "bound", {0.0: 0.1, 0.9: 0.3}, attack="any")
+    alone = rows("shapes6", "at_dual", "bound", {0.9: 0.9}, attack="constrained")
+    judged = [
+        row | {"judge": judge}
+        for judge, share in (("builtin", 0.21234), ("contrast", 0.8), ("unseen", 0.4))
+        for row in rows("shapes6", "at_dual", "unsuspicious", {0.0: share}, attack="any")
+    ]
+    own = pd.DataFrame([*curve, *alone]).assign(judge="builtin")
+    return pd.concat([table, own, pd.DataFrame(judged)], ignore_index=True)
 
 
 def test_metrics_are_taken_at_the_nearest_budget_of_their_own_axis(results: pd.DataFrame) -> None:
@@ -58,6 +67,9 @@ def test_metrics_are_taken_at_the_nearest_budget_of_their_own_axis(results: pd.D
         "pgd": 0.4,
         "dual": 0.2,
         "foreground_score": 0.1,
+        "unsuspicious_clean": 0.2123,
+        "unsuspicious_0.9": 0.3,
+        "unsuspicious_unseen": 0.4,
     }
     assert found["shapes6"]["L2"]["at_pgd"]["dual"] == 0.18
     assert found["folder"]["L2"] == {

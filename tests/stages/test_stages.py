@@ -206,13 +206,15 @@ def test_every_measure_is_in_the_results(finished: Path) -> None:
     found = results.groupby(["attack", "axis"], dropna=False).size()
     classifiers, norms, alike = 5, 2, 3
     shares, radii = 11, 7
+    judged = ("pgd", "dual", "sum", "constrained", "guided", "any")
     assert {key: count for key, count in found.items() if key[1] not in AXES} == {
         ("jsma", "share"): classifiers * shares,
         **{(attack, "transfer"): classifiers**2 * norms for attack in ("pgd", "dual")},
         **{(attack, "strong"): alike * norms for attack in ("pgd", "dual", "dual_autoattack", "autoattack")},
         ("certificate", "radius"): radii,
         **{(attack, "smoothing"): norms for attack in ("pgd", "dual")},
-        ("dual", "unsuspicious"): alike * norms,
+        **{(attack, "bound"): alike * norms * 21 for attack in judged},
+        **{(attack, "unsuspicious"): alike * norms * 6 for attack in judged},
         **{key: classifiers for key in found.index if key[1] == "gradient"},
     }
     assert found["cw", "eps"] == alike * 2, "in L2 alone, at each of PGD's budgets"

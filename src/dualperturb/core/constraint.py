@@ -7,7 +7,6 @@ example is sought that fools and leaves the eye on the foreground. The paper add
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -17,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dualperturb.core.balls import Ball
+from dualperturb.core.bounds import ACCEPTED, reserve
 from dualperturb.core.checks import check_place, is_number
 from dualperturb.core.gradients import gradient_of
 from dualperturb.core.norms import L2
@@ -33,8 +33,7 @@ GUARD = 1e-5
 # half of 200 test images of shapes6 under the built-in saliency model; docs/saliency.md tells of others.
 WEIGHTS = (0.0, 0.5, 1.0, 2.0)
 LARGEST_LOSS = 1e30  # of an infinite loss -1 / (1 + loss) would be 0, and so the value of a held bound
-_RELATIVE = re.compile(r"clean(?:-(\d+(?:\.\d+)?))?")
-_ACCEPTED = 'accepted: a number from 0 to 1, a tensor of them (N,), "clean" or such as "clean-0.05"'
+_ACCEPTED = f"accepted: {ACCEPTED}, or a tensor of numbers (N,)"
 
 
 @dataclass(frozen=True)
@@ -82,10 +81,10 @@ def constraint(models: Sequence[Saliency], images: Tensor, foreground: Tensor, b
     no_bound = torch.zeros(len(models), len(images), dtype=images.dtype, device=images.device)
     unbounded = Constraint(tuple(models), images, foreground, no_bound)
     if isinstance(bound, str):
-        found = _RELATIVE.fullmatch(bound)
-        if not found or float(found[1] or 0) > 1:
+        added = reserve(bound)
+        if added is None:
             raise UserError(f"min_foreground_score: found {bound!r}; {_ACCEPTED}")
-        return replace(unbounded, bounds=unbounded.scores(images) - float(found[1] or 0))
+        return replace(unbounded, bounds=unbounded.scores(images) + added)
     if isinstance(bound, Tensor):
         if bound.shape != (len(images),) or not bound.is_floating_point():
             raise UserError(f"min_foreground_score: found {bound.dtype} {tuple(bound.shape)}; {_ACCEPTED}")

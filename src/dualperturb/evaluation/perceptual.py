@@ -1,6 +1,6 @@
-"""Measures of how unsuspicious an adversarial example is: change of foreground score, perceptual distances.
+"""Perceptual distances between images and adversarial examples.
 
-The distances come from torchmetrics (extra `perceptual`): structural dissimilarity, which needs no weights,
+They come from torchmetrics (extra `perceptual`): structural dissimilarity, which needs no weights,
 and LPIPS, whose linear heads come with the package and whose AlexNet is a file that the caller provides.
 """
 
@@ -14,48 +14,13 @@ import torch
 from torch import Tensor
 
 from dualperturb.core.classifiers.state_dicts import read_state_dict
-from dualperturb.core.score import foreground_score
-from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
-from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_at_once
-from dualperturb.evaluation.measuring.subject import Batch, Subject
 
 # Two batches (n, 3, H, W) in [0, 1] -> (n,), 0 where they agree.
 Distance = Callable[[Tensor, Tensor], Tensor]
 
 # Fewest pixels per side: the size of SSIM's window, and the least side that survives AlexNet's pooling.
 SMALLEST_SSIM, SMALLEST_LPIPS = 11, 31
-
-
-def suspicion(
-    subject: Subject,
-    threat: ThreatModel,
-    salience_weight: float,
-    settings: AttackSettings,
-    distance: Distance | None = None,
-) -> pd.DataFrame:
-    """One row per image, attacked in batches: how an attack changed the attention that the foreground draws.
-
-    Columns: index, label, predicted, correct, as `attack_images` gives them; clean_score, foreground_score
-    and change (foreground_score less clean_score); with a `distance`, also whole and foreground, see
-    `perceptual_distance`. Raises what `measure` and `distance` raise.
-    """
-
-    def outcome(batch: Batch) -> pd.DataFrame:
-        _, images, _, foreground = batch
-        adversarial, table = attack_at_once(subject, batch, threat, salience_weight, settings)
-        with torch.no_grad():
-            clean = foreground_score(subject.log_density(images), foreground).cpu().numpy()
-        found = table[["index", "label", "predicted", "correct"]].assign(
-            clean_score=clean,
-            foreground_score=table["foreground_score"],
-            change=table["foreground_score"] - clean,
-        )
-        if distance is not None:
-            found = found.join(perceptual_distance(images, adversarial, foreground, distance))
-        return found
-
-    return pd.concat(subject.each(settings.batch_size, outcome), ignore_index=True)
 
 
 @torch.no_grad()

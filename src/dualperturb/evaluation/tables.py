@@ -8,6 +8,13 @@ import pandas as pd
 
 from dualperturb.params import DEFENCES
 
+# Of unsuspicious adversarial accuracy. ANY, in the column `attack`: all attacks together. UNSEEN, in `judge`:
+# all judges at once that no attack climbed. HIGH: the bound that summaries quote, from the paper's "in most
+# cases above 0.9". BOUNDS: those of the curve.
+ANY, UNSEEN = "any", "unseen"
+HIGH = 0.9
+BOUNDS = tuple(round(0.05 * step, 2) for step in range(21))
+
 _OWN = ("dataset", "defence", "trained_norm", "axis")
 _ATTACKED = (*_OWN, "attack", "norm", "n", "accuracy", "accuracy_low", "accuracy_high")
 _SPENT = (*_ATTACKED, "eps_f", "eps_b", "eps_f_spent", "eps_b_spent", "salience_weight", "steps")
@@ -28,7 +35,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "transfer": (*_SPENT, "source"),
     "unsuspicious": (
-        *(*_SPENT, "objective", "crossed_half"),
+        *(*_SPENT, "value", "judge", "crossed_half"),
         *_means("foreground_score", "score_change", "ssim_distance", "ssim_distance_foreground"),
     ),
     "strong": (*_SPENT, "square_queries"),
@@ -44,7 +51,8 @@ def metrics(results: pd.DataFrame, budgets: Mapping[str, tuple[float, float]]) -
 
     Classifiers are attacked in the norm that they were trained with. clean: accuracy without attack; pgd,
     dual: at the measured budgets nearest to eps_f and to {eps_f, eps_b}, which `budgets` gives by norm (of
-    two equally near ones the one listed first); foreground_score: that of the dual examples.
+    two equally near ones the one listed first); foreground_score: that of the dual examples. Unsuspicious
+    adversarial accuracy under all attacks together: at the clean image's score, at 0.9, under unseen judges.
     """
     found: Metrics = {}
     own = same_norm(results[results["axis"].isin(("eps", "eps_b")) & results["attack"].isin(SWEPT)])
@@ -59,7 +67,24 @@ def metrics(results: pd.DataFrame, budgets: Mapping[str, tuple[float, float]]) -
             "dual": round(float(at_dual["accuracy"]), 4),
             "foreground_score": round(float(at_dual["foreground_score"]), 4),
         }
+    for (dataset, norm, defence, name), accuracy in _unsuspicious(results).items():
+        found[dataset][norm][defence][name] = accuracy
     return found
+
+
+def _unsuspicious(results: pd.DataFrame) -> dict[tuple[str, str, str, str], float]:
+    rows = results[results["attack"] == ANY]
+    curve, judged = rows[rows["axis"] == "bound"], rows[rows["axis"] == "unsuspicious"]
+    asked = {
+        "unsuspicious_clean": judged[judged["judge"].isin(curve["judge"])],
+        f"unsuspicious_{HIGH:g}": curve[curve["value"] == HIGH],
+        "unsuspicious_unseen": judged[judged["judge"] == UNSEEN],
+    }
+    return {
+        (row["dataset"], row["norm"], row["defence"], name): round(float(row["accuracy"]), 4)
+        for name, own in asked.items()
+        for _, row in own.iterrows()
+    }
 
 
 def curves(results: pd.DataFrame, axis: str) -> pd.DataFrame:

@@ -20,14 +20,20 @@ UNITS = {key: f"{norm.symbol}, {norm.unit.drawn}" for key, norm in NORMS.items()
 
 
 def lines(
-    axes: Axes, rows: pd.DataFrame, measure: str, places: pd.Series, style: Style, percent: bool = False
+    axes: Axes,
+    rows: pd.DataFrame,
+    measure: str,
+    places: pd.Series,
+    style: Style,
+    percent: bool = False,
+    markers: bool = True,
 ) -> None:
     """One line with its interval band per defence; `places` are the x positions of `rows`."""
     factor = 100 if percent else 1
     for defence in defences(rows):
         own = rows[rows["defence"] == defence]
         x = places[own.index]
-        cues = line_cues(defence, style)
+        cues = line_cues(defence, style) | ({} if markers else {"marker": ""})
         low, high = own[f"{measure}_low"] * factor, own[f"{measure}_high"] * factor
         if len(own) > 1:
             axes.fill_between(x, low, high, color=cues["color"], alpha=0.18, linewidth=0)

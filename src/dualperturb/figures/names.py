@@ -8,7 +8,16 @@ from dualperturb.core.budgets import NORMS
 
 LABELS = {"clean": "Clean", "at_pgd": "AT-PGD", "at_dual": "AT-Dual", "smoothing": "Smoothing"}
 NORM_NAMES = {key: norm.name for key, norm in NORMS.items()} | {"L0": "L0"}
-ATTACKS = {"pgd": "PGD", "dual": "dual", "jsma": "JSMA", "cw": "C&W"}
+ATTACKS = {
+    "pgd": "PGD",
+    "dual": "dual",
+    "sum": "dual, paper's sum",
+    "constrained": "dual, constrained",
+    "guided": "dual, constrained by several models",
+    "any": "all of these",
+    "jsma": "JSMA",
+    "cw": "C&W",
+}
 
 
 def label(defence: str) -> str:

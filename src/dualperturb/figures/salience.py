@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,6 +21,7 @@ from dualperturb.figures.texts import (
     ordered,
     salience_note,
 )
+from dualperturb.params.unsuspicious import CONTROL
 
 OBJECTIVES = {"paper": "(a) the paper's objective", "balanced": "(b) balanced objective (ours)"}
 
@@ -54,23 +57,33 @@ def clean_score(results: pd.DataFrame, norm: str) -> float:
     return float(rows.loc[rows["value"] == 0, "foreground_score"].iloc[0])
 
 
+def control_score(results: pd.DataFrame, norm: str) -> float | None:
+    """The mean foreground score by the control, which looks at no image; None where it did not judge."""
+    rows = _judged(results, norm)
+    rows = rows[(rows["judge"] == CONTROL) & rows["foreground_score"].notna()]
+    return None if rows.empty else float(rows["foreground_score"].iloc[0])
+
+
 def salience_panels(results: pd.DataFrame, style: Style) -> Figure:
     """Foreground score (above) and adversarial accuracy under dual over the salience weight.
 
-    The paper's objective is at the left, the balanced one at the right; the clean images' score is a thin
-    line. The weights stand at equal distances, since they include 0 and span orders of magnitude, or on a
-    logarithmic axis where `style.log_axes` names salience_weight.
+    The paper's objective is at the left, the balanced one at the right. Thin lines: the score of the images
+    without attack, and that by the control, which looks at no image and so is the same for every example. The
+    weights stand at equal distances, since they include 0 and span orders of magnitude, or on a logarithmic
+    axis where `style.log_axes` names salience_weight.
     """
     by_objective = salience_sweeps(results)
     rows = pd.concat(by_objective.values())
-    clean = clean_score(results, only(rows, "norm"))
+    norm = only(rows, "norm")
+    thin = {"clean images": clean_score(results, norm), "control": control_score(results, norm)}
+    levels = {name: level for name, level in thin.items() if level is not None}
     with house_style():
         figure = new_figure(style.width_inches, 0.62 * style.width_inches, style)
         panels = figure.subplots(2, len(by_objective), sharex=True, sharey="row")
         for column, name in zip(panels.T, by_objective, strict=True):
-            _column(column, by_objective[name], clean, style)
+            _column(column, by_objective[name], levels, style)
             column[0].set_title(OBJECTIVES[name])
-        _score_limits(panels[0, 0], rows, clean)
+        _score_limits(panels[0, 0], rows, list(levels.values()))
         panels[0, 0].set_ylabel("foreground score")
         whole_percent(panels[1, 0])
         panels[1, 0].set_ylabel("adversarial accuracy (%)")
@@ -90,7 +103,7 @@ def salience_caption(results: pd.DataFrame) -> str:
         f"eps_f = {constant(rows, 'eps_f'):g}, eps_b = {constant(rows, 'eps_b'):g} over the salience weight, "
         f"by the paper's objective (a) and the balanced one (b). {images_text(rows)}; bands are 95 % "
         f"intervals. The thin line is the mean score of the same images without attack, "
-        f"{clean_score(results, norm):.3f}.{salience_note(rows)}"
+        f"{clean_score(results, norm):.3f}.{_control_text(results, norm)}{salience_note(rows)}"
     )
     if first < last:
         changes = [f"by the {name} objective {_changes(own)}" for name, own in by_objective.items()]
@@ -119,14 +132,15 @@ def salience_table(results: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _column(column: list[Axes], rows: pd.DataFrame, clean: float, style: Style) -> None:
-    """Score and accuracy of one objective."""
+def _column(column: list[Axes], rows: pd.DataFrame, levels: Mapping[str, float], style: Style) -> None:
+    """Score and accuracy of one objective; levels: the scores to be drawn as thin lines, by name."""
     above, below = column
     weights = sorted(rows["value"].unique())
     logarithmic = "salience_weight" in style.log_axes
     places = rows["value"] if logarithmic else rows["value"].map(weights.index)
     lines(above, rows, "foreground_score", places, style)
-    above.axhline(clean, color="#444444", linewidth=0.8, linestyle=(0, (4, 3)), label="clean images")
+    for (name, level), dashes in zip(levels.items(), ((4, 3), (1, 2)), strict=False):
+        above.axhline(level, color="#444444", linewidth=0.8, linestyle=(0, dashes), label=name)
     lines(below, rows, "accuracy", places, style, percent=True)
     if logarithmic:
         value_axis(below, "salience_weight", rows["value"], style)
@@ -141,28 +155,37 @@ def _threat_model(rows: pd.DataFrame) -> str:
     return rf"dual, $\epsilon_f$ = {eps_f:g}, $\epsilon_b$ = {eps_b:g} ({UNITS[only(rows, 'norm')]})"
 
 
-def _score_limits(axes: Axes, rows: pd.DataFrame, clean: float) -> None:
+def _score_limits(axes: Axes, rows: pd.DataFrame, levels: list[float]) -> None:
     """Room around the bands, at least 0.1 in all, so that a flat line is not blown up into a slope."""
-    low = min(float(rows["foreground_score_low"].min()), clean)
-    high = max(float(rows["foreground_score_high"].max()), clean)
+    low = min(float(rows["foreground_score_low"].min()), *levels)
+    high = max(float(rows["foreground_score_high"].max()), *levels)
     room = max(0.1 * (high - low), (0.1 - (high - low)) / 2)
     axes.set_ylim(max(low - room, 0.0), min(high + room, 1.0))
 
 
 def _crossed(results: pd.DataFrame, norm: str) -> str:
-    """How many images fall below a score of 0.5, for each classifier trained with the norm or with none."""
-    rows = results[(results["axis"] == "unsuspicious") & (results["norm"] == norm)]
-    if rows.empty:
+    """How many images fall below a score of 0.5 without and with the salience term, for each classifier."""
+    rows = _judged(results, norm)
+    rows = rows[rows["attack"].isin(("dual", "sum")) & rows["ssim_distance"].notna()]
+    parts = []
+    for weight, own in ordered(rows).groupby("salience_weight"):
+        counts = [
+            f"{label(str(row['defence']))} {int(row['crossed_half'])} of {int(row['n'])}"
+            for _, row in own.iterrows()
+        ]
+        parts.append(f"at weight {weight:g} {', '.join(counts)}")
+    return f" Images whose foreground score falls below 0.5: {'; '.join(parts)}." if parts else ""
+
+
+def _control_text(results: pd.DataFrame, norm: str) -> str:
+    level = control_score(results, norm)
+    if level is None:
         return ""
-    counts = [
-        f"{label(str(row['defence']))} {int(row['crossed_half'])} of {int(row['n'])}"
-        for _, row in ordered(rows).iterrows()
-    ]
-    weight, objective = constant(rows, "salience_weight"), only(rows, "objective")
-    return (
-        f" Images whose foreground score falls below 0.5 (weight {weight:g}, {objective} objective): "
-        f"{'; '.join(counts)}."
-    )
+    return f" The dotted line is the control's, {level:.3f}: it looks at the middle of every picture."
+
+
+def _judged(results: pd.DataFrame, norm: str) -> pd.DataFrame:
+    return results[(results["axis"] == "unsuspicious") & (results["norm"] == norm)]
 
 
 def _changes(rows: pd.DataFrame) -> str:

@@ -40,6 +40,13 @@ class DataSet(Section, Generic[OwnData]):
                 f"{name}.masks.files.match: found name, but {name} has no file names; accepted: index"
             )
 
+        judges = self.evaluate.unsuspicious.judges
+        if self.masks.model.name in [model.name for model in judges]:
+            raise ValueError(
+                f"{name}.evaluate.unsuspicious.judges: found {self.masks.model.name}, which masks.model "
+                "names and attacks climb; accepted: models that no attack climbs"
+            )
+
     def check_test_images(self, name: str, count: int) -> None:
         """Raise UserError unless a test split of `count` images holds all that the evaluation asks for."""
         key, most = self.evaluate.largest_n()

@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, model_validator
 
 from dualperturb.params.fields import (
     Count,
     CountOrAuto,
+    ImageCount,
     Indices,
     Level,
     Part,
     Section,
     Share,
     Values,
-    accepts,
     by_norm,
     wrong_key,
 )
+from dualperturb.params.unsuspicious import BoundOrNone, Unsuspicious
 
 
 class Grid(Section):
@@ -42,7 +43,6 @@ class Grid(Section):
         return self
 
 
-ImageCount = Annotated[int, Field(strict=True, ge=1), accepts("panels, or a whole number of at least 1")]
 PANELS = "panels"
 
 
@@ -100,6 +100,7 @@ class Evaluate(Section):
     restarts: Count
     objective: Literal["paper", "balanced"]
     salience_every: Count
+    min_foreground_score: BoundOrNone
     grid: Annotated[dict[str, Grid], BeforeValidator(by_norm)]
     salience_weights: Values
     examples: Indices
@@ -107,6 +108,7 @@ class Evaluate(Section):
     jsma: Jsma
     strong: Strong
     smoothing: Smoothing
+    unsuspicious: Unsuspicious
     health: Images
 
     @model_validator(mode="before")
@@ -124,6 +126,6 @@ class Evaluate(Section):
     def largest_n(self) -> tuple[str, int]:
         """The key, and the number, of the measure that asks for most test images."""
         asked = {"n": self.n, "strong.library_n": self.strong.library_n}
-        for name in ("transfer", "jsma", "strong", "smoothing", "health"):
+        for name in ("transfer", "jsma", "strong", "smoothing", "unsuspicious", "health"):
             asked[f"{name}.n"] = getattr(self, name).n
         return max(asked.items(), key=lambda item: item[1])

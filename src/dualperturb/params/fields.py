@@ -127,6 +127,8 @@ Index = Annotated[int, Field(strict=True, ge=0), accepts("a whole number of at l
 Seed = Annotated[
     int, Field(strict=True, ge=0, le=LARGEST_SEED), accepts(f"a whole number from 0 to {LARGEST_SEED}")
 ]
+# Of test images; params.yaml's `panels` is read as the number of the panels' before.
+ImageCount = Annotated[int, Field(strict=True, ge=1), accepts("panels, or a whole number of at least 1")]
 CountOrAll = Annotated[Literal["all"] | Count, accepts("all, or a whole number of at least 1")]
 SeveralOrAll = Annotated[Literal["all"] | Several, accepts("all, or a whole number of at least 2")]
 CountOrAuto = Annotated[Literal["auto"] | Count, accepts("auto, or a whole number of at least 1")]

@@ -10,9 +10,17 @@ from dualperturb.params.fields import Colour, Dpi, Section, Width, are_distinct,
 from dualperturb.params.training import DEFENCES
 
 PanelName = Literal[
-    "dual_examples", "noise_examples", "salience", "accuracy", "across", "gradients", "transfer", "smoothing"
+    "dual_examples",
+    "unsuspicious",
+    "noise_examples",
+    "salience",
+    "accuracy",
+    "across",
+    "gradients",
+    "transfer",
+    "smoothing",
 ]
-PANELS: tuple[str, ...] = get_args(PanelName)  # in the paper's order, each a module of `figures`
+PANELS: tuple[str, ...] = get_args(PanelName)  # in the page's order, each a module of `figures`
 LogAxis = Literal["eps", "eps_f", "eps_b", "salience_weight", "share", "radius"]
 
 

@@ -111,6 +111,9 @@ class Params(DataSets):
                 f"salience_weight.{name}": (self.salience_weight[name],),
                 f"{name}.train.at_dual.salience_weight": (section.train.at_dual.salience_weight,),
                 f"{name}.evaluate.salience_weights": section.evaluate.salience_weights,
+                f"{name}.evaluate.unsuspicious.salience_weight": (
+                    section.evaluate.unsuspicious.salience_weight,
+                ),
                 "examples.salience_weights": self.examples.salience_weights,
             }
             climbed = [key for key, values in weights.items() if any(values)]
@@ -120,6 +123,25 @@ class Params(DataSets):
                     "to climb; accepted: its option gradient: true, builtin, center or deepgaze, or 0 alone "
                     f"in {', '.join(climbed)}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _bounds_can_be_held(self) -> Params:
+        """A bound takes the salience weight's place, and its attack climbs the saliency model."""
+        for name in self.datasets:
+            chosen, model = self.of(name).evaluate, self.of(name).masks.model
+            bound, several = chosen.min_foreground_score, chosen.unsuspicious.bounds
+            if bound is not None and self.salience_weight[name]:
+                raise ValueError(
+                    f"{name}.evaluate.min_foreground_score: found {bound}; accepted: none, unless "
+                    f"salience_weight.{name} is 0"
+                )
+            for key, asked in (("min_foreground_score", bound), ("unsuspicious.bounds", several)):
+                if asked not in (None, ()) and not model.has_gradient:
+                    raise ValueError(
+                        f"{name}.evaluate.{key}: found {asked}, but masks.model, {model.name}, has no "
+                        "gradient to climb; accepted: none, or [] for bounds"
+                    )
         return self
 
     def of(self, dataset: str) -> DataSet[Any]:

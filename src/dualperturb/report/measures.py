@@ -1,4 +1,4 @@
-"""Tables of the measures that have no figure: strong attacks, unsuspicious examples."""
+"""Tables of the measures that have no figure: strong attacks, unsuspicious examples by attack and judge."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from dualperturb.evaluation.tables import same_norm
-from dualperturb.figures.names import NORM_NAMES
+from dualperturb.evaluation.tables import UNSEEN, same_norm
+from dualperturb.figures.names import ATTACKS, label
 from dualperturb.figures.sweeps import jsma
 from dualperturb.figures.texts import interval_text, mean_text, ordered, row_label, several_norms
+from dualperturb.params.unsuspicious import CONTROL
 
+_JUDGE = {UNSEEN: "all unseen"}
 STANDARD_QUERIES = 5000  # of AutoAttack's last part, Square
 # The table's columns: attack -> heading; a star stands for the number of steps.
 _STRONG = {
@@ -62,26 +64,43 @@ def carlini_wagner_table(results: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([cells[value] for value in sorted(cells)])
 
 
-def unsuspicious_table(results: pd.DataFrame) -> pd.DataFrame:
-    """One row per norm and classifier: how dual examples change the foreground score and the picture."""
-    rows = results[results["axis"] == "unsuspicious"]
-    several = several_norms(results)
-    shown = []
-    for norm in rows["norm"].unique():
-        for _, row in ordered(rows[rows["norm"] == norm]).iterrows():
-            shown.append(
-                {
-                    "norm": NORM_NAMES[str(norm)],
-                    "classifier": row_label(row, several),
-                    "adversarial accuracy": interval_text(row),
-                    "foreground score": mean_text(row, "foreground_score"),
-                    "its change": mean_text(row, "score_change", signed=True),
-                    "fell below 0.5": f"{int(row['crossed_half'])} of {int(row['n'])}",
-                    "SSIM distance, whole image": mean_text(row, "ssim_distance"),
-                    "SSIM distance, foreground": mean_text(row, "ssim_distance_foreground"),
-                }
-            )
-    return pd.DataFrame(shown)
+def judges_table(results: pd.DataFrame, norm: str) -> pd.DataFrame:
+    """One row per classifier and attack, one column per judge: what its scores say of the examples.
+
+    A cell: the mean change of the score, and the share of images with an example that fools and is judged at
+    least as salient as the image itself. The last column: under all judges at once that no attack climbed.
+    """
+    rows = results[(results["axis"] == "unsuspicious") & (results["norm"] == norm)]
+    rows = rows[rows["judge"] != CONTROL]
+    table = []
+    for (defence, attack), own in ordered(rows).groupby(["defence", "attack"], sort=False):
+        cells = {"classifier": label(str(defence)), "attack": ATTACKS[str(attack)]}
+        for _, row in own.iterrows():
+            kept = f"{100 * (1 - row['accuracy']):.0f} %"
+            change = "" if pd.isna(row["score_change"]) else f"{row['score_change']:+.3f}, "
+            cells[_JUDGE.get(str(row["judge"]), str(row["judge"]))] = change + kept
+        table.append(cells | {"n": str(int(own["n"].iloc[0]))})
+    return pd.DataFrame(table)
+
+
+def distances_table(results: pd.DataFrame, norm: str) -> pd.DataFrame:
+    """One row per classifier and attack: foreground score beside the control's, and perceptual distances."""
+    rows = results[(results["axis"] == "unsuspicious") & (results["norm"] == norm)]
+    control = rows[rows["judge"] == CONTROL].drop_duplicates("defence").set_index("defence")
+    return pd.DataFrame(
+        [
+            {
+                "classifier": label(str(row["defence"])),
+                "attack": ATTACKS[str(row["attack"])],
+                f"S ({row['judge']})": mean_text(row, "foreground_score"),
+                "S of the control": mean_text(control.loc[row["defence"]], "foreground_score"),
+                "fell below 0.5": f"{int(row['crossed_half'])} of {int(row['n'])}",
+                "SSIM distance, whole image": mean_text(row, "ssim_distance"),
+                "SSIM distance, foreground": mean_text(row, "ssim_distance_foreground"),
+            }
+            for _, row in ordered(rows[rows["ssim_distance"].notna()]).iterrows()
+        ]
+    )
 
 
 def _heading(attack: str, rows: pd.DataFrame) -> str:

@@ -15,9 +15,15 @@ from dualperturb.report.claims import FAILS, HOLDS, claims_table
 from dualperturb.report.data import DatasetReport, ReportData
 from dualperturb.report.gallery import gallery_data
 from dualperturb.report.health import health_parts
-from dualperturb.report.measures import carlini_wagner_table, jsma_table, strong_table, unsuspicious_table
+from dualperturb.report.measures import (
+    carlini_wagner_table,
+    distances_table,
+    jsma_table,
+    judges_table,
+    strong_table,
+)
 from dualperturb.report.settings import mask_text, setting_tables, stand_ins
-from dualperturb.report.summary import spent_text, summary_table
+from dualperturb.report.summary import headline, spent_text, summary_table
 
 
 def render_html(report: ReportData) -> str:
@@ -69,6 +75,7 @@ def _content(report: ReportData) -> dict[str, Any]:
 def _section(section: DatasetReport) -> dict[str, Any]:
     results, budgets = section.results, section.budgets
     claims = claims_table(results, budgets)
+    opening = next((figure for figure in section.figures if figure.stem.startswith("accuracy")), None)
     return {
         "dataset": section.dataset,
         "claims": claims,
@@ -81,17 +88,22 @@ def _section(section: DatasetReport) -> dict[str, Any]:
             NORM_NAMES[norm]: {
                 "table": summary_table(results, norm, *budgets[norm]),
                 "spent": spent_text(results, norm, *budgets[norm]),
+                "headline": headline(results, norm, *budgets[norm]),
             }
             for norm in norms(results)
         },
         "masks": mask_text(section.masks),
         "stand_ins": stand_ins(section.dataset, section.masks),
-        "figures": section.figures,
+        "opening": opening,
+        "figures": [figure for figure in section.figures if figure is not opening],
         "strong": {
             NORM_NAMES[norm]: strong_table(results, norm, budgets[norm][0]) for norm in norms(results)
         },
         "further": {"JSMA": jsma_table(results), "C&W": carlini_wagner_table(results)},
-        "unsuspicious": unsuspicious_table(results),
+        "unsuspicious": {
+            NORM_NAMES[norm]: (judges_table(results, norm), distances_table(results, norm))
+            for norm in norms(results)
+        },
         "health": list(health_parts(section.health)),
     }
 

@@ -1,4 +1,4 @@
-"""The summary table of a norm: accuracy of each defence on clean images, under PGD and under dual."""
+"""The summary table of a norm: accuracy of each defence on clean images and under attacks."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import pandas as pd
 
 from dualperturb.core.budgets import NORMS
 from dualperturb.errors import UserError
+from dualperturb.evaluation.tables import ANY, HIGH, UNSEEN
 from dualperturb.figures.names import NORM_NAMES, label
 from dualperturb.figures.sweeps import defences, only, sweep
 from dualperturb.figures.texts import NOT_MEASURED, counts_text, interval_text
+
+UNSUSPICIOUS = 3  # columns: at the clean image's score, at a high one, under unseen judges
 
 
 def summary_table(results: pd.DataFrame, norm: str, eps_f: float, eps_b: float) -> pd.DataFrame:
     """One row per defence: accuracy on clean images, under PGD at `eps_f`, under dual at both budgets, and n.
 
+    Unsuspicious adversarial accuracy (see `evaluation.unsuspicious.tables`) follows where it was measured.
     Shows one data set's classifiers that were trained with `norm` or with none, attacked in `norm`. Budgets
     are at the paper's scale. Cells read "63.4 % [59.1, 67.5]" (95 % Wilson interval), or "not measured" where
     the budget is no point of the sweep. Raises `UserError` where a sweep or the clean accuracy is missing.
@@ -39,7 +43,45 @@ def summary_points(results: pd.DataFrame, norm: str, eps_f: float, eps_b: float)
         "clean images": clean,
         f"PGD, eps = {eps_f:g}": whole[whole["value"] == eps_f],
         f"dual, eps_f = {eps_f:g}, eps_b = {eps_b:g}": dual_point(results, norm, eps_f, eps_b),
+    } | unsuspicious_points(results, norm)
+
+
+def unsuspicious_points(results: pd.DataFrame, norm: str) -> dict[str, pd.DataFrame]:
+    """The rows of unsuspicious adversarial accuracy, all attacks together, by column heading; {} if none."""
+    rows = results[(results["norm"] == norm) & (results["attack"] == ANY)]
+    curve, judged = rows[rows["axis"] == "bound"], rows[rows["axis"] == "unsuspicious"]
+    if curve.empty:
+        return {}
+    found = {
+        "unsuspicious, S ≥ clean": judged[judged["judge"] == only(curve, "judge")],
+        f"unsuspicious, S ≥ {HIGH:g}": curve[curve["value"] == HIGH],
+        "unsuspicious, unseen judges": judged[judged["judge"] == UNSEEN],
     }
+    return {heading: own for heading, own in found.items() if not own.empty}
+
+
+def headline(results: pd.DataFrame, norm: str, eps_f: float, eps_b: float) -> str:
+    """The table's answer in a sentence or two: what AT-PGD and AT-Dual keep under PGD, dual and the bound."""
+    points = [
+        {str(row["defence"]): f"{100 * row['accuracy']:.0f} %" for _, row in point.iterrows()}
+        for point in summary_points(results, norm, eps_f, eps_b).values()
+    ]
+    _, pgd, dual, *judged = points
+    if not {"at_pgd", "at_dual"} <= set(pgd) & set(dual):
+        return ""
+    text = (
+        f"{NORM_NAMES[norm]}: AT-PGD classifies {pgd['at_pgd']} of the test images rightly under PGD and "
+        f"{dual['at_pgd']} under the dual-perturbation attack; AT-Dual {pgd['at_dual']} and "
+        f"{dual['at_dual']}."
+    )
+    if len(judged) == UNSUSPICIOUS:
+        clean, _, unseen = judged
+        text += (
+            " An example that fools and leaves the foreground at least as salient as before exists for all "
+            f"but {clean['at_pgd']} (AT-PGD) and {clean['at_dual']} (AT-Dual) of them, and for all but "
+            f"{unseen['at_pgd']} and {unseen['at_dual']} under judges that no attack climbed."
+        )
+    return text
 
 
 def dual_point(results: pd.DataFrame, norm: str, eps_f: float, eps_b: float) -> pd.DataFrame:

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from dualperturb.core.budgets import NORMS
+from dualperturb.core.constraint import Bound, constraint
 from dualperturb.core.devices import ranks
 from dualperturb.core.devices.memory import BatchSize
+from dualperturb.core.objectives import Saliency
 from dualperturb.core.pgd import pgd
 from dualperturb.core.result import NORM_TOLERANCE, BrokenThreatModelError
 from dualperturb.core.score import foreground_score
@@ -27,7 +29,11 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class AttackSettings:
-    """Settings as in `pgd`; batch_size, images or "auto", changes only the speed, never the starts."""
+    """Settings as in `pgd`; batch_size, images or "auto", changes only the speed, never the starts.
+
+    min_foreground_score: bounds attacks in two regions; guides: the saliency models that it holds for, by
+    default the subject's.
+    """
 
     steps: int
     step_size: float
@@ -37,6 +43,8 @@ class AttackSettings:
     objective: str = "paper"
     salience_every: int = 1
     precision: str = "fp32"
+    min_foreground_score: Bound | None = None
+    guides: tuple[Saliency, ...] = ()
 
 
 def attack_images(
@@ -74,9 +82,14 @@ def attack_batch(
 def attack_at_once(
     subject: Subject, batch: Batch, threat: ThreatModel, salience_weight: float, settings: AttackSettings
 ) -> tuple[Tensor, pd.DataFrame]:
-    """`attack_batch` on all of the batch, however much memory it takes."""
+    """`attack_batch` on all of the batch, however much memory it takes.
+
+    Under a bound on the foreground score, an example below it counts for nothing: `correct` is True there.
+    """
     chosen, images, labels, foreground = batch
     adversarial = images
+    models = settings.guides or (subject.saliency,)
+    bound = None if threat.eps_b is None else settings.min_foreground_score
     if threat.eps_f > 0 or (threat.eps_b or 0) > 0:
         adversarial = pgd(
             subject.model,
@@ -88,13 +101,19 @@ def attack_at_once(
             restarts=settings.restarts,
             seed=settings.seed,
             indices=chosen.tolist(),
-            saliency=subject.saliency,
+            saliency=subject.saliency if bound is None else models,
             salience_weight=salience_weight,
             objective=settings.objective,
-            salience_every=settings.salience_every,
+            salience_every=settings.salience_every if bound is None else 1,
             precision=settings.precision,
+            min_foreground_score=bound,
         ).images
-    return adversarial, measure(subject, chosen, images, adversarial, labels, foreground, threat)
+    table = measure(subject, chosen, images, adversarial, labels, foreground, threat)
+    if bound is not None:
+        with torch.no_grad():
+            margin = constraint(models, images, foreground, bound).margin(adversarial)
+        table["correct"] |= (margin < 0).cpu().numpy()
+    return adversarial, table
 
 
 @torch.no_grad()

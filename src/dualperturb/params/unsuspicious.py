@@ -1,0 +1,76 @@
+"""The section `unsuspicious` of an evaluation: bounds, saliency models that guide and that judge."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, model_validator
+
+from dualperturb.core.bounds import ACCEPTED, reserve
+from dualperturb.params.fields import (
+    Fraction,
+    ImageCount,
+    NonNegative,
+    Section,
+    accepts,
+    are_distinct,
+    wrong_key,
+)
+from dualperturb.params.masks import SaliencyParams
+
+CONTROL = "center"  # looks at no image: it scores every example as it scores the image
+
+
+def _is_bound(raw: object) -> object:
+    number = isinstance(raw, int | float) and not isinstance(raw, bool) and 0 <= raw <= 1
+    if number or (isinstance(raw, str) and reserve(raw) is not None):
+        return raw
+    raise ValueError
+
+
+Bound = Annotated[float | str, BeforeValidator(_is_bound), accepts(ACCEPTED)]
+BoundOrNone = Annotated[
+    float | str | None,
+    BeforeValidator(lambda raw: None if raw == "none" else _is_bound(raw)),
+    PlainSerializer(lambda bound: "none" if bound is None else bound),
+    accepts(f"none, {ACCEPTED}"),
+]
+Models = Annotated[tuple[SaliencyParams, ...], BeforeValidator(lambda raw: _are_models(raw))]
+
+
+def _are_models(raw: object) -> object:
+    if not isinstance(raw, list | tuple):
+        raise ValueError(f"found {raw!r}; accepted: a list of saliency models, or [] for none")
+    return raw
+
+
+class Unsuspicious(Section):
+    """What has to keep a foreground score, and who judges.
+
+    n: test images, as in the other measures; salience_weight: of the paper's sum; bounds: on the score under
+    masks.model, each held by an attack of its own, the first shown with its examples; guides: models that one
+    further attack climbs, each held to the clean image's score and `reserve` above; judges: models that no
+    attack climbs.
+    """
+
+    n: ImageCount
+    salience_weight: NonNegative
+    bounds: Annotated[tuple[Bound, ...], AfterValidator(are_distinct)]
+    guides: Models
+    reserve: Fraction
+    judges: Models
+
+    @model_validator(mode="after")
+    def _models_differ(self) -> Unsuspicious:
+        guiding, judging = ([model.name for model in models] for models in (self.guides, self.judges))
+        for key, names in (("guides", guiding), ("judges", judging)):
+            if CONTROL in names:
+                raise wrong_key(key, f"found {CONTROL}, which looks at no image; accepted: other models")
+            if len(set(names)) < len(names):
+                raise wrong_key(key, f"found {', '.join(names)}; accepted: each model once")
+        if both := [name for name in judging if name in guiding]:
+            raise wrong_key("judges", f"found {both[0]}, which guides holds, too; accepted: other models")
+        for model in self.guides:
+            if not model.has_gradient:
+                raise wrong_key("guides", f"found {model.name} without a gradient; accepted: with one")
+        return self

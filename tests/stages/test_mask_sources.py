@@ -53,6 +53,7 @@ def run(folder: Path, **changes: Any) -> dict[str, Any]:
     # A model without a gradient is refused with other weights.
     for section in (params["shapes6"]["evaluate"], params["examples"]):
         section["salience_weights"] = [0]
+    params["shapes6"]["evaluate"]["unsuspicious"] |= {"salience_weight": 0, "bounds": []}
     params["shapes6"]["masks"].update(changes)
     (folder / "params.yaml").write_text(json.dumps(params))
     masks.main("shapes6")

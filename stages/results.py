@@ -12,7 +12,8 @@ import pandas as pd
 
 from dualperturb.core.budgets import NORMS
 from dualperturb.errors import REMAKE, UserError
-from dualperturb.evaluation.tables import BOUNDS, COLUMNS, RESULT_COLUMNS
+from dualperturb.evaluation.tables import BOUNDS, COLUMNS
+from dualperturb.evaluation.tidy import TIDY_COLUMNS, wide
 from dualperturb.files import read_csv
 from dualperturb.params import AXES, Params
 from dualperturb.params.unsuspicious import CONTROL
@@ -29,9 +30,9 @@ def read_parts(settings: Params) -> Iterator[pd.DataFrame]:
 
 
 def read_results(settings: Params) -> pd.DataFrame:
-    """reports/results.csv. Raises UserError where it is absent, damaged or cut off."""
+    """reports/results.csv in its wide form. Raises UserError where it is absent, damaged or cut off."""
     expected = sum(rows_of(path, settings) for _, path in parts(settings))
-    return _whole(RESULTS, read_csv(RESULTS, RESULT_COLUMNS), expected)
+    return _whole(RESULTS, wide(read_csv(RESULTS, TIDY_COLUMNS)), expected)
 
 
 def parts(settings: Params) -> Iterator[tuple[str, Path]]:

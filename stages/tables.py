@@ -9,6 +9,7 @@ from __future__ import annotations
 import pandas as pd
 
 from dualperturb.evaluation.tables import curves, metrics
+from dualperturb.evaluation.tidy import tidy
 from dualperturb.files import replacing, write_csv, write_json
 from dualperturb.params import AXES
 from stages.common import CURVES, METRICS, RESULTS, params, run
@@ -18,7 +19,7 @@ from stages.results import norms_of, read_parts
 def main() -> None:
     settings = params()
     results = pd.concat(read_parts(settings), ignore_index=True)
-    write_csv(RESULTS, results)
+    write_csv(RESULTS, tidy(results))
     write_json(METRICS, metrics(results, {norm: settings.budgets(norm) for norm in settings.norms}))
     with replacing(CURVES) as folder:
         for axis in AXES:

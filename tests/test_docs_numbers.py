@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from dualperturb.evaluation.tidy import wide
 from dualperturb.figures.names import label
 from tests.markdown import ROOT, rows, section, text
 
@@ -69,7 +70,7 @@ def test_the_claims_and_the_checks() -> None:
 
 
 def test_the_salience_weights() -> None:
-    results = pd.read_csv(RESULTS)
+    results = wide(pd.read_csv(RESULTS))
     points = results[(results["axis"] == "salience_weight") & (results["attack"] == "dual")]
     expected = {
         f"{label(str(defence))}, {objective}": [

@@ -10,7 +10,15 @@ from dualperturb.params.fields import Colour, Dpi, Section, Width, are_distinct,
 from dualperturb.params.training import DEFENCES
 
 PanelName = Literal[
-    "dual_examples", "noise_examples", "salience", "accuracy", "across", "gradients", "transfer", "smoothing"
+    "dual_examples",
+    "noise_examples",
+    "salience",
+    "accuracy",
+    "across",
+    "gradients",
+    "transfer",
+    "smoothing",
+    "combinations",
 ]
 PANELS: tuple[str, ...] = get_args(PanelName)  # in the paper's order, each a module of `figures`
 LogAxis = Literal["eps", "eps_f", "eps_b", "salience_weight", "share", "radius"]

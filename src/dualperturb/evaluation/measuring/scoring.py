@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dualperturb.core.budgets import NORMS
+from dualperturb.core.constraint import Bound
 from dualperturb.core.devices import ranks
 from dualperturb.core.devices.memory import BatchSize
 from dualperturb.core.pgd import pgd
@@ -37,6 +38,7 @@ class AttackSettings:
     objective: str = "paper"
     salience_every: int = 1
     precision: str = "fp32"
+    min_foreground_score: Bound | None = None
 
 
 def attack_images(
@@ -93,6 +95,7 @@ def attack_at_once(
             objective=settings.objective,
             salience_every=settings.salience_every,
             precision=settings.precision,
+            min_foreground_score=settings.min_foreground_score,
         ).images
     return adversarial, measure(subject, chosen, images, adversarial, labels, foreground, threat)
 

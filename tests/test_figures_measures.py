@@ -110,6 +110,11 @@ def test_across_norms_stand_the_classifiers_of_the_one_norm_under_attacks_in_the
         assert np.allclose(lines["AT-Dual"], dual) and np.allclose(lines["Clean"], 10)
 
 
+def test_jsma_that_was_not_measured_has_no_plot(results: pd.DataFrame) -> None:
+    less = results[results["attack"] != "jsma"]
+    assert len(draw(less, {}, {}, FIGURES, Look(panels=("across",)))["across"].axes) == 3
+
+
 def test_each_combination_of_norms_is_in_one_figure(results: pd.DataFrame) -> None:
     names = ("accuracy", "across", "combinations")
     for chosen in (FIGURES, asked(fig4="Linf"), asked(fig5="L2"), asked(fig4="Linf", fig5="L2")):

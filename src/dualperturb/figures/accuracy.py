@@ -98,11 +98,7 @@ def accuracy_caption(
     )
     if with_jsma:
         text += "".join(" " + _jsma_text(jsma(results, own)) for own in trained)
-    for own, sweeps in zip(trained, swept, strict=True):
-        if {"at_pgd", "at_dual"} <= set(defences(sweeps[2])):
-            text += f" Trained with {NORM_NAMES[own]}:" if len(trained) > 1 else ""
-            text += "".join(" " + _lead(rows) for rows in sweeps)
-    return text
+    return text + "".join(_leads(*one, len(trained) > 1) for one in zip(trained, swept, strict=True))
 
 
 def accuracy_table(results: pd.DataFrame, norm: str, trained: tuple[str, ...]) -> pd.DataFrame:
@@ -161,6 +157,14 @@ def _jsma_text(rows: pd.DataFrame) -> str:
         f"(d) JSMA over the share of the pixels it may change, {images_text(rows)}; accuracy at "
         f"{100 * most:g} %: {', '.join(left)}."
     )
+
+
+def _leads(trained: str, swept: list[pd.DataFrame], named: bool) -> str:
+    """AT-Dual against AT-PGD on each sweep, if both were measured; named: with the norm of their training."""
+    if not {"at_pgd", "at_dual"} <= set(defences(swept[0])):
+        return ""
+    heading = f" Trained with {NORM_NAMES[trained]}:" if named else ""
+    return heading + "".join(" " + _lead(rows) for rows in swept)
 
 
 def _lead(rows: pd.DataFrame) -> str:

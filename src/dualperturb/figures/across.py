@@ -15,6 +15,6 @@ def panels(results: pd.DataFrame, chosen: Figures) -> list[Panel]:
     """One panel, with JSMA where it was measured; a line where one of its two norms is not in use."""
     norm, trained = chosen.fig5.norm, chosen.fig5.trained
     name = f"classifiers trained with {NORM_NAMES[trained]} under attacks in {NORM_NAMES[norm]}"
-    with_jsma = not jsma(results, trained).empty
+    with_jsma = not jsma(results).empty
     panel = accuracy_panel("across", "Fig. 5", name, norm, (trained,), with_jsma)
     return [where_in_use(panel, results, {"fig5.norm": norm, "fig5.trained": trained})]

@@ -54,7 +54,7 @@ def test_of_several_norms_of_training_each_is_told(results: pd.DataFrame) -> Non
     point = chosen(results, axis="eps_b", value=10.0, defence="at_dual", trained_norm="Linf", norm="L2")
     results.loc[point, "accuracy"] = 0.948
     text = accuracy_caption(results, "L2", ("L2", "Linf"))
-    assert "adversarially trained with L2 and L-infinity (from above), under attacks in the L2 norm" in text
+    assert "(adversarial training with L2 and L-infinity, from above) under attacks in the L2 norm" in text
     own, other = text.split(" Trained with L2:")[1].split(" Trained with L-infinity:")
     assert "eps_b sweep: 30.0 points" in own and "eps_b sweep: 59.8 points at eps_b = 10" in other
     table = accuracy_table(results, "L2", ("L2", "Linf"))

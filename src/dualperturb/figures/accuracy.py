@@ -86,10 +86,10 @@ def accuracy_caption(
     swept = [_swept(results, norm, own) for own in trained]
     by_foreground, by_background, whole = (pd.concat(rows) for rows in zip(*swept, strict=True))
     dual = pd.concat([by_foreground, by_background])
-    above = " (from above)" if len(trained) > 1 else ""
+    above = ", from above" if len(trained) > 1 else ""
     text = (
-        f"Adversarial accuracy of {names_text(whole)}, adversarially trained with {norms_text(trained)}"
-        f"{above}, under attacks in the {NORM_NAMES[norm]} norm: "
+        f"Adversarial accuracy of {names_text(whole)} (adversarial training with {norms_text(trained)}"
+        f"{above}) under attacks in the {NORM_NAMES[norm]} norm: "
         f"(a) dual over the foreground budget, eps_b = {constant(by_foreground, 'eps_b'):g}; "
         f"(b) dual over the background budget, eps_f = {constant(by_background, 'eps_f'):g}; "
         f"(c) PGD over one budget for the whole image. "

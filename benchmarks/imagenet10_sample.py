@@ -160,7 +160,7 @@ def gather(work: Path, out: Path, whole: bool) -> None:
     if whole:
         results = pd.concat(tables["results"], ignore_index=True)
         style = load_params(work / "params.yaml").plots
-        save(accuracy_panels(results, NORM, style), out / "accuracy")
+        save(accuracy_panels(results, NORM, (NORM,), style), out / "accuracy")
         save(salience_panels(results, style), out / "salience")
 
 

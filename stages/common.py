@@ -43,7 +43,7 @@ MODELS = Path("models")
 CHECKPOINTS = Path("checkpoints")
 REPORTS = Path("reports")
 MASK_SUMMARIES = REPORTS / "masks"
-EXAMPLES = REPORTS / "examples"  # the arrays of Figures 1 and 2
+EXAMPLES = REPORTS / "examples"  # the arrays of Fig. 1 and 2
 SWEEP_TABLES = REPORTS / "cells"  # one table per sweep, defence and norm, before they are joined
 MEASURES = REPORTS / "measures"  # one table per measure other than the sweeps
 GRADIENTS = REPORTS / "gradients"  # the arrays of Figure 6
@@ -60,10 +60,14 @@ METRICS = REPORTS / "metrics.json"
 def params(
     dataset: str | None = None, defence: str | None = None, sweep: str | None = None, norm: str | None = None
 ) -> Params:
-    """The checked parameters of this run. Raises UserError if they are wrong or do not know a given name."""
+    """The checked parameters of this run. Raises UserError if they are wrong or do not know a given name.
+
+    The salience weight is swept in Fig. 3's norm alone, which may be another than those of `norms`.
+    """
     settings = _loaded()
+    swept_in = (settings.figures.fig3.norm,) if sweep == "salience_weight" else settings.norms
     given = (
-        ("norm", norm, settings.norms),
+        ("norm", norm, swept_in),
         ("data set", dataset, settings.datasets),
         ("defence", defence, DEFENCES),
         ("sweep", sweep, tuple(SWEEPS)),
@@ -196,7 +200,7 @@ def timed_stages(settings: Params) -> Iterator[tuple[str, str | None]]:
         yield stage, None
     for defence in DEFENCES:
         yield from ((f"train_{defence}", norm) for norm in settings.trained(defence))
-    yield from ((f"salience_weight_{defence}", settings.norms[0]) for defence in SWEPT)
+    yield from ((f"salience_weight_{defence}", settings.figures.fig3.norm) for defence in SWEPT)
     for norm in settings.norms:
         yield from ((stage, norm) for stage in ("transfer", "unsuspicious", "health"))
         yield from ((f"{stage}_{d}", norm) for stage in ("eps", "dual", "strong") for d in SWEPT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dualperturb.figures import draw, read_arrays, save
+from dualperturb.figures import draw, read_arrays, read_examples, save
 from dualperturb.files import replacing
 from stages.common import EXAMPLES, FIGURES, GRADIENTS, params, run
 from stages.results import read_results
@@ -13,8 +13,9 @@ def main(dataset: str) -> None:
     results = read_results(chosen)
     drawn = draw(
         results[results["dataset"] == dataset],
-        read_arrays(EXAMPLES / f"{dataset}.npz"),
+        read_examples(EXAMPLES / dataset),
         read_arrays(GRADIENTS / f"{dataset}.npz"),
+        chosen.figures,
         chosen.plots,
     )
     # The folder is replaced as a whole, so that a figure that is no longer asked for disappears.

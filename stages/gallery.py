@@ -34,14 +34,14 @@ def main(dataset: str) -> None:
 
 
 def attacks(settings: Params, dataset: str, side: int) -> dict[str, tuple[str, ExampleMaker]]:
-    """Name -> norm and attack: PGD, dual at the examples' salience weights and balanced dual, and JSMA."""
+    """Name -> norm and attack: PGD, dual at Fig. 1's salience weights and balanced dual, and JSMA."""
     from dataclasses import replace
 
     from dualperturb.attacks.jsma import jsma
     from dualperturb.evaluation.measuring.scoring import attack_batch
     from stages.subject import attack_settings, threats
 
-    chosen, weights = attack_settings(dataset, settings), settings.examples.salience_weights
+    chosen, weights = attack_settings(dataset, settings), settings.figures.fig1.salience_weights
     found: dict[str, tuple[str, ExampleMaker]] = {}
     for norm in settings.norms:
         used = threats(settings, dataset, norm, side)

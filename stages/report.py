@@ -13,7 +13,7 @@ import pandas as pd
 
 import dualperturb
 from dualperturb.errors import REMAKE, UserError
-from dualperturb.figures import read_arrays
+from dualperturb.figures import read_arrays, read_examples
 from dualperturb.files import read_csv, replacing
 from dualperturb.params import Params
 from dualperturb.report import (
@@ -42,7 +42,7 @@ from stages.results import read_results
 
 T = TypeVar("T")
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "matplotlib")
-SETTINGS = ("datasets", "seed", "norms", "eps_f", "eps_b", "salience_weight", "examples")
+SETTINGS = ("datasets", "seed", "norms", "eps_f", "eps_b", "salience_weight", "figures")
 
 
 def main() -> None:
@@ -91,9 +91,10 @@ def section(settings: Params, results: pd.DataFrame, dataset: str) -> DatasetRep
         tuple(
             paper_figures(
                 own,
-                read_arrays(EXAMPLES / f"{dataset}.npz"),
+                read_examples(EXAMPLES / dataset),
                 dataset,
                 FIGURES / dataset,
+                settings.figures,
                 settings.plots.panels,
                 certified,
             )

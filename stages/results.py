@@ -55,8 +55,9 @@ def measures(settings: Params) -> Iterator[str]:
 
 
 def norms_of(axis: str, settings: Params) -> tuple[str, ...]:
-    """The salience weight is swept in the first norm alone, as in the paper."""
-    return settings.norms[:1] if axis == "salience_weight" else settings.norms
+    """The norms that an axis is swept in: the salience weight in Fig. 3's, or none if that is not in use."""
+    own = settings.figures.fig3.norm
+    return tuple(norm for norm in settings.norms if axis != "salience_weight" or norm == own)
 
 
 def _whole(path: Path, table: pd.DataFrame, expected: int) -> pd.DataFrame:

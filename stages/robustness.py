@@ -2,7 +2,8 @@
 
 SWEEP is eps (PGD), dual (the dual-perturbation attack over eps_f and over eps_b, the other fixed: two panels
 that share a point), or salience_weight. Every classifier of the defence is measured, one for each norm that
-it is trained with; over the salience weight, only the one trained with NORM.
+it is trained with; over the salience weight, only the one trained with NORM, which is Fig. 3's: if it is not
+among the norms of params.yaml, the table has no rows, and nothing reads it.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ def main(sweep: str, dataset: str, defence: str, norm: str) -> None:
 
     settings = params(dataset, defence, sweep, norm)
     with timed(dataset, f"{sweep}_{defence}", norm):
-        every = settings.trained(defence)
-        alike = tuple(one for one in every if one in (None, norm))  # as the paper's Fig. 3 has it
-        chosen = alike if sweep == "salience_weight" else every
-        measured = [panels(sweep, dataset, defence, norm, one, settings) for one in chosen]
+        if norm not in settings.norms:
+            measured = [(pd.DataFrame(columns=["axis"]),) * 2]
+        else:
+            every = settings.trained(defence)
+            alike = tuple(one for one in every if one in (None, norm))  # as the paper's Fig. 3 has it
+            chosen = alike if sweep == "salience_weight" else every
+            measured = [panels(sweep, dataset, defence, norm, one, settings) for one in chosen]
         if launch.rank() > 0:
             return
         for tables, suffix in zip(zip(*measured, strict=True), ("", ".images"), strict=True):
@@ -45,8 +49,9 @@ def panels(
     from stages.subject import attack_settings, identity, subject
 
     measured = subject(dataset, defence, trained, settings)
-    objective = settings.of(dataset).evaluate.objective
-    fixed = (*settings.budgets(norm), settings.salience_weight[dataset], objective)
+    objective, fig3 = settings.of(dataset).evaluate.objective, settings.figures.fig3
+    budgets = (fig3.eps_f, fig3.eps_b) if sweep == "salience_weight" else settings.budgets(norm)
+    fixed = (*budgets, settings.salience_weight[dataset], objective)
     table, images = sweeps.sweep(
         measured,
         [

@@ -11,6 +11,8 @@ from dualperturb.figures import PANELS, draw, save
 from dualperturb.report import Certificate, DatasetReport, MaskSummary, ReportData, paper_figures
 from tests.small_tables import (
     BUDGETS,
+    CLASSES,
+    FIGURES,
     NORMS,
     Look,
     small_examples,
@@ -55,9 +57,10 @@ def _sections(
 ) -> tuple[DatasetReport, ...]:
     results, health = small_results(norms), small_health(norms)
     examples, gallery = small_examples(), small_gallery(norms)
-    names = np.array([*examples["class_names"][:2], HOSTILE])
-    examples["class_names"] = gallery["class_names"] = names
-    drawn = draw(results, examples, small_gradients(norms), Look(panels=panels))
+    names = np.array([*CLASSES[:2], HOSTILE])
+    for arrays in (*examples.values(), gallery):
+        arrays["class_names"] = names
+    drawn = draw(results, examples, small_gradients(norms), FIGURES, Look(panels=panels))
     for name, figure in drawn.items():
         for path in save(figure, folder / name):
             for dataset in datasets:
@@ -65,7 +68,7 @@ def _sections(
     sections = []
     for dataset, n in zip(datasets, (50, 70), strict=False):
         own = results.assign(dataset=dataset, n=results["n"].where(results["n"] != 50, n))
-        figures = paper_figures(own, examples, dataset, folder, panels, CERTIFICATE)
+        figures = paper_figures(own, examples, dataset, folder, FIGURES, panels, CERTIFICATE)
         sections.append(
             DatasetReport(
                 dataset,

@@ -10,10 +10,24 @@ import pandas as pd
 
 from dualperturb.evaluation.tables import ANY, BOUNDS, UNSEEN
 from dualperturb.figures import PANELS
+from dualperturb.params import Figures
 
 ACCURACY = {"clean": 0.1, "at_pgd": 0.4, "at_dual": 0.7}
 NORMS = ("L2", "Linf")
 BUDGETS = {"L2": (2.0, 20.0), "Linf": (4.0, 20.0)}
+# As shipped: the norms of the paper's figures.
+FIGURES = Figures.model_validate(
+    {
+        "fig1": {
+            **{"norm": "Linf", "eps_f": 4.0, "eps_b": 20.0, "salience_weights": [0, 10]},
+            **{"min_foreground_score": "clean", "defence": "at_pgd"},
+        },
+        "fig2": {"norm": "Linf", "eps": 40.0, "defence": "at_pgd"},
+        "fig3": {"norm": "L2", "eps_f": 2.0, "eps_b": 20.0},
+        "fig4": {"norm": "L2"},
+        "fig5": {"norm": "Linf", "trained": "L2"},
+    }
+)
 CLASSES = ("cat", "$dog$", "a name far too long to print")
 _PER_UNIT = {"L2": 1 / 7, "Linf": 1 / 255}
 
@@ -56,7 +70,7 @@ def small_results(norms: tuple[str, ...] = NORMS) -> pd.DataFrame:
         for one in classifiers(norms):
             rows += _swept(*one, norm)
     for one in classifiers(norms):
-        rows += _salience(*one, norms[0])
+        rows += _salience(*one, FIGURES.fig3.norm) if FIGURES.fig3.norm in norms else []
         rows += [_point(*one, "jsma", "L0", "share", share) for share in (0.1, 0.0, 0.05)]
         rows.append(_gradient(*one))
     for norm in norms:
@@ -86,27 +100,40 @@ def small_health(norms: tuple[str, ...] = NORMS) -> pd.DataFrame:
     )
 
 
-def small_examples() -> dict[str, np.ndarray]:
-    """Three images with an empty, a partial and a full foreground, at two salience weights."""
+def small_examples() -> dict[str, dict[str, np.ndarray]]:
+    """The arrays of Fig. 1, at two salience weights and under the bound, and of Fig. 2.
+
+    Three images with an empty, a partial and a full foreground.
+    """
+    count, side, columns = 3, 8, 3
     random = np.random.default_rng(0)
-    count, side, weights = 3, 8, 2
-    pictures = ("original", "foreground_noise", "background_noise")
+    dual = {
+        **_pictures(("original",), count, side),
+        "log_density": random.random((count, side, side)),
+        "salience_weights": np.array([0.0, 10.0]),
+        "dual": random.random((columns, count, 3, side, side), dtype=np.float32),
+        "dual_predicted": np.array([[1, 1, 2], [1, 0, 0], [1, 0, 1]]),
+        "dual_score": np.array([[0.25, 0.25, 0.25], [0.25, 0.25, 0.25], [0.5, 0.6, 0.65]]),
+        "budgets": np.array([4.0, 20.0]),
+        "bound": np.array("clean"),
+    }
+    noise = _pictures(("original", "background_noise", "foreground_noise"), count, side)
+    return {"dual": dual, "noise": noise | {"budgets": np.array([40.0])}}
+
+
+def _pictures(names: tuple[str, ...], count: int, side: int) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(3)
     return {
-        **{name: random.random((count, 3, side, side), dtype=np.float32) for name in pictures},
-        **{f"{name}_predicted": np.array([0, 1, 2]) for name in pictures},
-        **{f"{name}_score": np.array([0.5, 0.6, 0.7]) for name in pictures},
+        **{name: random.random((count, 3, side, side), dtype=np.float32) for name in names},
+        **{f"{name}_predicted": np.array([0, 1, 2]) for name in names},
+        **{f"{name}_score": np.array([0.5, 0.6, 0.7]) for name in names},
         "indices": np.array([4, 5, 6]),
         "labels": np.array([0, 1, 2]),
         "class_names": np.array(CLASSES),
         "foreground": _foreground(count, side),
-        "log_density": random.random((count, side, side)),
-        "salience_weights": np.array([0.0, 10.0]),
-        "dual": random.random((weights, count, 3, side, side), dtype=np.float32),
-        "dual_predicted": np.array([[1, 1, 2], [1, 0, 0]]),
-        "dual_score": np.full((weights, count), 0.25),
-        "budgets": np.array([2.0, 20.0]),
-        "norm": np.array("L2"),
+        "norm": np.array("Linf"),
         "defence": np.array("at_pgd"),
+        "trained_norm": np.array("Linf"),
     }
 
 

@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from dualperturb.figures import Certificate
-from dualperturb.figures.accuracy import accuracy_caption, accuracy_table
-from dualperturb.figures.across import across_caption, across_table
+from dualperturb.figures.accuracy import accuracy_caption, accuracy_rows, accuracy_table
 from dualperturb.figures.dual_examples import dual_examples_caption
 from dualperturb.figures.gradients import gradient_caption, gradient_table
 from dualperturb.figures.noise_examples import noise_examples_caption
@@ -30,35 +29,40 @@ def chosen(results: pd.DataFrame, **where: object) -> pd.Series:
 def test_the_lead_is_computed_from_the_sweep(results: pd.DataFrame) -> None:
     point = chosen(results, axis="eps_b", value=10.0, defence="at_dual", trained_norm="L2", norm="L2")
     results.loc[point, "accuracy"] = 0.948
-    text = accuracy_caption(results, "L2")
+    text = accuracy_caption(results, "L2", ("L2",))
     assert "on the eps_b sweep: 54.8 points at eps_b = 10 (intervals apart)" in text
     assert "eps_b = 20;" in text and "eps_f = 2;" in text and "50 images a point" in text
     assert "JSMA" not in text
-    assert "54.8" not in accuracy_caption(results, "Linf")
+    assert "54.8" not in accuracy_caption(results, "Linf", ("Linf",))
 
 
 def test_no_lead_and_overlapping_intervals_are_said(results: pd.DataFrame) -> None:
     dual = results["defence"] == "at_dual"
     results.loc[dual, "accuracy"] = 0.4
-    assert accuracy_caption(results, "L2").count("AT-Dual is nowhere above AT-PGD") == 3
+    assert accuracy_caption(results, "L2", ("L2",)).count("AT-Dual is nowhere above AT-PGD") == 3
     results.loc[dual, ["accuracy", "accuracy_low"]] = [0.41, 0.36]
-    assert accuracy_caption(results, "L2").count("1.0 points") == 3
-    assert accuracy_caption(results, "L2").count("intervals overlap") == 3
+    assert accuracy_caption(results, "L2", ("L2",)).count("1.0 points") == 3
+    assert accuracy_caption(results, "L2", ("L2",)).count("intervals overlap") == 3
 
 
 def test_jsma_is_told_where_it_is_drawn(results: pd.DataFrame) -> None:
-    text = accuracy_caption(results, "Linf")
+    text = accuracy_caption(results, "Linf", ("L2",), with_jsma=True)
     assert "50 images a point; accuracy at 10 %: Clean 10.0 %, AT-PGD 40.0 %, AT-Dual 70.0 %." in text
 
 
-def test_across_norms_both_accuracies_are_told(results: pd.DataFrame) -> None:
-    text = across_caption(results)
-    assert "L2 pgd, eps = 3: AT-PGD 35.0 % (40.0 %), AT-Dual 65.0 % (70.0 %);" in text
-    assert "L-infinity dual, eps_b = 20: AT-PGD 35.0 % (40.0 %)" in text
-    table = across_table(results)
-    assert len(table) == 18 and "Clean" not in "".join(table.columns)
-    own = table[table["norm"] == "L2"]
-    assert set(own["AT-PGD, trained with L-infinity"]) == {"35.0 % [30.0, 40.0]"}
+def test_of_several_norms_of_training_each_is_told(results: pd.DataFrame) -> None:
+    point = chosen(results, axis="eps_b", value=10.0, defence="at_dual", trained_norm="Linf", norm="L2")
+    results.loc[point, "accuracy"] = 0.948
+    text = accuracy_caption(results, "L2", ("L2", "Linf"))
+    assert "(adversarial training with L2 and L-infinity, from above) under attacks in the L2 norm" in text
+    own, other = text.split(" Trained with L2:")[1].split(" Trained with L-infinity:")
+    assert "eps_b sweep: 30.0 points" in own and "eps_b sweep: 59.8 points at eps_b = 10" in other
+    table = accuracy_table(results, "L2", ("L2", "Linf"))
+    assert len(table) == 2 * 9 and list(table["trained with"].unique()) == ["L2", "L-infinity"]
+    across = table[table["trained with"] == "L-infinity"]
+    assert set(across["AT-PGD"]) == {"35.0 % [30.0, 40.0]"} and set(across["Clean"]) == {"10.0 % [5.0, 15.0]"}
+    rows = accuracy_rows(results, "L2", ("L2", "Linf"), with_jsma=True)
+    assert len(rows) == 5 * (9 + 3) and not rows.index.has_duplicates
 
 
 def test_salience_caption_tells_the_change_of_each_defence(results: pd.DataFrame) -> None:
@@ -79,18 +83,17 @@ def test_of_a_single_salience_weight_no_change_is_told(results: pd.DataFrame) ->
 
 def test_a_single_image_is_no_images(results: pd.DataFrame) -> None:
     alone = results.assign(n=1)
-    examples = small_examples()
-    examples["labels"] = examples["labels"][:1]
-    for name in ("original", "foreground_noise", "background_noise"):
-        examples[f"{name}_predicted"] = examples[f"{name}_predicted"][:1]
-    examples["dual_predicted"] = examples["dual_predicted"][:, :1]
+    dual, noise = small_examples().values()
+    for arrays in (dual, noise):
+        for name in ("labels", *(name for name in arrays if name.endswith(("_predicted", "_score")))):
+            arrays[name] = arrays[name][..., :1]
     texts = {
-        "1 image a point;": accuracy_caption(alone, "L2"),
+        "1 image a point;": accuracy_caption(alone, "L2", ("L2",)),
         "mean of 1 test image with": gradient_caption(alone),
         "the same 1 image in every cell": transfer_caption(alone, "L2"),
         "share of 1 image classified": smoothing_caption(alone, Certificate(0.25, 0.001, 1000)),
-        "1 test image; the log density": dual_examples_caption(examples),
-        "1 test image, with": noise_examples_caption(examples),
+        "1 test image; the log density": dual_examples_caption(dual),
+        "1 test image, with": noise_examples_caption(noise),
     }
     assert [part for part, text in texts.items() if part not in text or "1 images" in text] == []
 
@@ -98,18 +101,32 @@ def test_a_single_image_is_no_images(results: pd.DataFrame) -> None:
 def test_a_salience_gradient_used_for_several_steps_is_told(results: pd.DataFrame) -> None:
     results.loc[results["salience_weight"] > 0, "salience_every"] = 4
     assert "The gradient of the foreground score is renewed in every 4 steps." in salience_caption(results)
-    assert "renewed" not in accuracy_caption(results, "L2")
+    assert "renewed" not in accuracy_caption(results, "L2", ("L2",))
 
 
 def test_examples_captions_count_wrong_predictions_and_mean_scores() -> None:
-    text = dual_examples_caption(small_examples())
-    assert "originals: 0 of 3, 0.60; weight 0: 1 of 3, 0.25; weight 10: 3 of 3, 0.25" in text
-    assert "made on AT-PGD with eps_f = 2, eps_b = 20 (L2)" in text
-    assert "of the same budget, eps = 20 (L2), made on AT-PGD" in noise_examples_caption(small_examples())
+    dual, noise = small_examples().values()
+    text = dual_examples_caption(dual)
+    assert "originals: 0 of 3, mean FS 0.60; salience weight 0: 1 (0) of 3, mean FS 0.25;" in text
+    assert (
+        "salience weight 10: 3 (0) of 3, mean FS 0.25; FS at least clean: 3 (2) of 3, mean FS 0.58." in text
+    )
+    assert "made on AT-PGD (trained with L-infinity) with eps_f = 4, eps_b = 20 (L-infinity)" in text
+    assert "a foreground score FS of at least that of the original." in text
+    text = noise_examples_caption(noise)
+    assert "of the same budget, eps = 40 (L-infinity), made on AT-PGD (trained with L-infinity) in" in text
+    assert "Wrong predictions: original: 0 of 3, mean FS 0.60; background noise: 0 of 3," in text
+
+
+def test_the_classifier_that_is_fooled_and_the_bound_are_told_as_they_are() -> None:
+    dual = small_examples()["dual"] | {"defence": np.array("clean"), "trained_norm": np.array("none")}
+    text = dual_examples_caption(dual | {"bound": np.array("clean-0.05")})
+    assert "made on Clean with" in text and "FS of at least that of the original less 0.05." in text
+    assert "FS of at least 0.9." in dual_examples_caption(dual | {"bound": np.array("0.9")})
 
 
 def test_the_accuracy_table_has_every_point_with_the_budget_spent(results: pd.DataFrame) -> None:
-    table = accuracy_table(results, "L2")
+    table = accuracy_table(results, "L2", ("L2",))
     assert len(table) == 9
     point = table[(table["attack"] == "dual over eps_b") & (table["eps_b"] == 10)].iloc[0]
     assert np.isclose(point["eps_b spent"], 10 / 7) and point["AT-PGD"] == "40.0 % [35.0, 45.0]"

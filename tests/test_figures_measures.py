@@ -1,4 +1,4 @@
-"""Which figures are drawn, and those of the further measures: across norms, smoothing, logarithmic axes."""
+"""Which figures are drawn in which norms, and those of smoothing and on logarithmic axes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from dualperturb.figures import (
     read_arrays,
     salience_panels,
 )
-from dualperturb.figures.across import across_panels
 from dualperturb.figures.curves import lines, value_axis
 from dualperturb.figures.names import classifier_labels
+from dualperturb.figures.panel import Certificate, DrawnFrom, ToldFrom
 from dualperturb.figures.smoothing import smoothing_panel
 from dualperturb.figures.sweeps import sweep
-from tests.small_tables import Look, small_examples, small_gradients, small_results
+from dualperturb.params import Figures
+from tests.small_tables import FIGURES, Look, small_examples, small_gradients, small_results
 
 
 @pytest.fixture
@@ -35,11 +36,11 @@ def results() -> pd.DataFrame:
 
 
 def test_all_figures_stand_in_the_papers_order(results: pd.DataFrame) -> None:
-    drawn = draw(results, small_examples(), small_gradients(), Look())
+    drawn = draw(results, small_examples(), small_gradients(), FIGURES, Look())
     assert list(drawn) == [
-        *("dual_examples", "unsuspicious_L2", "unsuspicious_Linf", "noise_examples", "salience"),
-        *("accuracy_L2", "accuracy_Linf", "across"),
-        *("gradients", "transfer_L2", "transfer_Linf", "smoothing"),
+        *("dual_examples", "unsuspicious_L2", "unsuspicious_Linf", "noise_examples", "salience", "accuracy"),
+        *("across", "gradients", "transfer_L2", "transfer_Linf", "smoothing", "combinations_L2"),
+        "combinations_Linf",
     ]
 
 
@@ -51,45 +52,114 @@ def test_each_name_has_a_module_and_each_module_of_panels_a_name(results: pd.Dat
     assert found == set(PANELS)
     for name in PANELS:
         assert {
-            panel.stem.removesuffix("_L2").removesuffix("_Linf") for panel in chosen_panels(results, [name])
+            panel.stem.removesuffix("_L2").removesuffix("_Linf")
+            for panel in chosen_panels(results, FIGURES, [name])
         } == {name}
 
 
 def test_of_one_norm_nothing_tells_of_another() -> None:
     results, gradients = small_results(("Linf",)), small_gradients(("Linf",))
-    drawn = draw(results, small_examples(), gradients, Look())
-    assert not {"accuracy_L2", "across", "transfer_L2"} & set(drawn)
+    drawn = draw(results, small_examples(), gradients, FIGURES, Look())
+    assert set(drawn) == {
+        *("dual_examples", "unsuspicious_Linf", "noise_examples", "gradients", "transfer_Linf"),
+        *("smoothing", "combinations_Linf"),
+    }
     texts = {text.get_text() for name in ("gradients", "transfer_Linf") for text in _texts(drawn[name])}
     assert "AT-PGD" in texts and not [text for text in texts if "L2" in text or "infinity" in text]
 
 
 def test_only_the_panels_asked_for_are_drawn(results: pd.DataFrame) -> None:
     look = Look(panels=("gradients", "accuracy"))
-    assert list(draw(results, {}, small_gradients(), look)) == ["accuracy_L2", "accuracy_Linf", "gradients"]
+    assert list(draw(results, {}, small_gradients(), FIGURES, look)) == ["accuracy", "gradients"]
 
 
 def test_an_unknown_panel_is_refused(results: pd.DataFrame) -> None:
     with pytest.raises(UserError, match=r"^plots\.panels: found 'accuracys'; accepted: dual_examples, "):
-        chosen_panels(results, ("accuracys",))
+        chosen_panels(results, FIGURES, ("accuracys",))
 
 
 def test_what_was_not_measured_is_left_out(results: pd.DataFrame) -> None:
     less = results[~results["axis"].isin(("transfer", "radius", "bound"))]
     assert not {"transfer_L2", "transfer_Linf", "smoothing", "unsuspicious_L2"} & {
-        panel.stem for panel in chosen_panels(less, PANELS)
+        panel.stem for panel in chosen_panels(less, FIGURES, PANELS)
     }
 
 
-def test_across_norms_the_others_are_thick_and_the_own_thin(results: pd.DataFrame) -> None:
-    figure = across_panels(results, Look())
-    assert len(figure.axes) == 6
-    assert "$L_2$" in figure.axes[0].get_xlabel() and "$L_\\infty$" in figure.axes[5].get_xlabel()
-    for axes in figure.axes:
-        lines = {line.get_label(): line for line in axes.get_lines()}
-        thick, thin = lines["AT-Dual"], lines["AT-Dual, trained with the attack's norm"]
-        assert np.allclose(thick.get_ydata(), 65) and np.allclose(thin.get_ydata(), 70)
-        assert thin.get_linewidth() < thick.get_linewidth()
-    assert "Clean" in [text.get_text() for text in figure.legends[0].get_texts()]
+def asked(**norms: str) -> Figures:
+    """The shipped figures, with the norms of Fig. 3 to 5 (fig5: of the attack) changed."""
+    return FIGURES.model_copy(
+        update={
+            name: getattr(FIGURES, name).model_copy(update={"norm": norm}) for name, norm in norms.items()
+        }
+    )
+
+
+def told(results: pd.DataFrame, chosen: Figures, *names: str) -> dict[str, str]:
+    """Stem -> caption of the panels that are not drawn."""
+    given = ToldFrom(results, {}, Certificate(0.25, 0.001, 1000))
+    panels = chosen_panels(results, chosen, names)
+    return {panel.stem: panel.caption(given) for panel in panels if panel.draw is None}
+
+
+def test_across_norms_stand_the_classifiers_of_the_one_norm_under_attacks_in_the_other(
+    results: pd.DataFrame,
+) -> None:
+    results.loc[results["attack"] == "jsma", "accuracy"] -= 0.1 * (results["trained_norm"] == "Linf")
+    axes = draw(results, {}, {}, FIGURES, Look(panels=("across",)))["across"].axes
+    assert len(axes) == 4 and all("$L_\\infty$" in one.get_xlabel() for one in axes[:3])
+    for one, dual in zip(axes, (65, 65, 65, 70), strict=True):
+        lines = {line.get_label(): line.get_ydata() for line in one.get_lines()}
+        assert np.allclose(lines["AT-Dual"], dual) and np.allclose(lines["Clean"], 10)
+
+
+def test_jsma_that_was_not_measured_has_no_plot(results: pd.DataFrame) -> None:
+    less = results[results["attack"] != "jsma"]
+    assert len(draw(less, {}, {}, FIGURES, Look(panels=("across",)))["across"].axes) == 3
+
+
+def test_each_combination_of_norms_is_in_one_figure(results: pd.DataFrame) -> None:
+    names = ("accuracy", "across", "combinations")
+    for chosen in (FIGURES, asked(fig4="Linf"), asked(fig5="L2"), asked(fig4="Linf", fig5="L2")):
+        rows = [
+            panel.rows(ToldFrom(results, {}, Certificate(0.25, 0.001, 1000)))
+            for panel in chosen_panels(results, chosen, names)
+        ]
+        trained = pd.concat(rows).query("axis == 'eps_b' and trained_norm != 'none'")
+        same = (chosen.fig4.norm, chosen.fig4.norm) == (chosen.fig5.norm, chosen.fig5.trained)
+        assert len(trained) == (5 if same else 4) * 2 * 3  # norms, defences, budgets
+
+
+def test_of_three_norms_each_attack_has_one_further_figure() -> None:
+    both = small_results()
+    third = both[both["norm"] == "L2"].assign(norm="L1")
+    across = both[both["trained_norm"] == "L2"].assign(trained_norm="L1")
+    results = pd.concat([both, third, across, third[third["trained_norm"] == "L2"].assign(trained_norm="L1")])
+    results = results.reset_index(drop=True)
+    found = {panel.stem: panel for panel in chosen_panels(results, FIGURES, ("combinations",))}
+    assert list(found) == ["combinations_L2", "combinations_Linf", "combinations_L1"]
+    assert found["combinations_L1"].name == (
+        "classifiers trained with L2, L-infinity and L1 under attacks in L1"
+    )
+    assert len(found["combinations_L2"].draw(DrawnFrom(results, {}, {}, Look())).axes) == 2 * 3
+
+
+@pytest.mark.parametrize("norms", [("L2",), ("Linf",)])
+def test_a_figure_whose_norm_is_not_in_use_is_a_line(norms: tuple[str, ...]) -> None:
+    end = f", which is not among the norms of this run ({norms[0]})."
+    expected = {
+        ("L2",): {"across": f"Not drawn: figures.fig5.norm is Linf{end}"},
+        ("Linf",): {
+            "salience": f"Not drawn: figures.fig3.norm is L2{end}",
+            "accuracy": f"Not drawn: figures.fig4.norm is L2{end}",
+            "across": f"Not drawn: figures.fig5.trained is L2{end}",
+        },
+    }[norms]
+    assert told(small_results(norms), FIGURES, *PANELS) == expected
+
+
+def test_where_all_norms_are_in_use_every_figure_is_drawn(results: pd.DataFrame) -> None:
+    assert told(results, FIGURES, *PANELS) == {}
+    assert told(results, asked(fig4="L1"), *PANELS).keys() == {"accuracy"}
 
 
 def test_certified_accuracy_is_a_line_and_pgd_a_point_at_the_radius_spent(results: pd.DataFrame) -> None:
@@ -106,7 +176,7 @@ def test_smoothing_without_a_certificate_is_refused(results: pd.DataFrame) -> No
 
 
 def test_the_named_axes_are_logarithmic_from_zero_on(results: pd.DataFrame) -> None:
-    by_foreground, by_background, _ = accuracy_panels(results, "L2", Look(log_axes=("eps_b",))).axes
+    by_foreground, by_background, _ = accuracy_panels(results, "L2", ("L2",), Look(log_axes=("eps_b",))).axes
     assert by_foreground.get_xscale() == "linear" and by_background.get_xscale() == "symlog"
     assert list(by_background.get_xticks()) == [0, 10, 20]
     below = salience_panels(results, Look(log_axes=("salience_weight",))).axes[2]

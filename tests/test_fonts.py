@@ -62,7 +62,7 @@ def forget() -> None:
 
 def drawn(tmp_path: Path, name: str) -> bytes:
     """The bytes of Figure 1 where the first class has this name; a warning, as of a missing glyph, fails."""
-    examples = small_examples()
+    examples = small_examples()["dual"]
     examples["class_names"] = np.array([name, *examples["class_names"][1:]])
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import torch
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
@@ -20,6 +22,7 @@ from dualperturb.params import AXES, DATASETS, DEFENCES, PANELS, LogAxis, Params
 from dualperturb.params.data import ImageData
 from dualperturb.params.fields import first_line
 from dualperturb.params.masks import OPTIONS, REQUIRED
+from tests.small_tables import FIGURES
 
 ROOT = Path(__file__).resolve().parents[1]
 ABSENT = object()
@@ -83,6 +86,7 @@ ANY_OF = " or ".join(NAMED.rsplit(", ", 1))
 MODEL = "shapes6.masks.model"
 SEGMENTATION = "shapes6.masks.segmentation"
 BACKGROUND = "shapes6.evaluate.grid.L2.eps_b"
+FIG1_BOUND = "figures.fig1.min_foreground_score"
 # One refusal a type, and of types that take several kinds of value one a kind; what follows the key.
 REFUSED: list[tuple[str, object, str]] = [
     # numbers
@@ -110,7 +114,8 @@ REFUSED: list[tuple[str, object, str]] = [
     # texts and switches
     ("norms", ["l2"], "[0]: found 'l2'; accepted: L2, Linf"),
     ("norms", ["L2", "L2"], ": holds 'L2' twice"),
-    ("examples.defence", "pgd", ": found 'pgd'; accepted: clean, at_pgd, at_dual or smoothing"),
+    ("figures.fig2.defence", "pgd", ": found 'pgd'; accepted: clean, at_pgd, at_dual or smoothing"),
+    ("figures.fig5.trained", "L0", ": found 'L0'; accepted: L2, Linf or L1"),
     ("runtime.compile", "on", ": found 'on'; accepted: auto or off"),
     ("shapes6.train.augment.flip", 1, ": found 1; accepted: true or false"),
     ("shapes6.train.classifier.weights", None, ": found null; accepted: text"),
@@ -123,6 +128,13 @@ REFUSED: list[tuple[str, object, str]] = [
     (SEGMENTATION, {"net": 1}, ".net: unknown key; accepted:"),
     (SEGMENTATION, {"classes": "smallest"}, ".classes: found 'smallest'; accepted: largest, "),
     (SEGMENTATION, {"classes": {"a": "b"}}, ".classes: found 'a': 'b'; accepted categories: "),
+    *(
+        (FIG1_BOUND, bound, f': found {found}; accepted: a number from 0 to 1, "clean", or such as')
+        for bound, found in (
+            *((1.2, "1.2"), (float("nan"), "nan"), (True, "true"), (None, "null"), ("cleaner", "'cleaner'")),
+            *(("clean-1.5", "'clean-1.5'"), ("0.9", "'0.9' (a number written as text)")),
+        )
+    ),
     # lists
     ("datasets", "shapes6", ": found 'shapes6'; accepted: a list of at least one value"),
     ("datasets", [], ": found []; accepted: a list of at least one value"),
@@ -407,6 +419,28 @@ def test_adversarial_training_has_a_classifier_for_each_norm() -> None:
     assert params.trained("clean") == params.trained("smoothing") == (None,)
 
 
+def test_a_picture_shows_the_classifier_of_its_norm_or_else_of_the_first() -> None:
+    params = Params.model_validate(changed(norms=["Linf", "L2"]))
+    assert params.trained_for("at_pgd", "L2") == "L2" and params.trained_for("at_pgd", "L1") == "Linf"
+    assert params.trained_for("clean", "L2") is None
+
+
+def test_the_figures_norms_are_the_papers_whatever_those_of_training() -> None:
+    for norms in (["L2"], ["Linf"], ["Linf", "L2"]):
+        assert Params.model_validate(changed(norms=norms)).figures == FIGURES
+
+
+@pytest.mark.parametrize("bound", [0, 0.9, 1, "clean", "clean-0", "clean-0.05", "clean-1.0"])
+def test_the_bounds_of_params_are_those_of_the_attack(bound: float | str) -> None:
+    from dualperturb.core.constraint import constraint
+
+    params = Params.model_validate(changed(**{FIG1_BOUND: bound}))
+    assert params.figures.fig1.min_foreground_score == bound
+    images, foreground = torch.rand(1, 3, 4, 4), torch.ones(1, 1, 4, 4, dtype=torch.bool)
+    foreground[..., :2] = False
+    constraint([lambda seen: torch.zeros(1, 4, 4) - math.log(16)], images, foreground, bound)
+
+
 def test_the_names_of_the_saliency_models_are_those_that_can_be_built() -> None:
     from dualperturb import saliency
 
@@ -425,7 +459,8 @@ def test_a_saliency_model_is_a_name_or_a_name_with_options() -> None:
 ONNX = {"shapes6.masks.model": {"name": "onnx", "file": "u2net.onnx"}}
 JUDGED = "shapes6.evaluate.unsuspicious"
 UNWEIGHTED = ONNX | {
-    **{"shapes6.evaluate.salience_weights": [0], "examples.salience_weights": [0]},
+    **{"shapes6.evaluate.salience_weights": [0], "figures.fig1.salience_weights": [0]},
+    **{"figures.fig1.min_foreground_score": 0},
     **{f"{JUDGED}.salience_weight": 0, f"{JUDGED}.bounds": []},
 }
 
@@ -436,7 +471,8 @@ UNWEIGHTED = ONNX | {
         ("salience_weight.shapes6", 1.0),
         ("shapes6.train.at_dual.salience_weight", 0.1),
         ("shapes6.evaluate.salience_weights", [0, 0.1]),
-        ("examples.salience_weights", [10]),
+        ("figures.fig1.salience_weights", [10]),
+        ("figures.fig1.min_foreground_score", "clean"),
         (f"{JUDGED}.salience_weight", 1.0),
     ],
 )
@@ -490,7 +526,7 @@ def test_a_bound_of_the_sweeps_takes_the_salience_weights_place() -> None:
 def test_a_saliency_model_without_a_gradient_serves_where_no_salience_is_climbed() -> None:
     assert refusal(**ONNX).endswith(
         f"or 0 alone in shapes6.evaluate.salience_weights, {JUDGED}.salience_weight, "
-        "examples.salience_weights"
+        "figures.fig1.salience_weights, figures.fig1.min_foreground_score"
     )
     assert not Params.model_validate(changed(**UNWEIGHTED)).of("shapes6").masks.model.has_gradient
     other = {key.replace("shapes6", "folder"): value for key, value in ONNX.items()}

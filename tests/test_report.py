@@ -20,7 +20,7 @@ from dualperturb.report import ReportData, render_html, render_markdown
 from tests.small_report import HOSTILE, small_report
 
 DATASETS = ("shapes6", "folder")
-FIGURES = 12  # a data set
+FIGURES = 13  # a data set
 
 
 class Page(HTMLParser):
@@ -75,7 +75,7 @@ def test_every_figure_of_every_data_set_is_inlined(report: ReportData, page: Pag
     figures = [
         figure
         for section in report.sections
-        for figure in sorted(section.figures, key=lambda figure: figure.stem != "accuracy_L2")  # Fig. 4 opens
+        for figure in sorted(section.figures, key=lambda figure: figure.stem != "accuracy")  # Fig. 4 opens
     ]
     assert len(pictures) == len(figures) == 2 * FIGURES
     for picture, figure in zip(pictures, figures, strict=True):
@@ -137,9 +137,8 @@ def test_every_data_set_has_its_figures_and_times(report: ReportData, html: str,
 
 def test_figures_stand_in_the_papers_order(report: ReportData) -> None:
     assert [figure.number for figure in report.sections[0].figures] == [
-        *("Fig. 1", "Ours", "Ours", "Fig. 2", "Fig. 3", "Fig. 4", "Fig. 5"),
-        *("Fig. 4 and 5, across norms", "Fig. 6"),
-        *("Appendix D", "Appendix D", "Appendix J"),
+        *("Fig. 1", "Ours", "Ours", "Fig. 2", "Fig. 3", "Fig. 4", "Fig. 5", "Fig. 6"),
+        *("Appendix D", "Appendix D", "Appendix J", "Appendix (ours)", "Appendix (ours)"),
     ]
 
 
@@ -180,11 +179,22 @@ def test_the_setting_is_shown_with_nested_keys(html: str) -> None:
 
 
 def test_of_one_norm_the_page_and_the_comment_tell_no_other(tmp_path: Path) -> None:
-    report = small_report(tmp_path, ("shapes6",), ("L2",), ("dual_examples", "accuracy", "gradients"))
+    report = small_report(tmp_path, ("shapes6",), ("L2",), ("accuracy", "gradients"))
     page = Page(render_html(report))
     for text in (page.text, render_markdown(report), *page.data):
         assert "Linf" not in text and "infinity" not in text
     assert "Fig. 4" in page.text and "Fig. 5" not in page.text and "Fig. 3" not in page.text
+
+
+def test_a_figure_whose_norm_is_not_in_use_is_one_line_on_the_page_and_in_the_comment(tmp_path: Path) -> None:
+    report = small_report(tmp_path, ("shapes6",), ("Linf",))
+    page = Page(render_html(report))
+    drawn = [figure for figure in report.sections[0].figures if figure.drawn]
+    assert len([source for source in page.sources if source.startswith("data:image/")]) == len(drawn) == 7
+    for number, key in (("Fig. 3", "fig3.norm"), ("Fig. 4", "fig4.norm"), ("Fig. 5", "fig5.trained")):
+        line = f"Not drawn: figures.{key} is L2, which is not among the norms of this run (Linf)."
+        assert page.text.count(line) == 1 and f"- {number}: {line}\n" in render_markdown(report)
+        assert f"The numbers behind {number}\n" not in page.text
 
 
 @pytest.mark.parametrize("part", ["results", "health", "figures"])

@@ -123,4 +123,5 @@ def test_the_interval_of_a_difference_is_newcombes() -> None:
 
 def test_of_one_norm_the_claims_are_of_that_norm_alone() -> None:
     table = claims_table(small_results(("Linf",)), {"Linf": (4.0, 20.0)})
-    assert len(table) == 4 + 12 and not table["classifier"].str.contains("L2").any()
+    # Fig. 3, whose weights the others are about, is one in L2.
+    assert len(table) == 4 and not table["classifier"].str.contains("L2").any()

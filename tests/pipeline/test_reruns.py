@@ -43,19 +43,17 @@ PARAMETERS: dict[str, tuple[Any, set[str]]] = {
     "eps_b": (
         10.0,
         {DUAL, "smoothing@shapes6"}
-        | measured("robustness_dual", "saliency", "strong")
-        | measured("robustness_eps", on=("at_dual",))
+        | measured("robustness_dual", "strong")
+        | measured("robustness_eps", "saliency", on=("at_dual",))
         | TOGETHER
-        | EXAMPLES
         | RESULTS,
     ),
     "eps_f.L2": (
         1.0,
         {DUAL, "smoothing@shapes6"}
-        | measured("robustness_dual", "saliency", "strong")
-        | measured("robustness_eps", on=("at_dual",))
+        | measured("robustness_dual", "strong")
+        | measured("robustness_eps", "saliency", on=("at_dual",))
         | TOGETHER
-        | EXAMPLES
         | RESULTS,
     ),
     "seed": (1, EVERYTHING),
@@ -90,7 +88,10 @@ PARAMETERS: dict[str, tuple[Any, set[str]]] = {
         | {"transfer@shapes6", "unsuspicious@shapes6", "health@shapes6", "smoothing@shapes6"}
         | RESULTS,
     ),
-    "examples.salience_weights": ([0, 1], EXAMPLES | {"gallery@shapes6", "figures@shapes6", "report"}),
+    "figures.fig1.salience_weights": ([0, 1], EXAMPLES | {"gallery@shapes6", "figures@shapes6", "report"}),
+    "figures.fig2.eps": (20.0, EXAMPLES | {"figures@shapes6", "report"}),
+    "figures.fig3.eps_b": (10.0, measured("saliency") | RESULTS),
+    "figures.fig5.trained": ("Linf", {"figures@shapes6", "report"}),
     # Results do not depend on it; the report shows it.
     "shapes6.evaluate.batch_size": (6, {"report"}),
     "plots.palette.at_pgd": ("#CC79A7", {"figures@shapes6", "report"}),

@@ -56,7 +56,7 @@ TINY: dict[str, Any] = {
     "shapes6.evaluate.smoothing.n0": 5,
     "shapes6.evaluate.smoothing.samples": 20,
     "shapes6.train.smoothing.epochs": 1,
-    "examples.salience_weights": [0, 10],
+    "figures.fig1.salience_weights": [0, 10],
 }
 
 

@@ -24,6 +24,7 @@ from dualperturb.datasets import prepare
 from dualperturb.errors import UserError
 from dualperturb.evaluation.health.training import Trained
 from dualperturb.evaluation.tidy import wide
+from dualperturb.figures import read_examples
 from dualperturb.params import AXES, DEFENCES, load_params
 from stages import (
     common,
@@ -48,6 +49,7 @@ ROOT = Path(__file__).resolve().parents[2]
 YAML_1_2 = YAML(typ="safe", pure=True)
 SHIPPED: dict[str, Any] = YAML_1_2.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 NORMS: list[str] = SHIPPED["norms"]
+FIGURES: dict[str, Any] = SHIPPED["figures"]
 PIPELINE: dict[str, Any] = YAML_1_2.load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 TINY = {
     "shapes6.data.train": 24,
@@ -93,7 +95,7 @@ def outs(stage: str, **item: str) -> set[str]:
     paths = {str(next(iter(out)) if isinstance(out, dict) else out) for out in found}
     for name, value in item.items():
         paths = {path.replace(f"${{item.{name}}}", value) for path in paths}
-    return {path.replace("${norms[0]}", SHIPPED["norms"][0]) for path in paths}
+    return paths
 
 
 def files(folder: Path) -> dict[Path, int]:
@@ -153,7 +155,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check_outs(folder, lambda: masks.main("shapes6"), outs("masks", dataset="shapes6"))
         for sweep in common.SWEEPS:
             stage = "saliency" if sweep == "salience_weight" else f"robustness_{sweep}"
-            swept = [(d, n) for d in common.SWEPT for n in NORMS if sweep != "salience_weight" or n == "L2"]
+            norms = [FIGURES["fig3"]["norm"]] if sweep == "salience_weight" else NORMS
+            swept = [(d, n) for d in common.SWEPT for n in norms]
             for defence, norm in swept:
                 expected = outs(stage, dataset="shapes6", defence=defence, norm=norm)
                 check_outs(
@@ -380,12 +383,79 @@ def test_the_masks_are_those_of_the_data_set(finished: Path) -> None:
 
 
 def test_the_examples_are_those_asked_for(finished: Path) -> None:
-    with np.load(finished / "reports/examples/shapes6.npz", allow_pickle=False) as arrays:
-        assert arrays["indices"].tolist() == [11, 0]
-        assert str(arrays["defence"]) == "at_pgd" and str(arrays["norm"]) == "L2"
-        assert arrays["budgets"].tolist() == [2.0, 20.0]
-        assert arrays["salience_weights"].tolist() == [0.0, 10.0]
-        assert len(arrays["class_names"]) == 6
+    found = read_examples(finished / "reports/examples/shapes6")
+    for arrays in found.values():
+        assert arrays["indices"].tolist() == [11, 0] and len(arrays["class_names"]) == 6
+        assert str(arrays["defence"]) == "at_pgd"
+        assert str(arrays["norm"]) == str(arrays["trained_norm"]) == "Linf"
+    dual, noise = found["dual"], found["noise"]
+    assert dual["budgets"].tolist() == [4.0, 20.0] and noise["budgets"].tolist() == [40.0]
+    assert dual["salience_weights"].tolist() == [0.0, 10.0] and str(dual["bound"]) == "clean"
+    assert np.abs(dual["dual"] - dual["original"]).max() == pytest.approx(20 / 255, abs=1e-6)
+    assert np.abs(noise["background_noise"] - noise["original"]).max() == pytest.approx(40 / 255, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("defence", "trained"), [("at_dual", "L2"), ("clean", "none")], ids=["another norm", "no norm"]
+)
+def test_a_picture_in_a_norm_that_none_is_trained_with_shows_the_first(
+    project: Path, defence: str, trained: str
+) -> None:
+    changes = {f"figures.{name}.defence": defence for name in ("fig1", "fig2")}
+    write_params(project, norms=["L2"], **changes)
+    examples.main("shapes6")
+    for arrays in read_examples(project / "reports/examples/shapes6").values():
+        assert str(arrays["trained_norm"]) == trained and str(arrays["norm"]) == "Linf"
+
+
+def test_fig_3_has_the_budgets_of_its_own(project: Path) -> None:
+    own = {"norm": "Linf", "eps_f": 1.0, "eps_b": 3.0}
+    write_params(project, **{"figures.fig3": own, "eps_b": 7.0})
+    robustness.main("salience_weight", "shapes6", "at_pgd", "Linf")
+    table = pd.read_csv("reports/cells/shapes6/salience_weight/at_pgd/Linf.csv")
+    assert set(table["norm"]) == set(table["trained_norm"]) == {"Linf"} and len(table) == 4
+    assert set(table["eps_f"]) == {1.0} and set(table["eps_b"]) == {3.0}
+    with pytest.raises(UserError, match="^norm: found 'L2'; accepted: Linf$"):
+        robustness.main("salience_weight", "shapes6", "at_pgd", "L2")
+
+
+def test_figures_in_a_norm_that_is_not_in_use_are_lines_and_the_pipeline_ends(
+    finished: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params(project, norms=["Linf"])
+    for name in ("cells", "measures", "gradients", "health", "masks", "gallery"):
+        shutil.copytree(finished / "reports" / name, project / "reports" / name)
+    shutil.rmtree("reports/cells/shapes6/salience_weight")
+    for defence in common.SWEPT:
+        robustness.main("salience_weight", "shapes6", defence, "L2")
+        for axis in ("eps", "eps_f", "eps_b"):
+            only_linf(Path(f"reports/cells/shapes6/{axis}/{defence}/Linf.csv"))
+    for name in ("jsma", "gradients", "transfer/Linf", "smoothing"):
+        only_linf(Path(f"reports/measures/shapes6/{name}.csv"))
+    monkeypatch.setattr(report, "version", lambda name: "0")
+    examples.main("shapes6")
+    tables.main()
+    figures.main("shapes6")
+    report.main()
+    drawn = {path.stem for path in Path("reports/figures/shapes6").glob("*.png")}
+    assert "shapes6_combinations_Linf" in drawn
+    assert not {f"shapes6_{name}" for name in ("salience", "accuracy", "across")} & drawn
+    for page in ("index.html", "report.md"):
+        text = Path("reports", page).read_text(encoding="utf-8")
+        for key in ("fig3.norm", "fig4.norm", "fig5.trained"):
+            assert text.count(f"Not drawn: figures.{key} is L2") == 1
+    assert not list(Path("reports/curves").glob("salience_weight/*"))
+
+
+def only_linf(path: Path) -> None:
+    """Drop the rows of classifiers and attacks in L2."""
+    table = pd.read_csv(path)
+    own = table["trained_norm"] != "L2"
+    if "source" in table.columns:
+        own &= ~table["source"].str.endswith("_L2")
+    if "norm" in table.columns:
+        own &= (table["norm"] != "L2") | (table["axis"] == "radius")
+    table[own].to_csv(path, index=False)
 
 
 def test_the_timed_stages_are_those_of_the_pipeline(project: Path, finished: Path) -> None:

@@ -30,22 +30,20 @@ class Norm:
     """What params.yaml, the tables and the figures know of a norm.
 
     order: the p of |x|_p, with which the norm of a finished example is measured again. name: for texts;
-    symbol: for figures. unit: the unit of its budgets. figure: the paper's figure to which its accuracies
-    belong. in_autoattack: whether AutoAttack knows it.
+    symbol: for figures. unit: the unit of its budgets. in_autoattack: whether AutoAttack knows it.
     """
 
     order: float
     name: str
     symbol: str
     unit: Unit
-    figure: str
     in_autoattack: bool = False
 
 
 NORMS = {
-    "L2": Norm(2, "L2", "$L_2$", AT_PAPER_SCALE, "Fig. 4", in_autoattack=True),
-    "Linf": Norm(float("inf"), "L-infinity", r"$L_\infty$", IN_GREY_LEVELS, "Fig. 5", in_autoattack=True),
-    "L1": Norm(1, "L1", "$L_1$", AT_PAPER_SCALE, "As Fig. 4", in_autoattack=True),
+    "L2": Norm(2, "L2", "$L_2$", AT_PAPER_SCALE, in_autoattack=True),
+    "Linf": Norm(float("inf"), "L-infinity", r"$L_\infty$", IN_GREY_LEVELS, in_autoattack=True),
+    "L1": Norm(1, "L1", "$L_1$", AT_PAPER_SCALE, in_autoattack=True),
 }
 
 

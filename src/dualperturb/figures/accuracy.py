@@ -1,4 +1,4 @@
-"""Accuracy over the budgets: one figure per norm, Fig. 4 (L2) and 5 (L-infinity, with JSMA)."""
+"""Fig. 4, accuracy over the budgets, and the drawing, caption and table that figures like it share."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from matplotlib.figure import Figure
 from dualperturb.core.budgets import NORMS
 from dualperturb.figures.curves import UNITS, legend, lines, value_axis, whole_percent
 from dualperturb.figures.names import NORM_NAMES, label
-from dualperturb.figures.panel import Panel
+from dualperturb.figures.panel import Panel, where_in_use
 from dualperturb.figures.style import Style, house_style, new_figure
-from dualperturb.figures.sweeps import constant, defences, jsma, norms, only, sweep
-from dualperturb.figures.texts import images_text, interval_text, names_text, ordered, salience_note
+from dualperturb.figures.sweeps import constant, defences, jsma, only, sweep
+from dualperturb.figures.texts import (
+    images_text,
+    interval_text,
+    names_text,
+    norms_text,
+    ordered,
+    salience_note,
+)
+from dualperturb.params import Figures
 
 SWEEPS = (("dual", "eps_f"), ("dual", "eps_b"), ("pgd", "eps"))  # the plots, from left to right
 _BUDGETS = {
@@ -22,85 +30,104 @@ _BUDGETS = {
 }
 
 
-def panels(results: pd.DataFrame) -> list[Panel]:
-    """One panel for each norm in which budgets were swept."""
-    return [_panel(norm) for norm in norms(results)]
+def panels(results: pd.DataFrame, chosen: Figures) -> list[Panel]:
+    """One panel; a line where its norm is not in use."""
+    norm = chosen.fig4.norm
+    name = f"adversarial accuracy over the budgets, {NORM_NAMES[norm]}"
+    panel = accuracy_panel("accuracy", "Fig. 4", name, norm, (norm,))
+    return [where_in_use(panel, results, {"fig4.norm": norm})]
 
 
-def _panel(norm: str) -> Panel:
+def accuracy_panel(
+    stem: str, number: str, name: str, norm: str, trained: tuple[str, ...], with_jsma: bool = False
+) -> Panel:
+    """The panel of classifiers trained with the norms `trained`, or with none, under attacks in `norm`."""
     return Panel(
-        stem=f"accuracy_{norm}",
-        number=NORMS[norm].figure,
-        name=f"adversarial accuracy over the budgets, {NORM_NAMES[norm]}",
-        draw=lambda given: accuracy_panels(given.results, norm, given.style),
-        caption=lambda given: accuracy_caption(given.results, norm),
-        table=lambda given: accuracy_table(given.results, norm),
-        rows=lambda given: accuracy_rows(given.results, norm),
+        stem=stem,
+        number=number,
+        name=name,
+        draw=lambda given: accuracy_panels(given.results, norm, trained, given.style, with_jsma),
+        caption=lambda given: accuracy_caption(given.results, norm, trained, with_jsma),
+        table=lambda given: accuracy_table(given.results, norm, trained),
+        rows=lambda given: accuracy_rows(given.results, norm, trained, with_jsma),
         in_comment=True,
     )
 
 
-def has_jsma_panel(results: pd.DataFrame, norm: str) -> bool:
-    """Whether the norm's figure shows JSMA, which belongs to no norm: only the last norm's does (Fig. 5)."""
-    return norm == norms(results)[-1] and not jsma(results, norm).empty
+def accuracy_panels(
+    results: pd.DataFrame, norm: str, trained: tuple[str, ...], style: Style, with_jsma: bool = False
+) -> Figure:
+    """Adversarial accuracy under dual over eps_f and eps_b, PGD over eps, and JSMA, which belongs to no norm.
 
-
-def accuracy_panels(results: pd.DataFrame, norm: str, style: Style) -> Figure:
-    """Fig. 4 and 5: adversarial accuracy under dual over eps_f and eps_b, PGD over eps, and JSMA if measured.
-
-    Shows one data set's classifiers that were trained with that norm or with none. Bands are 95 % intervals.
-    Raises `UserError` where a sweep is missing or incomplete.
+    A row of plots for each norm of `trained`, with one data set's classifiers that were trained with that
+    norm or with none; norm: that of the attacks. Bands are 95 % intervals. Raises `UserError` where a sweep
+    is missing or incomplete.
     """
-    swept = [sweep(results, attack, axis, norm) for attack, axis in SWEEPS]
-    with_jsma = has_jsma_panel(results, norm)
     with house_style():
-        figure = new_figure(style.width_inches, 0.4 * style.width_inches, style)
-        panels = figure.subplots(1, 3 + with_jsma, sharey=True)
-        for axes, rows, letter in zip(panels, swept, "abc", strict=False):
-            lines(axes, rows, "accuracy", rows["value"], style, percent=True)
-            describe(axes, rows, f"({letter}) ", style)
-        if with_jsma:
-            _jsma_panel(panels[3], jsma(results, norm), style)
-        panels[0].set_ylabel("adversarial accuracy (%)")
-        whole_percent(panels[0])
-        legend(figure, panels[0])
+        figure = new_figure(style.width_inches, 0.4 * style.width_inches * len(trained), style)
+        grid = figure.subplots(len(trained), 3 + with_jsma, sharey=True, squeeze=False)
+        for row, own in zip(grid, trained, strict=True):
+            for axes, rows, letter in zip(row, _swept(results, norm, own), "abc", strict=False):
+                lines(axes, rows, "accuracy", rows["value"], style, percent=True)
+                _describe(axes, rows, f"({letter}) ", style)
+            if with_jsma:
+                _jsma_panel(row[3], jsma(results, own), style)
+            with_norm = "" if trained == (norm,) else f"trained with {NORMS[own].symbol}\n"
+            row[0].set_ylabel(f"{with_norm}adversarial accuracy (%)")
+        whole_percent(grid[0, 0])
+        legend(figure, grid[0, 0])
     return figure
 
 
-def accuracy_caption(results: pd.DataFrame, norm: str) -> str:
-    """Fig. 4 and 5: the sweeps, n, and AT-Dual against AT-PGD on each where both were measured."""
-    by_foreground, by_background, whole = (sweep(results, attack, axis, norm) for attack, axis in SWEEPS)
+def accuracy_caption(
+    results: pd.DataFrame, norm: str, trained: tuple[str, ...], with_jsma: bool = False
+) -> str:
+    """The sweeps, n, and AT-Dual against AT-PGD on each where both were measured."""
+    swept = [_swept(results, norm, own) for own in trained]
+    by_foreground, by_background, whole = (pd.concat(rows) for rows in zip(*swept, strict=True))
     dual = pd.concat([by_foreground, by_background])
+    above = ", from above" if len(trained) > 1 else ""
     text = (
-        f"Adversarial accuracy of {names_text(whole)} in the {NORM_NAMES[norm]} norm: "
+        f"Adversarial accuracy of {names_text(whole)} (adversarial training with {norms_text(trained)}"
+        f"{above}) under attacks in the {NORM_NAMES[norm]} norm: "
         f"(a) dual over the foreground budget, eps_b = {constant(by_foreground, 'eps_b'):g}; "
         f"(b) dual over the background budget, eps_f = {constant(by_background, 'eps_f'):g}; "
         f"(c) PGD over one budget for the whole image. "
         f"Salience weight of dual: {constant(dual, 'salience_weight'):g}.{salience_note(dual)} "
         f"{images_text(pd.concat([dual, whole]))}; bands are 95 % Wilson intervals."
     )
-    if has_jsma_panel(results, norm):
-        text += " " + _jsma_text(jsma(results, norm))
-    if {"at_pgd", "at_dual"} <= set(defences(whole)):
-        text += "".join(" " + _lead(rows) for rows in (by_foreground, by_background, whole))
-    return text
+    if with_jsma:
+        text += "".join(" " + _jsma_text(jsma(results, own)) for own in trained)
+    return text + "".join(_leads(*one, len(trained) > 1) for one in zip(trained, swept, strict=True))
 
 
-def accuracy_table(results: pd.DataFrame, norm: str, alike: bool = True) -> pd.DataFrame:
+def accuracy_table(results: pd.DataFrame, norm: str, trained: tuple[str, ...]) -> pd.DataFrame:
     """A row per point of the sweeps, a column per classifier; budgets at the paper's scale and as spent."""
-    swept = [sweep(results, attack, axis, norm, alike=alike) for attack, axis in SWEEPS]
-    return pd.concat([_points(rows, named=not alike) for rows in swept], ignore_index=True)
+    tables = []
+    for own in trained:
+        table = pd.concat([_points(rows) for rows in _swept(results, norm, own)], ignore_index=True)
+        if trained != (norm,):
+            table.insert(0, "trained with", NORM_NAMES[own])
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
 
 
-def accuracy_rows(results: pd.DataFrame, norm: str, alike: bool = True) -> pd.DataFrame:
-    """The results' rows behind a norm's panels."""
-    rows = [sweep(results, attack, axis, norm, alike=alike) for attack, axis in SWEEPS]
-    if alike and has_jsma_panel(results, norm):
-        rows.append(jsma(results))
-    return pd.concat(rows)
+def accuracy_rows(
+    results: pd.DataFrame, norm: str, trained: tuple[str, ...], with_jsma: bool = False
+) -> pd.DataFrame:
+    """The results' rows behind a figure, each once."""
+    rows = pd.concat([part for own in trained for part in _swept(results, norm, own)])
+    if with_jsma:
+        rows = pd.concat([rows, *(jsma(results, own) for own in trained)])
+    return rows[~rows.index.duplicated()]
 
 
-def describe(axes: Axes, rows: pd.DataFrame, letter: str, style: Style) -> None:
+def _swept(results: pd.DataFrame, norm: str, trained: str) -> list[pd.DataFrame]:
+    """The rows of each plot, from left to right."""
+    return [sweep(results, attack, axis, norm, trained=trained) for attack, axis in SWEEPS]
+
+
+def _describe(axes: Axes, rows: pd.DataFrame, letter: str, style: Style) -> None:
     """Title and x axis of the panel of one sweep."""
     axis, norm = only(rows, "axis"), only(rows, "norm")
     title = {
@@ -132,6 +159,14 @@ def _jsma_text(rows: pd.DataFrame) -> str:
     )
 
 
+def _leads(trained: str, swept: list[pd.DataFrame], named: bool) -> str:
+    """AT-Dual against AT-PGD on each sweep, if both were measured; named: with the norm of their training."""
+    if not {"at_pgd", "at_dual"} <= set(defences(swept[0])):
+        return ""
+    heading = f" Trained with {NORM_NAMES[trained]}:" if named else ""
+    return heading + "".join(" " + _lead(rows) for rows in swept)
+
+
 def _lead(rows: pd.DataFrame) -> str:
     """AT-Dual's largest lead over AT-PGD on a sweep, with both numbers, or that it has none."""
     dual, pgd = rows[rows["defence"] == "at_dual"], rows[rows["defence"] == "at_pgd"]
@@ -146,8 +181,8 @@ def _lead(rows: pd.DataFrame) -> str:
     )
 
 
-def _points(rows: pd.DataFrame, named: bool) -> pd.DataFrame:
-    """named: whether the classifiers' headings give the norm of their training."""
+def _points(rows: pd.DataFrame) -> pd.DataFrame:
+    """The points of one sweep, a column per classifier."""
     first = rows[rows["defence"] == defences(rows)[0]]
     table = pd.DataFrame(
         {
@@ -160,9 +195,7 @@ def _points(rows: pd.DataFrame, named: bool) -> pd.DataFrame:
     )
     for defence in defences(rows):
         own = rows[rows["defence"] == defence]
-        trained = str(own["trained_norm"].iloc[0])
-        heading = f"{label(defence)}, trained with {NORM_NAMES[trained]}" if named else label(defence)
-        table[heading] = [interval_text(row) for _, row in own.iterrows()]
+        table[label(defence)] = [interval_text(row) for _, row in own.iterrows()]
     table["steps"] = [int(steps) for steps in first["steps"]]
     counts = rows.groupby("value")["n"].unique()
     table["n"] = [" / ".join(str(int(n)) for n in counts[value]) for value in first["value"]]

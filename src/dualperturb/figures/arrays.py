@@ -10,6 +10,11 @@ import numpy as np
 from dualperturb.errors import REMAKE, UserError
 
 
+def read_examples(folder: Path) -> dict[str, dict[str, np.ndarray]]:
+    """The arrays of Fig. 1 and 2, a file each. Raises what `read_arrays` raises."""
+    return {name: read_arrays(folder / f"{name}.npz") for name in ("dual", "noise")}
+
+
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an .npz file, by name. Raises `UserError` if it is absent, broken or holds objects."""
     try:

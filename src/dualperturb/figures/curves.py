@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -41,14 +39,6 @@ def lines(
             axes.vlines(x, low, high, color=cues["color"], alpha=0.5)
         # With clipping, the frame would cut markers at 0 % and 100 % in half.
         axes.plot(x, own[measure] * factor, label=label(defence), clip_on=False, zorder=3, **cues)
-
-
-def thin_lines(axes: Axes, rows: pd.DataFrame, style: Style, suffix: str) -> None:
-    """The accuracies again, thin and without bands, for comparison."""
-    for defence in defences(rows):
-        own = rows[rows["defence"] == defence]
-        cues: dict[str, Any] = line_cues(defence, style) | {"marker": "", "linewidth": 0.8, "alpha": 0.75}
-        axes.plot(own["value"], 100 * own["accuracy"], label=label(defence) + suffix, **cues)
 
 
 def value_axis(axes: Axes, name: str, values: pd.Series, style: Style) -> None:

@@ -1,4 +1,4 @@
-"""Fig. 1: dual examples of a few images at several salience weights."""
+"""Fig. 1: dual examples of a few images at several salience weights, and under a bound on FS (ours)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dualperturb.figures.names import label
 from dualperturb.figures.panel import Panel
 from dualperturb.figures.pictures import (
     density_picture,
@@ -21,35 +20,36 @@ from dualperturb.figures.pictures import (
     show_outline,
     write_outcome,
 )
-from dualperturb.figures.predictions import OUTCOMES, outcome_text, predictions_table
+from dualperturb.figures.predictions import made_on, outcome_text, predictions_table
 from dualperturb.figures.style import Style, house_style
 from dualperturb.figures.texts import budgets_text, images
 from dualperturb.fonts import families
+from dualperturb.params import Figures
 
 
-def panels(results: pd.DataFrame) -> list[Panel]:
+def panels(results: pd.DataFrame, chosen: Figures) -> list[Panel]:
     """One panel, whatever was measured."""
     return [
         Panel(
             stem="dual_examples",
             number="Fig. 1",
             name="dual examples at different salience weights",
-            draw=lambda given: dual_pictures(given.examples, given.style),
-            caption=lambda given: dual_examples_caption(given.examples),
-            table=lambda given: dual_examples_table(given.examples),
+            draw=lambda given: dual_pictures(given.examples["dual"], given.style),
+            caption=lambda given: dual_examples_caption(given.examples["dual"]),
+            table=lambda given: dual_examples_table(given.examples["dual"]),
         )
     ]
 
 
 def dual_pictures(examples: Mapping[str, Any], style: Style) -> Figure:
-    """Fig. 1: one row per image; original, log density and foreground, dual at each salience weight.
+    """Fig. 1: one row per image; original, log density and foreground, dual by weight and under a bound.
 
     Under a picture: prediction (a cross where it is not the label) and foreground score FS. `examples` holds
-    original (K, 3, H, W) in [0, 1], foreground (K, 1, H, W), log_density (K, H, W), dual (W, K, 3, H, W) and
-    the predictions and scores that belong to them.
+    what `evaluation.examples.dual_arrays` makes.
     """
     weights = [f"dual, salience\nweight {weight:g}" for weight in examples["salience_weights"]]
-    headings = ["original", "log density,\nforeground", *weights]
+    bounded = f"dual, FS at\nleast {examples['bound']}"
+    headings = ["original", "log density,\nforeground", *weights, bounded]
     with house_style():
         figure, grid = picture_grid(examples["original"], headings, style)
         for k, row in enumerate(grid):
@@ -64,30 +64,36 @@ def dual_pictures(examples: Mapping[str, Any], style: Style) -> Figure:
 
 
 def dual_examples_caption(examples: Mapping[str, Any]) -> str:
-    """Fig. 1: what the columns are, and at each weight how many predictions are wrong and the mean score."""
-    labels = examples["labels"]
-    outcomes = [
-        f"originals: {outcome_text(labels, examples['original_predicted'], examples['original_score'])}"
-    ]
-    for w, weight in enumerate(examples["salience_weights"]):
-        outcome = outcome_text(labels, examples["dual_predicted"][w], examples["dual_score"][w])
-        outcomes.append(f"weight {weight:g}: {outcome}")
+    """Fig. 1: what the columns are, and for each the wrong predictions, those that keep FS, and its mean."""
+    labels, clean = examples["labels"], examples["original_score"]
+    outcomes = [f"originals: {outcome_text(labels, examples['original_predicted'], clean)}"]
+    for name, predicted, score in _columns(examples):
+        outcomes.append(f"{name}: {outcome_text(labels, predicted, score, clean)}")
+    bound = str(examples["bound"]).replace("clean-", "clean less ")
+    bound = bound.replace("clean", "that of the original")
     budgets = budgets_text(str(examples["norm"]), *(float(value) for value in examples["budgets"]))
     return (
         f"{images(len(labels), 'test ')}; the log density as light (brighter is denser) with the foreground "
-        f"outlined; dual examples made on {label(str(examples['defence']))} with {budgets} "
-        f"at each salience weight. Below a picture the prediction, with a cross where it is not the label, "
-        f"and the foreground score FS. {OUTCOMES}: {'; '.join(outcomes)}."
+        f"outlined; dual examples {made_on(examples)} with {budgets} at each salience weight and, in the "
+        f"last column (ours), without a weight but with a foreground score FS of at least {bound}. Below a "
+        "picture the prediction, with a cross where it is not the label, and FS. Wrong predictions, in "
+        "brackets those of them whose FS is at least that of the original: "
+        f"{'; '.join(outcomes)}."
     )
 
 
 def dual_examples_table(examples: Mapping[str, Any]) -> pd.DataFrame:
     """One row per picture of Fig. 1: test image, label, picture, prediction, foreground score."""
-    kinds = [("original", examples["original_predicted"], examples["original_score"])]
-    for w, weight in enumerate(examples["salience_weights"]):
-        name = f"dual, salience weight {weight:g}"
-        kinds.append((name, examples["dual_predicted"][w], examples["dual_score"][w]))
-    return predictions_table(examples, kinds)
+    original = "original", examples["original_predicted"], examples["original_score"]
+    duals = [(f"dual, {name}", *outcome) for name, *outcome in _columns(examples)]
+    return predictions_table(examples, [original, *duals])
+
+
+def _columns(examples: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Of each column of dual examples the name, the predictions and the foreground scores."""
+    weights = [f"salience weight {weight:g}" for weight in examples["salience_weights"]]
+    names = [*weights, f"FS at least {examples['bound']}"]
+    return list(zip(names, examples["dual_predicted"], examples["dual_score"], strict=True))
 
 
 def _show_density(axes: Axes, examples: Mapping[str, Any], k: int) -> None:

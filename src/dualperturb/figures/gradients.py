@@ -22,9 +22,10 @@ from dualperturb.figures.texts import (
     several_norms,
 )
 from dualperturb.fonts import families
+from dualperturb.params import Figures
 
 
-def panels(results: pd.DataFrame) -> list[Panel]:
+def panels(results: pd.DataFrame, chosen: Figures) -> list[Panel]:
     """One panel, with all classifiers."""
     return [
         Panel(

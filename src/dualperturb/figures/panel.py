@@ -1,9 +1,9 @@
-"""The record of one figure of the paper, and the material for its drawing, its caption and its table."""
+"""The record of one figure, the material of its drawing, caption and table, and the line in place of one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist  # importing scipy.stats would take a third of the start
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dualperturb.figures.style import Style
+from dualperturb.figures.sweeps import norms
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,10 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Material:
-    """One data set's rows of the results, and its arrays of Fig. 1 and 2."""
+    """One data set's rows of the results, and its arrays of Fig. 1 ("dual") and of Fig. 2 ("noise")."""
 
     results: pd.DataFrame
-    examples: Mapping[str, Any]
+    examples: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,32 @@ class ToldFrom(Material):
 class Panel:
     """One figure: its drawing, its caption, the table to unfold beside it and the rows a reader may save.
 
-    stem: names its files and its place on the page; number: that in the paper, such as "Fig. 4"; rows None:
-    the table itself is saved; in_comment: whether the short report in Markdown has the caption, too.
+    stem: names its files and its place on the page; number: that in the paper, such as "Fig. 4"; draw None:
+    it cannot be drawn, and the caption says why; rows None: the table itself is saved; in_comment: whether
+    the short report in Markdown has the caption, too.
     """
 
     stem: str
     number: str
     name: str
-    draw: Callable[[DrawnFrom], Figure]
+    draw: Callable[[DrawnFrom], Figure] | None
     caption: Callable[[ToldFrom], str]
     table: Callable[[ToldFrom], pd.DataFrame]
     rows: Callable[[ToldFrom], pd.DataFrame] | None = None
     in_comment: bool = False
+
+
+def where_in_use(panel: Panel, results: pd.DataFrame, asked: Mapping[str, str]) -> Panel:
+    """The panel, or a line in its place where a norm that it asks for is not among those of the results.
+
+    asked: key in the section `figures` of params.yaml -> norm.
+    """
+    used = norms(results)
+    lacking = {key: norm for key, norm in asked.items() if norm not in used}
+    if not lacking:
+        return panel
+    key, norm = next(iter(lacking.items()))
+    line = (
+        f"Not drawn: figures.{key} is {norm}, which is not among the norms of this run ({', '.join(used)})."
+    )
+    return replace(panel, draw=None, caption=lambda given: line, rows=None, in_comment=True)

@@ -8,13 +8,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-OUTCOMES = "Wrong predictions and mean FS of these images"
+from dualperturb.figures.names import NORM_NAMES, label
 
 
-def outcome_text(labels: Any, predicted: Any, scores: Any) -> str:
-    """How many are wrong, and the mean foreground score: "2 of 3, 0.25"."""
-    wrong = int((np.asarray(predicted) != np.asarray(labels)).sum())
-    return f"{wrong} of {len(labels)}, {float(np.mean(scores)):.2f}"
+def made_on(examples: Mapping[str, Any]) -> str:
+    """Which classifier the examples attack: "made on AT-PGD (trained with L2)"."""
+    trained = NORM_NAMES.get(str(examples["trained_norm"]))
+    return f"made on {label(str(examples['defence']))}" + (f" (trained with {trained})" if trained else "")
+
+
+def outcome_text(labels: Any, predicted: Any, scores: Any, clean: Any = None) -> str:
+    """How many are wrong, and the mean foreground score: "2 of 3, mean FS 0.25".
+
+    clean: the scores before the attack; then, in brackets, how many of the wrong ones are not below them.
+    """
+    wrong = np.asarray(predicted) != np.asarray(labels)
+    kept = "" if clean is None else f" ({int((wrong & (np.asarray(scores) >= clean)).sum())})"
+    return f"{int(wrong.sum())}{kept} of {len(labels)}, mean FS {float(np.mean(scores)):.2f}"
 
 
 def predictions_table(examples: Mapping[str, Any], kinds: list[tuple[str, Any, Any]]) -> pd.DataFrame:

@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 
 from dualperturb.figures.curves import UNITS, legend, lines, value_axis, whole_percent
 from dualperturb.figures.names import NORM_NAMES, label
-from dualperturb.figures.panel import Panel
+from dualperturb.figures.panel import Panel, where_in_use
 from dualperturb.figures.style import Style, house_style, new_figure
 from dualperturb.figures.sweeps import constant, defences, only, sweep
 from dualperturb.figures.texts import (
+    budgets_text,
     images_text,
     interval_text,
     mean_text,
@@ -21,33 +22,36 @@ from dualperturb.figures.texts import (
     ordered,
     salience_note,
 )
+from dualperturb.params import Figures
 from dualperturb.params.unsuspicious import CONTROL
 
 OBJECTIVES = {"paper": "(a) the paper's objective", "balanced": "(b) balanced objective (ours)"}
 
 
-def panels(results: pd.DataFrame) -> list[Panel]:
-    """One panel, in the norm in which the weight was swept."""
-    return [
-        Panel(
-            stem="salience",
-            number="Fig. 3",
-            name="foreground score and accuracy over the salience weight",
-            draw=lambda given: salience_panels(given.results, given.style),
-            caption=lambda given: salience_caption(given.results),
-            table=lambda given: salience_table(given.results),
-            rows=lambda given: pd.concat(salience_sweeps(given.results).values()),
-            in_comment=True,
-        )
-    ]
+def panels(results: pd.DataFrame, chosen: Figures) -> list[Panel]:
+    """One panel, in the norm in which the weight was swept; a line where that norm is not in use."""
+    panel = Panel(
+        stem="salience",
+        number="Fig. 3",
+        name="foreground score and accuracy over the salience weight",
+        draw=lambda given: salience_panels(given.results, given.style),
+        caption=lambda given: salience_caption(given.results),
+        table=lambda given: salience_table(given.results),
+        rows=lambda given: pd.concat(salience_sweeps(given.results).values()),
+        in_comment=True,
+    )
+    return [where_in_use(panel, results, {"fig3.norm": chosen.fig3.norm})]
 
 
 def salience_sweeps(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The sweep's rows by objective, for the classifiers trained with the norm in which it was made.
 
-    Raises `UserError` where the sweep is missing, incomplete or in several norms.
+    None where no weight was swept. Raises `UserError` where the sweep is incomplete or in several norms.
     """
-    norm = only(results[results["axis"] == "salience_weight"], "norm")
+    rows = results[results["axis"] == "salience_weight"]
+    if rows.empty:
+        return {}
+    norm = only(rows, "norm")
     return {name: sweep(results, "dual", "salience_weight", norm, name) for name in OBJECTIVES}
 
 
@@ -174,7 +178,10 @@ def _crossed(results: pd.DataFrame, norm: str) -> str:
             for _, row in own.iterrows()
         ]
         parts.append(f"at weight {weight:g} {', '.join(counts)}")
-    return f" Images whose foreground score falls below 0.5: {'; '.join(parts)}." if parts else ""
+    if not parts:
+        return ""
+    budgets = budgets_text(norm, constant(rows, "eps_f"), constant(rows, "eps_b"))
+    return f" Images whose foreground score falls below 0.5 ({budgets}): {'; '.join(parts)}."
 
 
 def _control_text(results: pd.DataFrame, norm: str) -> str:

@@ -11,9 +11,10 @@ from dualperturb.figures.names import ATTACKS
 from dualperturb.figures.panel import Certificate, Panel
 from dualperturb.figures.style import Style, house_style, line_cues, new_figure
 from dualperturb.figures.texts import images, interval_text, row_budgets_text
+from dualperturb.params import Figures
 
 
-def panels(results: pd.DataFrame) -> list[Panel]:
+def panels(results: pd.DataFrame, chosen: Figures) -> list[Panel]:
     """One panel if a radius was certified."""
     panel = Panel(
         stem="smoothing",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 
 from dualperturb.errors import UserError
-from dualperturb.evaluation.tables import same_norm
 from dualperturb.figures.names import LABELS, label
 from dualperturb.params import AXES
 
@@ -39,19 +38,23 @@ def constant(rows: pd.DataFrame, column: str) -> float:
 
 
 def sweep(
-    results: pd.DataFrame, attack: str, axis: str, norm: str, objective: str | None = None, alike: bool = True
+    results: pd.DataFrame,
+    attack: str,
+    axis: str,
+    norm: str,
+    objective: str | None = None,
+    trained: str | None = None,
 ) -> pd.DataFrame:
     """The rows of one data set's sweep of `attack` over `axis` in a norm, sorted by value.
 
-    objective: only the rows in which the salience term was climbed in this way. alike: whether the rows are
-    those of classifiers trained with that norm or with none, or of those trained with another norm.
+    objective: only the rows in which the salience term was climbed in this way. trained: the norm that the
+    classifiers were trained with, by default that of the attack; those trained with none are always there.
     Raises `UserError` where `results` holds several data sets, has no such rows, or where the defences were
     not all measured once at the same values.
     """
     dataset = only(results, "dataset")
     measured = results[results["axis"].isin(AXES) & (results["norm"] == norm)]
-    own = same_norm(measured)
-    measured = own if alike else measured.drop(own.index)
+    measured = measured[measured["trained_norm"].isin(("none", trained or norm))]
     rows = measured[(measured["attack"] == attack) & (measured["axis"] == axis)]
     rows = rows.sort_values("value", kind="stable")
     if objective is not None:
@@ -64,11 +67,11 @@ def sweep(
     return rows
 
 
-def jsma(results: pd.DataFrame, norm: str | None = None) -> pd.DataFrame:
-    """JSMA's rows sorted by share: of all classifiers, or of those trained with `norm` or with none."""
+def jsma(results: pd.DataFrame, trained: str | None = None) -> pd.DataFrame:
+    """JSMA's rows sorted by share: of all classifiers, or of those trained with `trained` or with none."""
     rows = results[(results["attack"] == "jsma") & (results["axis"] == "share")]
-    if norm is not None:
-        rows = rows[rows["trained_norm"].isin(("none", norm))]
+    if trained is not None:
+        rows = rows[rows["trained_norm"].isin(("none", trained))]
     return rows.sort_values("value", kind="stable")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from dualperturb.figures.names import NORM_NAMES, classifier_label, label
@@ -52,7 +54,16 @@ def several_norms(results: pd.DataFrame) -> bool:
 
 def names_text(rows: pd.DataFrame) -> str:
     """The defences of `rows`: "Clean, AT-PGD and AT-Dual"."""
-    names = [label(defence) for defence in defences(rows)]
+    return listed([label(defence) for defence in defences(rows)])
+
+
+def norms_text(norms: Sequence[str]) -> str:
+    """The names of norms: "L1, L2 and L-infinity"."""
+    return listed([NORM_NAMES[norm] for norm in norms])
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence: "one, two and three"."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 

@@ -17,6 +17,7 @@ from dualperturb.figures.panel import DrawnFrom, Panel
 from dualperturb.figures.style import Style, house_style, new_figure
 from dualperturb.figures.sweeps import norms
 from dualperturb.figures.texts import images, interval_text, row_budgets_text
+from dualperturb.params import Figures
 
 _MAP = "cividis"  # its lightness rises evenly: the same order for colour-blind readers and in grey
 _LIGHT = 47  # %: from here on black reads better than white (WCAG's contrast)
@@ -26,7 +27,7 @@ _LIGHT = 47  # %: from here on black reads better than white (WCAG's contrast)
 _CELL, _BESIDE, _BELOW, _BETWEEN, _TITLE = 0.6, 1.75, 0.85, 0.12, 0.3
 
 
-def panels(results: pd.DataFrame) -> list[Panel]:
+def panels(results: pd.DataFrame, chosen: Figures) -> list[Panel]:
     """One panel for each norm in which budgets were swept and transfer was measured."""
     measured = set(results.loc[results["axis"] == "transfer", "norm"])
     return [_panel(norm) for norm in norms(results) if norm in measured]

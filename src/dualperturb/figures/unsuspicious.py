@@ -12,13 +12,14 @@ from dualperturb.figures.panel import Panel
 from dualperturb.figures.style import Style, house_style, new_figure
 from dualperturb.figures.sweeps import constant, defences, norms, only
 from dualperturb.figures.texts import budgets_text, images_text, interval_text, names_text, ordered
+from dualperturb.params import Figures
 
 DRAWN = ("pgd", "dual", "sum", "constrained")  # the attacks, from left to right
 _SHOWN = (0.0, 0.5, 0.7, HIGH, 1.0)  # the bounds of the table
 
 
-def panels(results: pd.DataFrame) -> list[Panel]:
-    """One panel for each norm in which the attacks were judged."""
+def panels(results: pd.DataFrame, chosen: Figures) -> list[Panel]:
+    """One panel for each norm in which the attacks were judged, whatever is `chosen`."""
     measured = set(results.loc[results["axis"] == "bound", "norm"])
     return [_panel(norm) for norm in norms(results) if norm in measured]
 

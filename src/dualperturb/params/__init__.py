@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dualperturb.core.budgets import NORMS
 from dualperturb.params.dataset import DATASETS
+from dualperturb.params.figures import Figures
 from dualperturb.params.plots import PANELS, LogAxis, PanelName
 from dualperturb.params.reading import load_params
 from dualperturb.params.training import DEFENCES, TRAINED_BY_NORM
@@ -19,6 +20,7 @@ __all__ = [
     "NORMS",
     "PANELS",
     "TRAINED_BY_NORM",
+    "Figures",
     "LogAxis",
     "PanelName",
     "Params",

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, model_validator
 
+from dualperturb.params.bounds import BoundOrNone
 from dualperturb.params.fields import (
     Count,
     CountOrAuto,
@@ -20,7 +21,7 @@ from dualperturb.params.fields import (
     by_norm,
     wrong_key,
 )
-from dualperturb.params.unsuspicious import BoundOrNone, Unsuspicious
+from dualperturb.params.unsuspicious import Unsuspicious
 
 
 class Grid(Section):

@@ -19,6 +19,7 @@ PanelName = Literal[
     "gradients",
     "transfer",
     "smoothing",
+    "combinations",
 ]
 PANELS: tuple[str, ...] = get_args(PanelName)  # in the page's order, each a module of `figures`
 LogAxis = Literal["eps", "eps_f", "eps_b", "salience_weight", "share", "radius"]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from dualperturb.core.bounds import ACCEPTED, reserve
+from dualperturb.params.bounds import Bound
 from dualperturb.params.fields import (
     Fraction,
     ImageCount,
     NonNegative,
     Section,
-    accepts,
     are_distinct,
     wrong_key,
 )
@@ -21,20 +20,6 @@ from dualperturb.params.masks import SaliencyParams
 CONTROL = "center"  # looks at no image: it scores every example as it scores the image
 
 
-def _is_bound(raw: object) -> object:
-    number = isinstance(raw, int | float) and not isinstance(raw, bool) and 0 <= raw <= 1
-    if number or (isinstance(raw, str) and reserve(raw) is not None):
-        return raw
-    raise ValueError
-
-
-Bound = Annotated[float | str, BeforeValidator(_is_bound), accepts(ACCEPTED)]
-BoundOrNone = Annotated[
-    float | str | None,
-    BeforeValidator(lambda raw: None if raw == "none" else _is_bound(raw)),
-    PlainSerializer(lambda bound: "none" if bound is None else bound),
-    accepts(f"none, {ACCEPTED}"),
-]
 Models = Annotated[tuple[SaliencyParams, ...], BeforeValidator(lambda raw: _are_models(raw))]
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from dualperturb.core.budgets import NORMS, applied_radius
+from dualperturb.core.budgets import applied_radius
 from dualperturb.errors import UserError
 from dualperturb.params.dataset import DATASETS, DataSet, DataSets
 from dualperturb.params.evaluation import Grid
@@ -22,27 +22,21 @@ from dualperturb.params.fields import (
     NonNegative,
     Section,
     Seed,
-    Values,
     are_distinct,
     check_keys,
     is_list,
     one_of,
 )
+from dualperturb.params.figures import Figures, Norm
 from dualperturb.params.plots import Plots
-from dualperturb.params.training import DEFENCES, TRAINED_BY_NORM
+from dualperturb.params.training import TRAINED_BY_NORM
 
-Norm = Annotated[str, one_of(tuple(NORMS))]
 AXES = ("eps", "eps_f", "eps_b", "salience_weight")  # what an attack is swept over
 
 
 def _by_dataset(raw: object) -> object:
     check_keys(raw, DATASETS, ())
     return raw
-
-
-class Examples(Section):
-    defence: Annotated[str, one_of(DEFENCES)]
-    salience_weights: Values
 
 
 class Runtime(Section):
@@ -68,7 +62,7 @@ class Params(DataSets):
     eps_f: Budget
     eps_b: Budget
     salience_weight: Annotated[dict[str, NonNegative], BeforeValidator(_by_dataset)]
-    examples: Examples
+    figures: Figures
     plots: Plots
 
     @model_validator(mode="after")
@@ -114,7 +108,8 @@ class Params(DataSets):
                 f"{name}.evaluate.unsuspicious.salience_weight": (
                     section.evaluate.unsuspicious.salience_weight,
                 ),
-                "examples.salience_weights": self.examples.salience_weights,
+                "figures.fig1.salience_weights": self.figures.fig1.salience_weights,
+                "figures.fig1.min_foreground_score": (self.figures.fig1.min_foreground_score,),
             }
             climbed = [key for key, values in weights.items() if any(values)]
             if climbed and not section.masks.model.has_gradient:
@@ -166,3 +161,10 @@ class Params(DataSets):
     def trained(self, defence: str) -> tuple[str | None, ...]:
         """The norms that a defence is trained with, a classifier each; None for one that knows no norm."""
         return self.norms if defence in TRAINED_BY_NORM else (None,)
+
+    def trained_for(self, defence: str, norm: str) -> str | None:
+        """The norm of training of the classifier that a picture in `norm` shows: that norm if it is among
+        `norms`, else the first of them; None for a defence that knows no norm.
+        """
+        trained = self.trained(defence)
+        return norm if norm in trained else trained[0]

@@ -40,7 +40,7 @@ class ReportFigure:
     """One figure of one data set: number in the paper ("Fig. 4"), name, files, caption and table.
 
     `stem` names its files and its place on the page; `rows` are what a reader may save as CSV; `in_comment`:
-    whether the Markdown has its caption, too.
+    whether the Markdown has its caption, too; `drawn`: else there are no files, and the caption says why.
     """
 
     number: str
@@ -53,6 +53,7 @@ class ReportFigure:
     table: pd.DataFrame
     rows: pd.DataFrame
     in_comment: bool
+    drawn: bool = True
 
 
 @dataclass(frozen=True)

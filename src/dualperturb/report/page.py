@@ -75,7 +75,7 @@ def _content(report: ReportData) -> dict[str, Any]:
 def _section(section: DatasetReport) -> dict[str, Any]:
     results, budgets = section.results, section.budgets
     claims = claims_table(results, budgets)
-    opening = next((figure for figure in section.figures if figure.stem.startswith("accuracy")), None)
+    opening = next((figure for figure in section.figures if figure.stem == "accuracy" and figure.drawn), None)
     return {
         "dataset": section.dataset,
         "claims": claims,

@@ -54,6 +54,7 @@ TIMES = REPORTS / "times"  # seconds of each stage, as measured when it last ran
 FIGURES = REPORTS / "figures"
 CURVES = REPORTS / "curves"  # the panels as `dvc plots` reads them
 RESULTS = REPORTS / "results.csv"
+CLAIMS = REPORTS / "claims.csv"  # the paper's claims, judged
 METRICS = REPORTS / "metrics.json"
 
 

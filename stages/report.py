@@ -13,6 +13,7 @@ import pandas as pd
 
 import dualperturb
 from dualperturb.errors import REMAKE, UserError
+from dualperturb.evaluation.claims.lines import COLUMNS as CLAIM_COLUMNS
 from dualperturb.figures import read_arrays, read_examples
 from dualperturb.files import read_csv, replacing
 from dualperturb.params import Params
@@ -27,6 +28,7 @@ from dualperturb.report import (
     render_markdown,
 )
 from stages.common import (
+    CLAIMS,
     EXAMPLES,
     FIGURES,
     GALLERY,
@@ -47,12 +49,12 @@ SETTINGS = ("datasets", "seed", "norms", "eps_f", "eps_b", "salience_weight", "f
 
 def main() -> None:
     settings = params()
-    results = read_results(settings)
+    results, claims = read_results(settings), read_csv(CLAIMS, CLAIM_COLUMNS)
     data = ReportData(
         title="dualperturb: dual-perturbation attacks and defences",
         setting=setting(settings),
         versions=versions(),
-        sections=tuple(section(settings, results, dataset) for dataset in settings.datasets),
+        sections=tuple(section(settings, results, claims, dataset) for dataset in settings.datasets),
         times=times(settings),
     )
     for name, text in (("index.html", render_html(data)), ("report.md", render_markdown(data))):
@@ -77,7 +79,7 @@ def setting(settings: Params) -> dict[str, object]:
     return everything
 
 
-def section(settings: Params, results: pd.DataFrame, dataset: str) -> DatasetReport:
+def section(settings: Params, results: pd.DataFrame, claims: pd.DataFrame, dataset: str) -> DatasetReport:
     chosen = settings.of(dataset)
     certificate = chosen.evaluate.smoothing
     certified = Certificate(chosen.train.smoothing.sigma, certificate.alpha, certificate.samples)
@@ -85,6 +87,7 @@ def section(settings: Params, results: pd.DataFrame, dataset: str) -> DatasetRep
     return DatasetReport(
         dataset,
         own,
+        claims[claims["dataset"] == dataset],
         {norm: settings.budgets(norm) for norm in settings.norms},
         mask_summary(dataset),
         certified,

@@ -42,7 +42,7 @@ def fresh(origin: Workspace, tmp_path: Path) -> Workspace:
     made = Workspace(tmp_path / "elsewhere", origin.programs)
     origin.run("git", "clone", "--quiet", ".", str(made.root)).check()
     assert not (made.root / ".dvc/cache").exists()
-    kept = {"curves", "metrics.json", "report.md", "results.csv"}
+    kept = {"claims.csv", "curves", "metrics.json", "report.md", "results.csv"}
     assert {path.name for path in (made.root / "reports").iterdir()} == kept
     return made
 

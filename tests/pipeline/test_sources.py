@@ -27,7 +27,7 @@ from tests.pipeline.workspace import PROGRAMS, REPRO, Workspace
 
 FIRST, ADDED = "shapes6", "folder"
 WORDS = (ADDED, *CLASSES)  # what tells of the added data set
-REPORTS = ("index.html", "report.md", "results.csv", "metrics.json", "curves")
+REPORTS = ("index.html", "report.md", "results.csv", "claims.csv", "metrics.json", "curves")
 NETWORK, WEIGHTS = "lraspp_mobilenet_v3_large", "data/raw/folder/network.pth"
 BIRD, CAT = 3, 8  # VOC categories
 MODEL = {"model": "builtin", "threshold": "log", "batch_size": 3}

@@ -24,6 +24,8 @@ def _means(*names: str) -> tuple[str, ...]:
     return tuple(f"{name}{end}" for name in names for end in ("", "_low", "_high"))
 
 
+LOSS = "objective"  # the sweeps' column that says how an attack over the salience weight climbs
+
 # The columns that metrics, curves, figures and report need of each measure's table: measure -> columns.
 COLUMNS: dict[str, tuple[str, ...]] = {
     "panels": (*_SPENT, "value", "objective", "salience_every", *_means("foreground_score")),
@@ -41,6 +43,9 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "strong": (*_SPENT, "square_queries"),
 }
 RESULT_COLUMNS = tuple(dict.fromkeys(column for columns in COLUMNS.values() for column in columns))
+
+# What the claims need of the panels' tables of images; data set, defence and norm come from their places.
+IMAGE_COLUMNS = ("trained_norm", "axis", "value", LOSS, "index", "correct", "foreground_score")
 
 SWEPT = ("pgd", "dual")  # the attacks of the panels; others are read off at the same budgets
 Metrics = dict[str, dict[str, dict[str, dict[str, float]]]]

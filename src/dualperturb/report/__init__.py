@@ -6,7 +6,7 @@ The stage `report` imports it; it imports figures and evaluation.
 from __future__ import annotations
 
 from dualperturb.figures import Certificate
-from dualperturb.report.claims import claims_table
+from dualperturb.report.claims import claims_text
 from dualperturb.report.data import DatasetReport, MaskSummary, ReportData, ReportFigure
 from dualperturb.report.health import COLUMNS as HEALTH_COLUMNS
 from dualperturb.report.page import render_html, render_markdown
@@ -20,7 +20,7 @@ __all__ = [
     "MaskSummary",
     "ReportData",
     "ReportFigure",
-    "claims_table",
+    "claims_text",
     "paper_figures",
     "render_html",
     "render_markdown",

@@ -60,12 +60,14 @@ class ReportFigure:
 class DatasetReport:
     """One data set's part. Raises `UserError` where a table is of another data set or of several.
 
-    `results`: its rows of reports/results.csv; `health`: one row per check, classifier and norm; `gallery`:
-    the arrays of `evaluation.gallery.gallery_arrays`; `budgets`: those of the summary and of the claims.
+    `results`, `claims`: its rows of reports/results.csv and reports/claims.csv; `health`: one row per check,
+    classifier and norm; `gallery`: the arrays of `evaluation.gallery.gallery_arrays`; `budgets`: those of the
+    summary.
     """
 
     dataset: str
     results: pd.DataFrame
+    claims: pd.DataFrame
     budgets: Budgets
     masks: MaskSummary
     certificate: Certificate
@@ -75,6 +77,7 @@ class DatasetReport:
 
     def __post_init__(self) -> None:
         self._check("results", self.results["dataset"])
+        self._check("claims", self.claims["dataset"])
         self._check("health", self.health["dataset"])
         if self.figures:
             self._check("figures", (figure.dataset for figure in self.figures))

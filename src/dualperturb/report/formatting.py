@@ -10,7 +10,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from dualperturb.errors import REMAKE, UserError
-from dualperturb.report.claims import FAILS, HOLDS
+from dualperturb.evaluation.claims.lines import FAILS, HOLDS, OPEN
 from dualperturb.report.data import ReportFigure
 from dualperturb.report.encoding import data_uri
 from dualperturb.report.health import PASS, WARN
@@ -21,8 +21,11 @@ _LARGEST_SVG = 200_000
 _SVG_WIDTH = re.compile(r'<svg[^>]*? width="([0-9.]+)pt"')
 
 _INTERVAL = re.compile(r"(?P<value>.+?) (?P<interval>\[[^\]]*\].*)")
-_VERDICT = re.compile(rf"(?P<verdict>{HOLDS}|{FAILS}|{PASS}|{WARN})(?P<rest>| \(.*\))")
-_GOOD = (HOLDS, PASS)
+_VERDICTS = {  # verdict -> class and sign
+    **dict.fromkeys((HOLDS, PASS), ("good", "✓")),
+    **dict.fromkeys((FAILS, WARN), ("bad", "!")),
+    OPEN: ("open", "?"),
+}
 
 
 def cell(value: Any) -> str:
@@ -38,10 +41,9 @@ def html_cell(value: Any) -> Markup:
     """A cell's text, escaped. A number and its interval are apart, so that a narrow page breaks between them;
     a verdict is marked by a sign and a colour."""
     text = cell(value)
-    if verdict := _VERDICT.fullmatch(text):
-        kind, sign = ("good", "✓") if verdict["verdict"] in _GOOD else ("bad", "!")
-        marked = Markup('<span class="verdict {}"><span aria-hidden="true">{}</span> {}</span>{}')
-        return marked.format(kind, sign, verdict["verdict"], verdict["rest"])
+    if text in _VERDICTS:
+        marked = Markup('<span class="verdict {}"><span aria-hidden="true">{}</span> {}</span>')
+        return marked.format(*_VERDICTS[text], text)
     if parts := _INTERVAL.fullmatch(text):
         return Markup('<span class="value">{}</span> <span class="interval">{}</span>').format(
             *parts.groups()

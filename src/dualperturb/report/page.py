@@ -8,10 +8,11 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from dualperturb.evaluation.claims.lines import PAPER
 from dualperturb.figures.names import NORM_NAMES
 from dualperturb.figures.sweeps import norms
 from dualperturb.report import formatting
-from dualperturb.report.claims import FAILS, HOLDS, claims_table
+from dualperturb.report.claims import claims_text, tally
 from dualperturb.report.data import DatasetReport, ReportData
 from dualperturb.report.gallery import gallery_data
 from dualperturb.report.health import health_parts
@@ -74,16 +75,11 @@ def _content(report: ReportData) -> dict[str, Any]:
 
 def _section(section: DatasetReport) -> dict[str, Any]:
     results, budgets = section.results, section.budgets
-    claims = claims_table(results, budgets)
     opening = next((figure for figure in section.figures if figure.stem == "accuracy" and figure.drawn), None)
     return {
         "dataset": section.dataset,
-        "claims": claims,
-        "claim_groups": [
-            (claim, rule, rows.drop(columns=["claim", "holds if"]))
-            for (claim, rule), rows in claims.groupby(["claim", "holds if"], sort=False)
-        ],
-        "tally": _tally(claims),
+        "tally": tally(section.claims[section.claims["setting"] == PAPER]),
+        "claims": {setting: _claims(rows) for setting, rows in section.claims.groupby("setting", sort=False)},
         "summaries": {
             NORM_NAMES[norm]: {
                 "table": summary_table(results, norm, *budgets[norm]),
@@ -108,8 +104,11 @@ def _section(section: DatasetReport) -> dict[str, Any]:
     }
 
 
-def _tally(claims: pd.DataFrame) -> str:
-    """How many lines of the table hold."""
-    verdicts = [str(verdict) for verdict in claims["verdict"]]
-    holding, failing = (sum(verdict.startswith(kind) for verdict in verdicts) for kind in (HOLDS, FAILS))
-    return f"{holding} of {len(verdicts)} lines hold, {failing} do not."
+def _claims(rows: pd.DataFrame) -> dict[str, Any]:
+    """The table of one setting, whole and by claim."""
+    table = claims_text(rows)
+    groups = table.groupby(["claim", "holds if"], sort=False)
+    return {
+        "table": table,
+        "groups": [(*named, own.drop(columns=["claim", "holds if"])) for named, own in groups],
+    }

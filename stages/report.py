@@ -100,6 +100,7 @@ def section(settings: Params, results: pd.DataFrame, claims: pd.DataFrame, datas
                 settings.figures,
                 settings.plots.panels,
                 certified,
+                chosen.masks.source == "saliency",
             )
         ),
         pd.concat([read_csv(HEALTH / dataset / f"{norm}.csv", HEALTH_COLUMNS) for norm in settings.norms]),

@@ -68,7 +68,8 @@ def _sections(
     sections = []
     for dataset, n in zip(datasets, (50, 70), strict=False):
         own = results.assign(dataset=dataset, n=results["n"].where(results["n"] != 50, n))
-        figures = paper_figures(own, examples, dataset, folder, FIGURES, panels, CERTIFICATE)
+        own_masks = MASKS[dataset].source == "saliency model"
+        figures = paper_figures(own, examples, dataset, folder, FIGURES, panels, CERTIFICATE, own_masks)
         sections.append(
             DatasetReport(
                 dataset,

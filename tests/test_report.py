@@ -171,6 +171,14 @@ def test_stand_ins_spent_budgets_and_masks_are_told(page: Page) -> None:
     assert "49.0 % of the image" in folder and "1 full" in folder
 
 
+def test_captions_say_where_masks_come_from_the_model_that_scores(report: ReportData) -> None:
+    for section, told in zip(report.sections, (0, 4), strict=True):
+        captions = [figure.caption for figure in section.figures]
+        assert sum("from the very model that scores" in caption for caption in captions) == told
+    stems = [figure.stem for figure in report.sections[1].figures if "very model" in figure.caption]
+    assert stems == ["dual_examples", "unsuspicious_L2", "unsuspicious_Linf", "salience"]
+
+
 def test_the_setting_is_shown_with_nested_keys(html: str) -> None:
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
     assert "norms L2, Linf" in text and "weights –" in text

@@ -35,7 +35,7 @@ def panels(results: pd.DataFrame, chosen: Figures) -> list[Panel]:
             number="Fig. 1",
             name="dual examples at different salience weights",
             draw=lambda given: dual_pictures(given.examples["dual"], given.style),
-            caption=lambda given: dual_examples_caption(given.examples["dual"]),
+            caption=lambda given: dual_examples_caption(given.examples["dual"]) + given.score_note,
             table=lambda given: dual_examples_table(given.examples["dual"]),
         )
     ]

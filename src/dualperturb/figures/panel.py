@@ -46,9 +46,23 @@ class DrawnFrom(Material):
 
 @dataclass(frozen=True)
 class ToldFrom(Material):
-    """The material of captions and tables, which also need the certificate, but no large arrays of Fig. 6."""
+    """The material of captions and tables, which also need the certificate, but no large arrays of Fig. 6.
+
+    self_scored: whether the masks come from the saliency model that gives the foreground scores.
+    """
 
     certificate: Certificate
+    self_scored: bool = False
+
+    @property
+    def score_note(self) -> str:
+        """A sentence for captions that tell foreground scores."""
+        if not self.self_scored:
+            return ""
+        return (
+            " The masks come from the very model that scores: a score tells how much of its density an "
+            "attack moves off the foreground that the model itself chose."
+        )
 
 
 @dataclass(frozen=True)

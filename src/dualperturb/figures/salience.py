@@ -35,7 +35,7 @@ def panels(results: pd.DataFrame, chosen: Figures) -> list[Panel]:
         number="Fig. 3",
         name="foreground score and accuracy over the salience weight",
         draw=lambda given: salience_panels(given.results, given.style),
-        caption=lambda given: salience_caption(given.results),
+        caption=lambda given: salience_caption(given.results) + given.score_note,
         table=lambda given: salience_table(given.results),
         rows=lambda given: pd.concat(salience_sweeps(given.results).values()),
         in_comment=True,

@@ -30,7 +30,7 @@ def _panel(norm: str) -> Panel:
         number="Ours",
         name=f"unsuspicious adversarial accuracy over the bound, {NORM_NAMES[norm]}",
         draw=lambda given: unsuspicious_panels(given.results, norm, given.style),
-        caption=lambda given: unsuspicious_caption(given.results, norm),
+        caption=lambda given: unsuspicious_caption(given.results, norm) + given.score_note,
         table=lambda given: bound_table(given.results, norm),
         rows=lambda given: bound_rows(given.results, norm),
         in_comment=True,

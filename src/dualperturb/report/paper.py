@@ -21,13 +21,14 @@ def paper_figures(
     chosen: Figures,
     panels: Sequence[str],
     certificate: Certificate,
+    self_scored: bool,
 ) -> list[ReportFigure]:
     """The figures of `panels` with captions and tables; their files: `folder`/<dataset>_<stem>.png and .svg.
 
     The stems are those of `dualperturb.figures.draw`, `chosen` the figures' norms; `results` may hold other
-    data sets, too.
+    data sets, too. self_scored: as in `ToldFrom`.
     """
-    given = ToldFrom(results[results["dataset"] == dataset], examples, certificate)
+    given = ToldFrom(results[results["dataset"] == dataset], examples, certificate, self_scored)
     return [_told(panel, given, dataset, folder) for panel in chosen_panels(given.results, chosen, panels)]
 
 

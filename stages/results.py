@@ -15,11 +15,11 @@ from dualperturb.errors import REMAKE, UserError
 from dualperturb.evaluation.tables import BOUNDS, COLUMNS, IMAGE_COLUMNS
 from dualperturb.evaluation.tidy import TIDY_COLUMNS, wide
 from dualperturb.files import read_csv
-from dualperturb.params import AXES, Params
+from dualperturb.params import AXES, SALIENCE_LOSSES, Params
 from dualperturb.params.unsuspicious import CONTROL
 from stages.common import MEASURES, RESULTS, SWEEP_TABLES, SWEPT
 
-OBJECTIVES = ATTACKS = 2  # paper, balanced; PGD, dual
+ATTACKS = 2  # PGD, dual
 STRONG = 3  # long PGD, long dual, Dual-AutoAttack
 
 
@@ -87,7 +87,7 @@ def rows_of(path: Path, settings: Params) -> int:
 
 def _panel(settings: Params, dataset: str, axis: str, defence: str, norm: str) -> int:
     if axis == "salience_weight":
-        return OBJECTIVES * len(settings.of(dataset).evaluate.salience_weights)
+        return len(SALIENCE_LOSSES) * len(settings.of(dataset).evaluate.salience_weights)
     return len(getattr(settings.grid(dataset, norm), axis)) * len(settings.trained(defence))
 
 

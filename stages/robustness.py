@@ -49,9 +49,9 @@ def panels(
     from stages.subject import attack_settings, identity, subject
 
     measured = subject(dataset, defence, trained, settings)
-    objective, fig3 = settings.of(dataset).evaluate.objective, settings.figures.fig3
+    loss, fig3 = settings.of(dataset).evaluate.loss, settings.figures.fig3
     budgets = (fig3.eps_f, fig3.eps_b) if sweep == "salience_weight" else settings.budgets(norm)
-    fixed = (*budgets, settings.salience_weight[dataset], objective)
+    fixed = (*budgets, settings.salience_weight[dataset], loss)
     table, images = sweeps.sweep(
         measured,
         [

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from dualperturb.core.balls import Ball, Dual, boxed
 from dualperturb.core.checks import check_counts, check_step_size
+from dualperturb.core.losses import loss_named
 from dualperturb.core.norms import NormBall
 from dualperturb.core.objectives import Objective
 from dualperturb.core.pgd import clipped
@@ -40,6 +41,7 @@ def nested_pgd(
     restarts: int = 1,
     seed: int = 0,
     indices: Sequence[int] | None = None,
+    loss: str = "cross_entropy",
     precision: str = "fp32",
     around: Sequence[Sequence[int]] | None = None,
 ) -> list[AttackResult]:
@@ -60,7 +62,7 @@ def nested_pgd(
     check_counts({"steps": steps, "restarts": restarts})
     check_step_size(step_size)
     wide, copied = problem.images, problem.gradient_copy(precision)
-    task = _Task(Objective(problem.logits_of, labels, climbed=copied), problem)
+    task = _Task(Objective(problem.logits_of, labels, climbed=copied, loss=loss_named(loss)), problem)
     wrong = task.fooled(wide)
     found: dict[int, tuple[Tensor, Tensor]] = {}
     for place in reversed(range(len(balls))):

@@ -42,23 +42,23 @@ def sweep(
     attack: str,
     axis: str,
     norm: str,
-    objective: str | None = None,
+    loss: str | None = None,
     trained: str | None = None,
 ) -> pd.DataFrame:
     """The rows of one data set's sweep of `attack` over `axis` in a norm, sorted by value.
 
-    objective: only the rows in which the salience term was climbed in this way. trained: the norm that the
-    classifiers were trained with, by default that of the attack; those trained with none are always there.
-    Raises `UserError` where `results` holds several data sets, has no such rows, or where the defences were
-    not all measured once at the same values.
+    loss: only the rows of attacks with this loss. trained: the norm that the classifiers were trained with,
+    by default that of the attack; those trained with none are always there. Raises `UserError` where
+    `results` holds several data sets, has no such rows, or where the defences were not all measured once at
+    the same values.
     """
     dataset = only(results, "dataset")
     measured = results[results["axis"].isin(AXES) & (results["norm"] == norm)]
     measured = measured[measured["trained_norm"].isin(("none", trained or norm))]
     rows = measured[(measured["attack"] == attack) & (measured["axis"] == axis)]
     rows = rows.sort_values("value", kind="stable")
-    if objective is not None:
-        rows = rows[rows["objective"] == objective]
+    if loss is not None:
+        rows = rows[rows["loss"] == loss]
     if rows.empty:
         raise UserError(
             f"results: no rows of attack {attack} over the axis {axis} in {norm} for data set {dataset}"

@@ -99,7 +99,7 @@ class Evaluate(Section):
     steps: Count
     step_size: Share
     restarts: Count
-    objective: Literal["paper", "balanced"]
+    loss: Literal["cross_entropy", "margin", "dlr"]
     salience_every: Count
     min_foreground_score: BoundOrNone
     grid: Annotated[dict[str, Grid], BeforeValidator(by_norm)]

@@ -32,6 +32,7 @@ from dualperturb.params.plots import Plots
 from dualperturb.params.training import TRAINED_BY_NORM
 
 AXES = ("eps", "eps_f", "eps_b", "salience_weight")  # what an attack is swept over
+SALIENCE_LOSSES = ("cross_entropy", "dlr")  # with which of `core.losses` the salience weight is swept
 
 
 def _by_dataset(raw: object) -> object:

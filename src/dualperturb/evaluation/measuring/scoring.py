@@ -40,7 +40,7 @@ class AttackSettings:
     restarts: int
     batch_size: BatchSize
     seed: int
-    objective: str = "paper"
+    loss: str = "cross_entropy"
     salience_every: int = 1
     precision: str = "fp32"
     min_foreground_score: Bound | None = None
@@ -103,7 +103,7 @@ def attack_at_once(
             indices=chosen.tolist(),
             saliency=subject.saliency if bound is None else models,
             salience_weight=salience_weight,
-            objective=settings.objective,
+            loss=settings.loss,
             salience_every=settings.salience_every if bound is None else 1,
             precision=settings.precision,
             min_foreground_score=bound,

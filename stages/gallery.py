@@ -34,21 +34,27 @@ def main(dataset: str) -> None:
 
 
 def attacks(settings: Params, dataset: str, side: int) -> dict[str, tuple[str, ExampleMaker]]:
-    """Name -> norm and attack: PGD, dual at Fig. 1's salience weights, and JSMA."""
+    """Name -> norm and attack: PGD, dual at Fig. 1's salience weights and under its bound, and JSMA."""
+    from dataclasses import replace
+
     from dualperturb.attacks.jsma import jsma
     from dualperturb.evaluation.measuring.scoring import attack_batch
     from stages.subject import attack_settings, threats
 
-    chosen, weights = attack_settings(dataset, settings), settings.figures.fig1.salience_weights
+    chosen, fig1 = attack_settings(dataset, settings), settings.figures.fig1
+    plain = replace(chosen, min_foreground_score=None)
+    bounded = replace(chosen, min_foreground_score=fig1.min_foreground_score)
     found: dict[str, tuple[str, ExampleMaker]] = {}
     for norm in settings.norms:
         used = threats(settings, dataset, norm, side)
-        asked = [("PGD", used["pgd"], 0.0)]
-        asked += [(f"dual, weight {weight:g}", used["dual"], weight) for weight in weights]
-        for name, threat, weight in asked:
+        asked = [("PGD", used["pgd"], 0.0, plain)]
+        asked += [(f"dual, weight {one:g}", used["dual"], one, plain) for one in fig1.salience_weights]
+        if settings.of(dataset).masks.model.has_gradient:
+            asked += [("dual, constrained", used["dual"], 0.0, bounded)]
+        for name, threat, weight, how in asked:
             found[f"{name} ({norm})"] = (
                 norm,
-                lambda subject, batch, t=threat, w=weight: attack_batch(subject, batch, t, w, chosen)[0],
+                lambda subject, batch, t=threat, w=weight, s=how: attack_batch(subject, batch, t, w, s)[0],
             )
     jsma_settings = settings.of(dataset).evaluate.jsma
     found["JSMA (L0)"] = (

@@ -67,12 +67,13 @@ def test_of_several_norms_of_training_each_is_told(results: pd.DataFrame) -> Non
 
 def test_salience_caption_tells_the_change_of_each_defence(results: pd.DataFrame) -> None:
     last = chosen(results, axis="salience_weight", value=10.0, defence="clean")
-    paper = last & (results["objective"] == "paper")
-    results.loc[paper, ["foreground_score", "accuracy"]] = [0.65, 0.3]
-    results.loc[last & ~paper, ["foreground_score", "accuracy"]] = [0.7, 0.1]
+    own = last & (results["loss"] == "cross_entropy")
+    results.loc[own, ["foreground_score", "accuracy"]] = [0.65, 0.3]
+    results.loc[last & ~own, ["foreground_score", "accuracy"]] = [0.7, 0.1]
     text = salience_caption(results)
-    assert "by the paper objective Clean +0.050 and +20.0 points, AT-PGD +0.000 and +0.0 points" in text
-    assert "by the balanced objective Clean +0.100 and +0.0 points" in text
+    assert "with cross-entropy Clean +0.050 and +20.0 points, AT-PGD +0.000 and +0.0 points" in text
+    assert "with DLR Clean +0.100 and +0.0 points" in text
+    assert "added to cross-entropy (a) or to DLR (b): " in text
     assert "without attack, 0.600" in text and "renewed" not in text
 
 

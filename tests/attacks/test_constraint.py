@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from dualperturb.core.balls import Dual
+from dualperturb.core.losses import LOSSES
 from dualperturb.core.norms import L2, Linf, NormBall
 from dualperturb.core.pgd import pgd
 from dualperturb.core.result import AttackResult
@@ -53,12 +54,13 @@ def attack(bound: Any, part: NormBall = HALF, steps: int = 6, **changes: Any) ->
     st.one_of(st.floats(0, 1), st.sampled_from(["clean", "clean-0.05"])),
     st.integers(1, 8),
     st.integers(1, 2),
+    st.sampled_from(sorted(LOSSES)),
 )
 def test_feasible_means_that_the_score_holds_the_bound(
-    ball: NormBall, bound: float | str, steps: int, restarts: int
+    ball: NormBall, bound: float | str, steps: int, restarts: int, loss: str
 ) -> None:
     images, labels, foreground = batch()
-    found = attack(bound, ball, steps, restarts=restarts)
+    found = attack(bound, ball, steps, restarts=restarts, loss=loss)
     clean, scores = (foreground_score(BUILTIN(some.double()), foreground) for some in (images, found.images))
     least = {"clean": clean, "clean-0.05": clean - 0.05}[bound] if isinstance(bound, str) else bound
     assert found.feasible is not None and found.foreground_score is not None

@@ -97,8 +97,8 @@ def sweep(
 def _nested(
     subject: Subject, threats: dict[Point, ThreatModel], settings: AttackSettings
 ) -> dict[Point, pd.DataFrame]:
-    once = list(dict.fromkeys(threats.values()))
-    tables = dict(zip(once, attack_nested(subject, once, settings), strict=True))
+    once, (loss,) = list(dict.fromkeys(threats.values())), {point.loss for point in threats}
+    tables = dict(zip(once, attack_nested(subject, once, replace(settings, loss=loss)), strict=True))
     return {point: tables[threat] for point, threat in threats.items()}
 
 

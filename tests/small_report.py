@@ -13,6 +13,7 @@ from tests.small_tables import (
     BUDGETS,
     NORMS,
     Look,
+    small_claims,
     small_examples,
     small_gallery,
     small_gradients,
@@ -70,6 +71,7 @@ def _sections(
             DatasetReport(
                 dataset,
                 own,
+                small_claims(norms).assign(dataset=dataset),
                 {norm: BUDGETS[norm] for norm in norms},
                 MASKS[dataset],
                 CERTIFICATE,

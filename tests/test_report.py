@@ -147,7 +147,12 @@ def test_every_table_can_be_saved_as_it_is(report: ReportData, page: Page) -> No
             assert len(saved) == len(figure.rows) > 0
             if "accuracy" in figure.rows.columns:
                 assert saved["accuracy"].tolist() == pytest.approx(figure.rows["accuracy"].tolist())
-    for name in ("shapes6_claims.csv", "shapes6_strong_L2.csv", "folder_unsuspicious.csv"):
+    for name in (
+        "shapes6_claims.csv",
+        "folder_claims_ours.csv",
+        "shapes6_strong_L2.csv",
+        "folder_unsuspicious.csv",
+    ):
         assert name in page.saved
 
 
@@ -182,7 +187,7 @@ def test_of_one_norm_the_page_and_the_comment_tell_no_other(tmp_path: Path) -> N
     assert "Fig. 4" in page.text and "Fig. 5" not in page.text and "Fig. 3" not in page.text
 
 
-@pytest.mark.parametrize("part", ["results", "health", "figures"])
+@pytest.mark.parametrize("part", ["results", "claims", "health", "figures"])
 def test_a_part_of_another_data_set_is_refused(report: ReportData, part: str) -> None:
     other = {part: getattr(report.sections[1], part)}
     with pytest.raises(UserError, match=f"report: {part} cover the data sets folder, expected shapes6"):
@@ -201,7 +206,9 @@ def test_markdown_holds_the_tables_of_every_data_set(report: ReportData) -> None
         assert lines[start + 8] == (
             f"| AT-Dual | 70.0 % [65.0, 75.0] | not measured | 70.0 % [65.0, 75.0] | {n} |"
         )
-    assert text.count("| AT-PGD breaks under the dual attack | accuracy below 10 % | AT-PGD, L2 |") == 2
+    assert text.count("| AT-PGD breaks under the dual attack | ") == 2
+    assert text.count("| AT-Dual less AT-PGD, L-infinity | open | ") == 2, "ours"
+    assert text.count("3 of 7 lines hold, 1 fail, 2 are open at this n, 1 were not measured.") == 2
     assert text.count("- L-infinity: 1 of 6 checks warn.") == 2
     assert "<script" not in text and len(text) < 65_536, "GitHub takes no longer comment"
 

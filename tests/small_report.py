@@ -15,6 +15,7 @@ from tests.small_tables import (
     FIGURES,
     NORMS,
     Look,
+    small_claims,
     small_examples,
     small_gallery,
     small_gradients,
@@ -74,6 +75,7 @@ def _sections(
             DatasetReport(
                 dataset,
                 own,
+                small_claims(norms).assign(dataset=dataset),
                 {norm: BUDGETS[norm] for norm in norms},
                 MASKS[dataset],
                 CERTIFICATE,

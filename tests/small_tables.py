@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dualperturb.evaluation.tables import ANY, BOUNDS, UNSEEN
+from dualperturb.evaluation.claims.lines import COLUMNS as CLAIM_COLUMNS
+from dualperturb.evaluation.tables import ANY, BOUNDS, LOSS, UNSEEN
 from dualperturb.figures import PANELS
 from dualperturb.params import SALIENCE_LOSSES, Figures
 
@@ -79,6 +80,32 @@ def small_results(norms: tuple[str, ...] = NORMS) -> pd.DataFrame:
         rows += [row for one in alike for row in _unsuspicious(*one, norm)]
         rows += _transfer(norm, norms)
     return pd.DataFrame(rows + _smoothing(norms))
+
+
+def small_claims(norms: tuple[str, ...] = NORMS) -> pd.DataFrame:
+    """A line of each verdict in the paper's setting, and one of ours in each other norm."""
+    at_dual = {"defence": "at_dual", "against": "at_pgd", "interval": "paired", "p": 0.0123}
+    rows: list[dict[str, Any]] = [
+        _claim("at_pgd_broken", "fails", 0.4, defence="at_pgd", interval="wilson"),
+        _claim("at_dual_leads", "holds", 0.5, **at_dual | {"p": np.nan}),
+        _claim("weight_raises", "open", 0.01, **{LOSS: "one_way", "p": 0.0001}),
+        _claim("weight_raises", "holds", 0.06, **{LOSS: "another", "p": 0.5}),
+        _claim("jsma", "open", 0.0, norm="L0", **at_dual | {"interval": "independent", "p": np.nan}),
+        _claim("carlini_wagner", "not measured", np.nan),
+    ]
+    if "Linf" in norms:
+        rows.append(_claim("across_pgd", "holds", 0.2, norm="Linf", **at_dual))
+    ours = [norm for norm in norms if norm != "L2"]
+    for norm in ours:
+        rows.append(_claim("at_dual_leads", "open", 0.42, **at_dual, trained_norm=norm, norm=norm))
+    return pd.DataFrame(rows, columns=list(CLAIM_COLUMNS))
+
+
+def _claim(claim: str, verdict: str, value: float, **columns: object) -> dict[str, object]:
+    trained = columns.get("trained_norm", "L2")
+    own = {"dataset": "shapes6", "setting": "paper" if trained == "L2" else "ours", "claim": claim}
+    own |= {"defence": "clean", "trained_norm": "L2", "norm": "L2", "place": f"where {claim} is", "n": 50}
+    return own | {"value": value, "low": value - 0.05, "high": value + 0.05, "verdict": verdict} | columns
 
 
 def small_health(norms: tuple[str, ...] = NORMS) -> pd.DataFrame:

@@ -151,7 +151,7 @@ def test_every_table_can_be_saved_as_it_is(report: ReportData, page: Page) -> No
             assert len(saved) == len(figure.rows) > 0
             if "accuracy" in figure.rows.columns:
                 assert saved["accuracy"].tolist() == pytest.approx(figure.rows["accuracy"].tolist())
-    for name in ("claims", "strong_L2", "judges_L-infinity", "distances_L2"):
+    for name in ("claims", "claims_ours", "strong_L2", "judges_L-infinity", "distances_L2"):
         assert f"shapes6_{name}.csv" in page.saved and f"folder_{name}.csv" in page.saved
 
 
@@ -205,7 +205,7 @@ def test_a_figure_whose_norm_is_not_in_use_is_one_line_on_the_page_and_in_the_co
         assert f"The numbers behind {number}\n" not in page.text
 
 
-@pytest.mark.parametrize("part", ["results", "health", "figures"])
+@pytest.mark.parametrize("part", ["results", "claims", "health", "figures"])
 def test_a_part_of_another_data_set_is_refused(report: ReportData, part: str) -> None:
     other = {part: getattr(report.sections[1], part)}
     with pytest.raises(UserError, match=f"report: {part} cover the data sets folder, expected shapes6"):
@@ -225,7 +225,9 @@ def test_markdown_holds_the_tables_of_every_data_set(report: ReportData) -> None
             "| AT-Dual | 70.0 % [65.0, 75.0] | not measured | 70.0 % [65.0, 75.0] | 70.0 % [65.0, 75.0] "
             f"| 97.0 % [92.0, 102.0] | 70.0 % [65.0, 75.0] | {n} |"
         )
-    assert text.count("| AT-PGD breaks under the dual attack | accuracy below 10 % | AT-PGD, L2 |") == 2
+    assert text.count("| AT-PGD breaks under the dual attack | ") == 2
+    assert text.count("| AT-Dual less AT-PGD, L-infinity | open | ") == 2, "ours"
+    assert text.count("3 of 7 lines hold, 1 fail, 2 are open at this n, 1 were not measured.") == 2
     assert text.count("- L-infinity: 1 of 6 checks warn.") == 2
     assert "<script" not in text and len(text) < 65_536, "GitHub takes no longer comment"
 

@@ -1,127 +1,76 @@
-"""The claims' table: numbers, intervals and verdicts by the stated rules."""
+"""The claims in words: rules, numbers with intervals, tests, and the tally."""
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
-from dualperturb.report import claims_table
-from dualperturb.report.claims import difference
-from tests.small_tables import BUDGETS, small_results
+from dualperturb.evaluation.claims.lines import RULES
+from dualperturb.evaluation.tables import LOSS
+from dualperturb.report import claims_text
+from dualperturb.report.claims import tally
+from tests.small_tables import small_claims
 
 BREAKS = "AT-PGD breaks under the dual attack"
-LEADS = "AT-Dual is much more robust than AT-PGD under dual, up to 40 points"
-CLEAN = "AT-Dual loses little accuracy on clean images"
-LARGE = "AT-Dual is better under PGD of large budgets"
 RAISES = "A larger salience weight raises the foreground score"
-WEAKENS = "A larger salience weight hardly weakens the attack"
+LEADS = "AT-Dual is up to 40 points better than AT-PGD under dual"
 
 
 @pytest.fixture
-def results() -> pd.DataFrame:
-    return small_results()
+def text() -> pd.DataFrame:
+    return claims_text(small_claims())
 
 
-def line(results: pd.DataFrame, claim: str, classifier: str) -> pd.Series:
-    table = claims_table(results, BUDGETS)
-    rows = table[(table["claim"] == claim) & (table["classifier"] == classifier)]
-    assert len(rows) == 1
-    return rows.iloc[0]
+def test_every_claim_has_words() -> None:
+    lines = pd.concat([small_claims().iloc[:1].assign(claim=claim) for claim in RULES])
+    text = claims_text(lines)
+    assert text["claim"].nunique() == len(RULES) and not text["holds if"].str.contains("*", regex=False).any()
 
 
-def put(results: pd.DataFrame, accuracy: float, reach: float = 0.01, **where: object) -> None:
-    """Set the accuracy of the rows in which the columns have these values."""
-    rows = np.logical_and.reduce([results[name] == value for name, value in where.items()])
-    assert rows.any()
-    results.loc[rows, ["accuracy", "accuracy_low", "accuracy_high"]] = [
-        accuracy,
-        accuracy - reach,
-        accuracy + reach,
+def test_shares_leads_and_means_have_their_units(text: pd.DataFrame) -> None:
+    by_claim = text.drop_duplicates("claim").set_index("claim")
+    broken, lead, score = (by_claim.loc[claim] for claim in (BREAKS, LEADS, RAISES))
+    assert broken["holds if"].endswith("is below 10 %") and broken["ours"] == "40.0 % [35.0, 45.0]"
+    assert lead["holds if"].endswith("is above 40 points")
+    assert lead["ours"] == "+50.0 points [+45.0, +55.0]"
+    assert score["holds if"].endswith("more than 0") and score["ours"] == "+0.010 [-0.040, +0.060]"
+    assert by_claim.loc["AT-Dual is better under JSMA", "ours"] == "+0.0 points [-5.0, +5.0], unpaired"
+    assert broken["at"] == "where at_pgd_broken is" and broken["n"] == "50"
+
+
+def test_the_bound_is_that_of_the_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RULES, "at_pgd_broken", type(RULES["at_pgd_broken"])("below", 0.15))
+    assert claims_text(small_claims())["holds if"][0].endswith("is below 15 %")
+
+
+def test_a_classifier_has_its_loss_and_norms(text: pd.DataFrame) -> None:
+    assert list(text["classifier"]) == [
+        *("AT-PGD, L2", "AT-Dual less AT-PGD, L2"),
+        *(f"Clean, one way {LOSS}, L2", f"Clean, another {LOSS}, L2"),
+        *("AT-Dual less AT-PGD, L2", "Clean, L2", "AT-Dual less AT-PGD, L2 under L-infinity"),
+        "AT-Dual less AT-PGD, L-infinity",
     ]
 
 
-def test_every_claim_is_there_for_each_norm_classifier_and_loss(results: pd.DataFrame) -> None:
-    counts = claims_table(results, BUDGETS)["claim"].value_counts()
-    assert dict(counts) == {BREAKS: 2, LEADS: 2, CLEAN: 2, LARGE: 2, RAISES: 6, WEAKENS: 6}
+def test_a_p_value_that_is_small_or_lacks_is_told(text: pd.DataFrame) -> None:
+    assert list(text["p"]) == ["–", "–", "< 0.001", "0.500", "–", "–", "0.012", "0.012"]
 
 
-def test_a_broken_at_pgd_holds_below_a_tenth_alone(results: pd.DataFrame) -> None:
-    point = {"defence": "at_pgd", "trained_norm": "L2", "norm": "L2", "eps_f": 2.0, "eps_b": 20.0}
-    for accuracy, verdict in ((0.04, "holds"), (0.12, "does not hold here")):
-        put(results, accuracy, **point)
-        row = line(results, BREAKS, "AT-PGD, L2")
-        assert row["verdict"] == verdict and row["at"] == "eps_f = 2, eps_b = 20"
-    assert row["ours"] == "12.0 % [11.0, 13.0]"
-    assert line(results, BREAKS, "AT-PGD, L-infinity")["ours"].startswith("40.0 %")
+def test_what_was_not_measured_has_no_number(text: pd.DataFrame) -> None:
+    row = text.iloc[5]
+    assert row["verdict"] == "not measured" and set(row[["ours", "p", "n", "at"]]) == {"–"}
 
 
-def test_an_interval_over_the_bound_is_told(results: pd.DataFrame) -> None:
-    point = {"defence": "at_pgd", "trained_norm": "L2", "norm": "L2", "eps_f": 2.0, "eps_b": 20.0}
-    put(results, 0.09, 0.02, **point)
-    assert line(results, BREAKS, "AT-PGD, L2")["verdict"] == "holds (interval reaches the bound)"
+def test_the_words_outlive_the_file(text: pd.DataFrame, tmp_path: Path) -> None:
+    path = tmp_path / "claims.csv"
+    small_claims().to_csv(path, index=False)
+    pd.testing.assert_frame_equal(claims_text(pd.read_csv(path)), text)
 
 
-def test_a_budget_that_was_not_swept_is_not_measured(results: pd.DataFrame) -> None:
-    table = claims_table(results, {"L2": (2.0, 15.0), "Linf": (4.0, 20.0)})
-    row = table[(table["claim"] == BREAKS) & (table["classifier"] == "AT-PGD, L2")].iloc[0]
-    assert row["verdict"] == "not measured" and row["ours"] == "–"
-
-
-def test_the_lead_is_the_largest_over_the_background_budget(results: pd.DataFrame) -> None:
-    assert line(results, LEADS, "AT-Dual less AT-PGD, L2")["verdict"] == "does not hold here"
-    put(results, 0.85, defence="at_dual", trained_norm="L2", norm="L2", axis="eps_b", value=10.0)
-    row = line(results, LEADS, "AT-Dual less AT-PGD, L2")
-    assert row["verdict"] == "holds (interval reaches the bound)" and row["at"] == "eps_b = 10"
-    assert row["ours"].startswith("+45.0 points [+39.9, ")
-
-
-def test_eight_points_may_be_lost_on_clean_images(results: pd.DataFrame) -> None:
-    clean = {"trained_norm": "L2", "norm": "L2", "axis": "eps", "value": 0.0}
-    put(results, 0.80, defence="at_pgd", **clean)
-    for accuracy, verdict in ((0.75, "holds"), (0.70, "does not hold here")):
-        put(results, accuracy, defence="at_dual", **clean)
-        assert line(results, CLEAN, "AT-Dual less AT-PGD, L2")["verdict"].startswith(verdict)
-
-
-def test_large_budgets_are_judged_at_the_largest_alone(results: pd.DataFrame) -> None:
-    put(results, 0.3, defence="at_dual", trained_norm="Linf", norm="Linf", axis="eps", value=3.0)
-    row = line(results, LARGE, "AT-Dual less AT-PGD, L-infinity")
-    assert row["verdict"] == "does not hold here" and row["at"] == "eps = 3"
-    assert line(results, LARGE, "AT-Dual less AT-PGD, L2")["verdict"] == "holds"
-
-
-def test_the_salience_weight_is_judged_from_its_least_to_its_largest(results: pd.DataFrame) -> None:
-    last = (results["axis"] == "salience_weight") & (results["value"] == 10) & (results["defence"] == "clean")
-    last &= results["loss"] == "dlr"
-    score = ["foreground_score", "foreground_score_low", "foreground_score_high"]
-    results.loc[last, score] = [0.7, 0.68, 0.72]
-    results.loc[last, ["accuracy", "accuracy_low", "accuracy_high"]] = [0.3, 0.29, 0.31]
-    raised = line(results, RAISES, "Clean, DLR loss, L2")
-    assert raised["verdict"] == "holds" and raised["ours"] == "+0.100 [+0.072, +0.128]"
-    assert raised["at"] == "weight 0 to 10"
-    assert line(results, RAISES, "Clean, cross-entropy loss, L2")["verdict"].startswith("does not hold")
-    weakened = line(results, WEAKENS, "Clean, DLR loss, L2")
-    assert weakened["verdict"] == "does not hold here" and " points [" in weakened["ours"]
-    assert line(results, WEAKENS, "Clean, cross-entropy loss, L2")["verdict"].startswith("holds")
-
-
-def test_a_single_salience_weight_says_nothing_of_a_larger_one(results: pd.DataFrame) -> None:
-    alone = results[(results["axis"] != "salience_weight") | (results["value"] == 10)]
-    for claim in (RAISES, WEAKENS):
-        assert line(alone, claim, "Clean, cross-entropy loss, L2")["verdict"] == "not measured"
-
-
-def test_the_interval_of_a_difference_is_newcombes() -> None:
-    """His example: 56 of 70 against 48 of 80, method 10: 0.0524 to 0.3339."""
-    more = pd.Series({"accuracy": 56 / 70, "accuracy_low": 0.6918, "accuracy_high": 0.8769})
-    less = pd.Series({"accuracy": 48 / 80, "accuracy_low": 0.4905, "accuracy_high": 0.7005})
-    found = difference(more, less, "accuracy", "")
-    assert found.value == pytest.approx(0.2)
-    assert (found.low, found.high) == pytest.approx((0.0524, 0.3339), abs=2e-4)
-
-
-def test_of_one_norm_the_claims_are_of_that_norm_alone() -> None:
-    table = claims_table(small_results(("Linf",)), {"Linf": (4.0, 20.0)})
-    # Fig. 3, whose weights the others are about, is one in L2.
-    assert len(table) == 4 and not table["classifier"].str.contains("L2").any()
+def test_the_tally_counts_the_sure_lines_apart() -> None:
+    claims = small_claims()
+    assert tally(claims) == "3 of 8 lines hold, 1 fail, 3 are open at this n, 1 were not measured."
+    measured = claims[claims["verdict"] != "not measured"]
+    assert tally(measured) == "3 of 7 lines hold, 1 fail, 3 are open at this n."

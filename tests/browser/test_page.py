@@ -177,7 +177,7 @@ def test_a_table_is_saved_as_csv(page: Any, tmp_path: Path) -> None:
         page.get_by_role("link", name="shapes6_claims.csv").click()
     waiting.value.save_as(tmp_path / "claims.csv")
     assert waiting.value.suggested_filename == "shapes6_claims.csv"
-    assert (tmp_path / "claims.csv").read_text().startswith("claim,holds if,classifier,verdict,ours,at")
+    assert (tmp_path / "claims.csv").read_text().startswith("claim,holds if,classifier,verdict,ours,p,n,at")
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -189,7 +189,7 @@ def test_the_page_fits_and_can_be_read(browser: Any, address: str, width: int, s
         page.goto(address)
         assert page.evaluate("document.documentElement.scrollWidth") == width
         assert (page.locator("body").evaluate(CONTRAST)) > 12
-        for name in (".soft", ".verdict.good", ".verdict.bad", "a", "summary"):
+        for name in (".soft", ".verdict.good", ".verdict.bad", ".verdict.open", "a", "summary"):
             assert page.locator(name).first.evaluate(CONTRAST) >= 4.5, name
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (background == "rgb(255, 255, 255)") == (scheme == "light")

@@ -1,0 +1,271 @@
+"""The table of claims: which lines there are, at which points they are read off, and their verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dualperturb.evaluation.claims.lines import COLUMNS, RULES, Rule
+from dualperturb.evaluation.claims.table import claims_table
+from dualperturb.evaluation.tables import LOSS
+from tests.small_tables import BUDGETS, NORMS, classifiers, small_results
+
+IMAGES = 100
+RIGHT = {"clean": 10, "at_pgd": 40, "at_dual": 70}  # images that withstand every attack, of the first ones
+GRIDS = {"eps": {"L2": (0, 2, 3, 4, 5), "Linf": (0, 4, 6, 8)}, "eps_f": (0, 2, 4), "eps_b": (0, 10, 20)}
+
+
+def outcomes(norms: tuple[str, ...] = NORMS) -> pd.DataFrame:
+    """Every sweep, in which accuracy and score depend on the classifier alone."""
+    return pd.concat([pd.DataFrame(_rows(*point)) for point in _points(norms)], ignore_index=True)
+
+
+def _points(norms: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+    for defence, trained in classifiers(norms):
+        for norm in norms:
+            for axis, grid in GRIDS.items():
+                for value in grid[norm] if isinstance(grid, dict) else grid:
+                    yield defence, trained, norm, axis, float(value), "first"
+        for loss in ("first", "second"):
+            for weight in (0.0, 1.0, 10.0):
+                if trained in ("none", norms[0]):
+                    yield defence, trained, norms[0], "salience_weight", weight, loss
+
+
+def _rows(defence: str, trained: str, norm: str, axis: str, value: float, loss: str) -> dict[str, Any]:
+    own = {"dataset": "shapes6", "defence": defence, "trained_norm": trained, "norm": norm, "axis": axis}
+    return own | {
+        **{"value": value, LOSS: loss, "index": np.arange(IMAGES) * 7},
+        **{"correct": np.arange(IMAGES) < RIGHT[defence], "foreground_score": np.full(IMAGES, 0.95)},
+    }
+
+
+def put(images: pd.DataFrame, column: str, values: np.ndarray, **where: object) -> None:
+    """Set the outcomes of the one point and classifier at which the columns have these values."""
+    rows = np.logical_and.reduce([images[name] == value for name, value in where.items()])
+    assert rows.sum() == IMAGES
+    images.loc[rows, column] = values
+
+
+def first(count: int) -> np.ndarray:
+    return np.arange(IMAGES) < count
+
+
+@pytest.fixture
+def images() -> pd.DataFrame:
+    return outcomes()
+
+
+def table(images: pd.DataFrame, budgets: dict[str, tuple[float, float]] = BUDGETS) -> pd.DataFrame:
+    return claims_table(images, small_results(tuple(budgets)), budgets)
+
+
+def line(images: pd.DataFrame, claim: str, **where: object) -> pd.Series:
+    found = table(images)
+    rows = found[found["claim"] == claim]
+    for column, value in {"setting": "paper", **where}.items():
+        rows = rows[rows[column] == value]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def test_every_claim_is_there_in_the_papers_setting(images: pd.DataFrame) -> None:
+    found = table(images)
+    assert tuple(found.columns) == COLUMNS
+    paper = found[found["setting"] == "paper"]
+    assert set(paper["claim"]) == set(RULES)
+    # The small results have PGD at no budget of C&W's.
+    assert set(paper[paper["verdict"] == "not measured"]["claim"]) == {"carlini_wagner"}
+    assert set(paper["trained_norm"]) == {"L2"}
+    losses = {"score_half": 6, "score_high": 6, "weight_raises": 6, "weight_keeps": 6}
+    several = {"dual_stronger": 3, "small_eps_f": 2, "carlini_wagner": 3} | losses
+    assert dict(paper["claim"].value_counts()) == dict.fromkeys(RULES, 1) | several
+    across = paper[paper["claim"].str.startswith("across")]
+    assert set(across["norm"]) == {"Linf"} and set(across["interval"]) == {"paired"}
+
+
+def test_training_in_another_norm_is_ours(images: pd.DataFrame) -> None:
+    found = table(images)
+    ours = found[found["setting"] == "ours"]
+    assert set(ours["trained_norm"]) == {"Linf"} and not (ours["verdict"] == "not measured").any()
+    assert set(ours["claim"]) == {
+        *("dual_stronger", "at_pgd_broken", "small_eps_f", "at_dual_leads", "large_pgd", "little_lost"),
+        *("jsma", "gradients"),
+    }
+
+
+def test_without_the_papers_norm_its_claims_are_not_measured() -> None:
+    found = table(outcomes(("Linf",)), {"Linf": BUDGETS["Linf"]})
+    paper = found[found["setting"] == "paper"]
+    assert set(paper["claim"]) == set(RULES) and set(paper["verdict"]) == {"not measured"}
+    assert paper["value"].isna().all() and paper["p"].isna().all()
+    assert (found[found["setting"] == "ours"][LOSS] == "first").sum() == 4 * 3
+
+
+def test_a_point_that_was_not_swept_is_not_measured(images: pd.DataFrame) -> None:
+    kept = images[(images["axis"] != "eps") | (images["value"] <= 3)]
+    verdicts = table(kept).query("setting == 'paper'").set_index("claim")["verdict"]
+    assert verdicts["large_pgd"] == "not measured" and verdicts["little_lost"] == "holds"
+    kept = images[(images["axis"] != "salience_weight") | (images["value"] == 10)]
+    verdicts = table(kept).query("setting == 'paper'").set_index("claim")["verdict"]
+    for claim in ("score_half", "score_high", "weight_raises", "weight_keeps"):
+        assert set(verdicts[claim]) == {"not measured"}
+
+
+def test_dual_is_compared_with_pgd_image_by_image(images: pd.DataFrame) -> None:
+    at = {"defence": "at_pgd", "trained_norm": "L2", "norm": "L2"}
+    put(images, "correct", first(90), axis="eps", value=2.0, **at)
+    put(images, "correct", ~first(95), axis="eps_b", value=20.0, **at)
+    found = line(images, "dual_stronger", defence="at_pgd")
+    assert found["value"] == pytest.approx(-0.85) and found["verdict"] == "holds" and found["p"] < 0.001
+    assert found["place"] == "dual, eps_f = 2, eps_b = 20, less PGD, eps = 2"
+    put(images, "correct", first(90), axis="eps_b", value=20.0, **at)
+    same = line(images, "dual_stronger", defence="at_pgd")
+    assert same["value"] == 0 and same["verdict"] == "open" and same["p"] == 1
+
+
+def test_a_point_of_the_other_sweep_serves_as_well(images: pd.DataFrame) -> None:
+    kept = images[(images["axis"] != "eps_b") | (images["value"] < 20)]
+    assert line(kept, "at_pgd_broken")["value"] == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(("right", "verdict"), [(3, "holds"), (7, "open"), (30, "fails")])
+def test_at_pgd_is_broken_by_the_whole_interval(images: pd.DataFrame, right: int, verdict: str) -> None:
+    at = {"defence": "at_pgd", "trained_norm": "L2", "norm": "L2", "axis": "eps_b", "value": 20.0}
+    put(images, "correct", first(right), **at)
+    found = line(images, "at_pgd_broken")
+    assert found["value"] == right / 100 and found["verdict"] == verdict and pd.isna(found["p"])
+
+
+def test_a_small_foreground_budget_is_the_least_of_the_sweep(images: pd.DataFrame) -> None:
+    at = {"defence": "clean", "trained_norm": "none", "norm": "L2"}
+    put(images, "correct", first(0), axis="eps_f", value=0.0, **at)
+    found = line(images, "small_eps_f", defence="clean")
+    assert found["value"] == pytest.approx(-0.1) and found["verdict"] == "holds"
+
+
+def test_the_lead_is_read_off_at_the_point_named_beforehand(images: pd.DataFrame) -> None:
+    at = {"defence": "at_dual", "trained_norm": "L2", "norm": "L2", "axis": "eps_b"}
+    put(images, "correct", first(100), value=10.0, **at)
+    assert line(images, "at_dual_leads")["verdict"] == "fails", "the largest lead is elsewhere"
+    put(images, "correct", first(95), value=20.0, **at)
+    found = line(images, "at_dual_leads")
+    assert found["value"] == pytest.approx(0.55) and found["verdict"] == "holds"
+    assert found["place"] == "dual, eps_f = 2, eps_b = 20" and found["against"] == "at_pgd"
+
+
+def test_large_budgets_begin_above_three(images: pd.DataFrame) -> None:
+    at = {"defence": "at_dual", "trained_norm": "L2", "norm": "L2", "axis": "eps"}
+    put(images, "correct", first(100), value=3.0, **at)
+    put(images, "correct", first(45), value=5.0, **at)
+    found = line(images, "large_pgd")
+    assert found["value"] == pytest.approx(0.3) and found["place"] == "PGD, eps = 4"
+    assert line(images, "large_pgd", setting="ours")["place"] == "PGD, eps = 8"
+
+
+def test_eight_points_may_be_lost_on_clean_images(images: pd.DataFrame) -> None:
+    at = {"trained_norm": "L2", "norm": "L2", "axis": "eps", "value": 0.0}
+    put(images, "correct", first(80), defence="at_pgd", **at)
+    for right, verdict in ((80, "holds"), (74, "open"), (60, "fails")):
+        put(images, "correct", first(right), defence="at_dual", **at)
+        assert line(images, "little_lost")["verdict"] == verdict
+
+
+def test_scores_are_counted_at_the_papers_weight(images: pd.DataFrame) -> None:
+    at = {"defence": "clean", "axis": "salience_weight", LOSS: "second", "value": 1.0}
+    put(images, "foreground_score", np.where(first(30), 0.95, np.where(first(80), 0.6, 0.4)), **at)
+    half, high = (
+        line(images, name, defence="clean", **{LOSS: "second"}) for name in ("score_half", "score_high")
+    )
+    assert half["value"] == 0.8 and half["verdict"] == "holds" and half["place"] == "weight 1"
+    assert high["value"] == 0.3 and high["verdict"] == "fails"
+    assert line(images, "score_half", defence="clean", **{LOSS: "first"})["value"] == 1
+
+
+def test_the_weight_raises_from_least_to_largest_and_keeps_at_the_papers(images: pd.DataFrame) -> None:
+    at = {"defence": "clean", "axis": "salience_weight", LOSS: "first"}
+    put(images, "foreground_score", np.full(IMAGES, 0.3), value=0.0, **at)
+    put(images, "foreground_score", np.full(IMAGES, 0.2), value=1.0, **at)
+    put(images, "correct", first(90), value=10.0, **at)
+    one = {"defence": "clean", LOSS: "first"}
+    raised, kept = line(images, "weight_raises", **one), line(images, "weight_keeps", **one)
+    assert raised["value"] == pytest.approx(0.65) and raised["place"] == "weight 10 less 0"
+    assert raised["verdict"] == "holds" and raised["p"] == 0
+    assert kept["value"] == 0 and kept["place"] == "weight 1 less 0" and kept["verdict"] == "holds"
+    put(images, "correct", first(30), value=1.0, **at)
+    assert line(images, "weight_keeps", **one)["verdict"] == "fails"
+
+
+def test_across_norms_the_classifiers_are_those_trained_in_l2(images: pd.DataFrame) -> None:
+    at = {"norm": "Linf", "axis": "eps_b", "value": 20.0}
+    put(images, "correct", first(99), defence="at_dual", trained_norm="Linf", **at)
+    put(images, "correct", first(90), defence="at_dual", trained_norm="L2", **at)
+    # The point {4, 20}, not the paper's {2, 20} of L2: both are on the axis eps_f.
+    put(images, "correct", first(14), defence="at_pgd", trained_norm="L2", **at)
+    assert line(images, "across_dual")["value"] == pytest.approx(0.76)
+    hardly = line(images, "across_hardly")
+    assert hardly["value"] == pytest.approx(0.04) and hardly["against"] == "clean"
+    assert line(images, "across_pgd")["value"] == pytest.approx(0.3)
+
+
+def test_what_has_summaries_alone_is_unpaired(images: pd.DataFrame) -> None:
+    for claim, place in (("jsma", "JSMA, 10 % of the pixels"), ("gradients", "clean images")):
+        found = line(images, claim)
+        assert found["interval"] == "independent" and pd.isna(found["p"]) and found["place"] == place
+    assert line(images, "jsma")["value"] == pytest.approx(0.3)
+    results = small_results()
+    results.loc[(results["axis"] == "gradient") & (results["defence"] == "at_dual"), "gradient_share"] = (
+        np.nan
+    )
+    lacking = claims_table(images, results, BUDGETS)
+    assert set(lacking[lacking["claim"] == "gradients"]["verdict"]) == {"not measured"}
+
+
+def test_carlini_wagner_is_like_pgd_within_ten_points(images: pd.DataFrame) -> None:
+    results = small_results()
+    pgd = results[(results["attack"] == "pgd") & (results["axis"] == "eps") & (results["value"] == 1)]
+    results = pd.concat([results, pgd[pgd["norm"] == "L2"].assign(value=2.0, n=30)])
+    near = [f"accuracy{end}" for end in ("_low", "_high")]
+    results[near] = results[["accuracy", "accuracy"]].to_numpy() + [[-0.01, 0.01]]
+    found = claims_table(images, results, BUDGETS).query("claim == 'carlini_wagner'")
+    assert list(found["verdict"]) == ["holds"] * 3 and set(found["n"]) == {30}
+    results.loc[results["attack"] == "cw", ["accuracy", *near]] -= 0.3
+    found = claims_table(images, results, BUDGETS).query("claim == 'carlini_wagner'")
+    assert list(found["verdict"]) == ["fails"] * 3 and found["value"].iloc[0] == pytest.approx(-0.3)
+
+
+def test_the_tests_are_adjusted_over_each_setting_and_data_set(images: pd.DataFrame) -> None:
+    at = {"axis": "eps_b", "value": 20.0, "norm": "Linf", "defence": "at_dual", "trained_norm": "Linf"}
+    put(images, "correct", first(55), **at)
+    alone = line(images, "dual_stronger", defence="at_dual", setting="ours")
+    tests = table(images).query("setting == 'ours'")["p"].notna().sum()
+    assert alone["p"] == pytest.approx(tests * 2 * 0.5**15) and tests == 5
+    twice = pd.concat([images, images.assign(dataset="folder")])
+    results = pd.concat([small_results(), small_results().assign(dataset="folder")])
+    both = claims_table(twice, results, BUDGETS)
+    assert list(both["dataset"].unique()) == ["shapes6", "folder"]
+    own = both[both["dataset"] == "folder"].reset_index(drop=True).drop(columns="dataset")
+    pd.testing.assert_frame_equal(own, table(images).drop(columns="dataset"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "low", "high", "verdict"),
+    [
+        (Rule("above", 0.4), 0.41, 0.5, "holds"),
+        (Rule("above", 0.4), 0.4, 0.5, "open"),
+        (Rule("above", 0.4), 0.1, 0.39, "fails"),
+        (Rule("below", 0.1), 0.0, 0.09, "holds"),
+        (Rule("below", 0.1), 0.0, 0.1, "open"),
+        (Rule("below", 0.1), 0.11, 0.2, "fails"),
+        (Rule("within", 0.1), -0.09, 0.09, "holds"),
+        (Rule("within", 0.1), -0.11, 0.09, "open"),
+        (Rule("within", 0.1), -0.2, -0.11, "fails"),
+        (Rule("within", 0.1), 0.11, 0.2, "fails"),
+    ],
+)
+def test_the_whole_interval_gives_the_verdict(rule: Rule, low: float, high: float, verdict: str) -> None:
+    assert rule.verdict(low, high) == verdict

@@ -25,7 +25,7 @@ def main(dataset: str) -> None:
             ThreatModel(norm, *radii),
             radii[1],
             settings.examples.salience_weights,
-            attack_settings(dataset, settings),
+            attack_settings(dataset, norm, settings),
         )
         arrays |= {
             "class_names": np.asarray(shown.data.class_names),

@@ -41,9 +41,10 @@ def attacks(settings: Params, dataset: str, side: int) -> dict[str, tuple[str, E
     from dualperturb.evaluation.measuring.scoring import attack_batch
     from stages.subject import attack_settings, threats
 
-    chosen, weights = attack_settings(dataset, settings), settings.examples.salience_weights
+    weights = settings.examples.salience_weights
     found: dict[str, tuple[str, ExampleMaker]] = {}
     for norm in settings.norms:
+        chosen = attack_settings(dataset, norm, settings)
         used = threats(settings, dataset, norm, side)
         asked = [("PGD", used["pgd"], 0.0, "paper")]
         asked += [(f"dual, weight {weight:g}", used["dual"], weight, "paper") for weight in weights]

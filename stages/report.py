@@ -74,6 +74,9 @@ def setting(settings: Params) -> dict[str, object]:
     everything["salience_weight"] = {name: weights[name] for name in settings.datasets}
     for budget in ("eps_f", "eps_b"):
         everything[budget] = {norm: everything[budget][norm] for norm in settings.norms}
+    for name in settings.datasets:
+        attacked = everything[name]["evaluate"]
+        attacked["steps"] = {norm: attacked["steps"][norm] for norm in settings.norms}
     return everything
 
 

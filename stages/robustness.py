@@ -56,7 +56,7 @@ def panels(
         ],
         norm,
         lambda value: settings.radius(dataset, norm, value, measured.data.side),
-        attack_settings(dataset, settings),
+        attack_settings(dataset, norm, settings),
     )
     for place, (name, value) in enumerate(identity(dataset, defence, trained).items()):
         table.insert(place, name, value)

@@ -41,13 +41,13 @@ def main(dataset: str) -> None:
                     measured,
                     threat,
                     weight,
-                    attack_settings(dataset, settings),
+                    attack_settings(dataset, norm, settings),
                     sampling=sampling,
                     draws=chosen.draws,
                 )
                 rows.append(
                     {"attack": attack, "axis": "smoothing", "salience_weight": weight}
-                    | {"steps": settings.of(dataset).evaluate.steps}
+                    | {"steps": settings.of(dataset).evaluate.steps[norm]}
                     | budget_columns(threat, budgets[0], budgets[1] if attack == "dual" else None)
                     | outcome_columns(table)
                 )

@@ -51,7 +51,8 @@ def own_attacks(
     from stages.subject import attack_settings
 
     chosen = settings.of(dataset).evaluate.strong
-    longer = replace(attack_settings(dataset, settings), steps=chosen.steps, step_size=chosen.step_size)
+    usual = attack_settings(dataset, used["pgd"].norm, settings)
+    longer = replace(usual, steps=chosen.steps, step_size=chosen.step_size)
     tables = {name: (threat, attack_images(measured, threat, 0.0, longer)) for name, threat in used.items()}
     tables["dual_autoattack"] = (used["dual"], auto_attack_images(measured, used["dual"], longer))
     return [

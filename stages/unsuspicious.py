@@ -15,7 +15,7 @@ def main(dataset: str, norm: str) -> None:
     from stages.subject import attack_settings, classifiers, identity, subject, threats
 
     settings = params(dataset, norm=norm)
-    weight, chosen = settings.salience_weight[dataset], attack_settings(dataset, settings)
+    weight, chosen = settings.salience_weight[dataset], attack_settings(dataset, norm, settings)
     rows, images = [], []
     with timed(dataset, "unsuspicious", norm):
         for defence, trained in classifiers(settings, norm):

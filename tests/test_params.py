@@ -74,6 +74,7 @@ def test_the_shipped_file_is_accepted() -> None:
 WHOLE = "a whole number of at least 1"
 NUMBER = "a finite number of at least 0"
 BUDGET = f"{NUMBER}, or a mapping with one for each of norms"
+STEPS = f"{WHOLE}, or a mapping with one for each of norms"
 TOP = ", ".join(Params.model_fields)
 NAMED = ", ".join(DATASETS)
 OWN = "eps_scale, data, masks, train, evaluate"
@@ -92,6 +93,9 @@ REFUSED: list[tuple[str, object, str]] = [
     ("eps_b", True, f": found true; accepted: {BUDGET}"),
     ("eps_f", {"L2": 1.0, "L9": 1.0}, f": found {{'L2': 1.0, 'L9': 1.0}}; accepted: {BUDGET}"),
     ("seed", 2**63, f": found {2**63}; accepted: a whole number from 0 to {2**63 - 1}"),
+    ("shapes6.evaluate.steps", 2.5, f": found 2.5; accepted: {STEPS}"),
+    ("shapes6.evaluate.steps", 0, f": found 0; accepted: {STEPS}"),
+    ("shapes6.evaluate.steps", {"L2": 5, "L9": 5}, f": found {{'L2': 5, 'L9': 5}}; accepted: {STEPS}"),
     ("shapes6.evaluate.n", True, f": found true; accepted: {WHOLE}"),
     ("shapes6.evaluate.n", 2.0, f": found 2.0; accepted: {WHOLE}"),
     ("shapes6.train.optimiser.momentum", 1, ": found 1; accepted: a number of at least 0 and below 1"),

@@ -52,7 +52,7 @@ TINY = {
     "shapes6.data.train": 24,
     "shapes6.data.test": 12,
     "shapes6.evaluate.n": 10,
-    "shapes6.evaluate.steps": 2,
+    "shapes6.evaluate.steps": {"L2": 2, "Linf": 3},
     "shapes6.evaluate.batch_size": 4,
     "shapes6.evaluate.examples": [11, 0],
     **{f"shapes6.evaluate.{name}.n": 6 for name in ("transfer", "jsma", "strong", "smoothing", "health")},
@@ -198,7 +198,7 @@ def test_results_have_the_columns_and_one_row_a_point(finished: Path) -> None:
     points = results.groupby(["defence", "trained_norm", "norm", "axis", "value", "objective"])
     classifiers, alike = 1 + 2 + 2, 1 + 1 + 1
     assert len(results) == len(points) == classifiers * 2 * 3 * 2 + alike * 2 * 2
-    assert (results["n"] == 10).all() and (results["steps"] == 2).all()
+    assert (results["n"] == 10).all()
 
 
 def test_every_measure_is_in_the_results(finished: Path) -> None:
@@ -413,6 +413,12 @@ def test_the_report_has_the_times_of_present_stages_and_norms_alone(project: Pat
         ["shapes6", "health/L2"],
         ["shapes6", "masks"],
     ]
+
+
+def test_the_setting_that_the_report_shows_has_the_steps_of_the_norms_in_use(project: Path) -> None:
+    write_params(project, norms=["L2"], **{"shapes6.evaluate.steps": 9})
+    shown: dict[str, Any] = report.setting(load_params(project / "params.yaml"))
+    assert shown["shapes6"]["evaluate"]["steps"] == {"L2": 9} and shown["eps_f"] == {"L2": 2.0}
 
 
 @pytest.mark.parametrize("name", ["masks/shapes6.json", "times/shapes6/masks.json"])

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from dualperturb.params.fields import (
     Count,
+    CountByNorm,
     CountOrAuto,
     Indices,
     Level,
@@ -95,7 +96,7 @@ class Smoothing(Images):
 class Evaluate(Section):
     n: Count
     batch_size: CountOrAuto
-    steps: Count
+    steps: CountByNorm
     step_size: Share
     restarts: Count
     objective: Literal["paper", "balanced"]

@@ -153,18 +153,22 @@ def by_norm(raw: object) -> object:
     return raw
 
 
-Radii = Annotated[dict[str, NonNegative], BeforeValidator(by_norm)]
-
-
-def _is_budget(raw: object) -> object:
+def for_every_norm(raw: object) -> object:
+    """A number stands for the same number in every norm."""
     return dict.fromkeys(NORMS, raw) if isinstance(raw, (int, float)) and not isinstance(raw, bool) else raw
 
 
-# A number stands for the same number in every norm.
+Radii = Annotated[dict[str, NonNegative], BeforeValidator(by_norm)]
 Budget = Annotated[
     Radii,
-    BeforeValidator(_is_budget),
+    BeforeValidator(for_every_norm),
     accepts("a finite number of at least 0, or a mapping with one for each of norms"),
+]
+CountByNorm = Annotated[
+    dict[str, Count],
+    BeforeValidator(by_norm),
+    BeforeValidator(for_every_norm),
+    accepts("a whole number of at least 1, or a mapping with one for each of norms"),
 ]
 
 

@@ -64,7 +64,7 @@ def attacks(settings: Params, dataset: str, side: int) -> dict[str, tuple[str, E
                 subject.model,
                 batch[1],
                 batch[2],
-                max_share=jsma_settings.share,
+                max_share=jsma_settings.shares[-1],
                 pixels_per_step=jsma_settings.pixels_per_step,
             ).images
         ),

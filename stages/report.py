@@ -16,6 +16,7 @@ from dualperturb.errors import REMAKE, UserError
 from dualperturb.figures import read_arrays
 from dualperturb.files import read_csv, replacing
 from dualperturb.params import Params
+from dualperturb.params.evaluation import Smoothing
 from dualperturb.report import (
     HEALTH_COLUMNS,
     Certificate,
@@ -82,8 +83,7 @@ def setting(settings: Params) -> dict[str, object]:
 
 def section(settings: Params, results: pd.DataFrame, dataset: str) -> DatasetReport:
     chosen = settings.of(dataset)
-    certificate = chosen.evaluate.smoothing
-    certified = Certificate(chosen.train.smoothing.sigma, certificate.alpha, certificate.samples)
+    certified = _certificate(chosen.evaluate.smoothing, chosen.train.smoothing.sigma)
     own = results[results["dataset"] == dataset]
     return DatasetReport(
         dataset,
@@ -103,6 +103,18 @@ def section(settings: Params, results: pd.DataFrame, dataset: str) -> DatasetRep
         ),
         pd.concat([read_csv(HEALTH / dataset / f"{norm}.csv", HEALTH_COLUMNS) for norm in settings.norms]),
         read_arrays(GALLERY / f"{dataset}.npz"),
+    )
+
+
+def _certificate(chosen: Smoothing, sigma: float) -> Certificate:
+    largest = chosen.largest_radius(sigma)
+    return Certificate(
+        sigma,
+        chosen.alpha,
+        chosen.samples,
+        chosen.prediction_samples,
+        largest,
+        left_out=tuple(radius for radius in chosen.radii if radius > largest),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from stages.common import MEASURES, params, run, timed
@@ -20,16 +21,17 @@ def main(dataset: str) -> None:
     rows: list[dict[str, Any]] = []
     with timed(dataset, "smoothing"):
         measured = subject(dataset, "smoothing", None, settings, chosen.n)
-        sampling = Sampling(
-            settings.of(dataset).train.smoothing.sigma,
+        sigma = settings.of(dataset).train.smoothing.sigma
+        certifying = Sampling(
+            sigma,
             chosen.samples,
             chosen.alpha,
             chosen.batch_size,
             settings.seed,
         )
-        for row in certified_accuracy(certify_images(measured, sampling, chosen.n0), chosen.radii).to_dict(
-            "records"
-        ):
+        predicting = replace(certifying, n=chosen.prediction_samples)
+        certified = certify_images(measured, certifying, chosen.n0)
+        for row in certified_accuracy(certified, chosen.certifiable(sigma)).to_dict("records"):
             rows.append(
                 {"attack": "certificate", "norm": "L2", "axis": "radius", "value": row.pop("radius"), **row}
             )
@@ -42,7 +44,7 @@ def main(dataset: str) -> None:
                     threat,
                     weight,
                     attack_settings(dataset, norm, settings),
-                    sampling=sampling,
+                    sampling=predicting,
                     draws=chosen.draws,
                 )
                 rows.append(

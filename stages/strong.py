@@ -34,7 +34,8 @@ def main(dataset: str, defence: str, norm: str) -> None:
         if NORMS[norm].in_autoattack:
             rows.append(standard(few, used["pgd"], settings, chosen.square_queries))
         if norm == "L2":
-            rows += carlini_wagner(few, settings, dataset)
+            searched = subject(dataset, defence, trained, settings, chosen.cw.n)
+            rows += carlini_wagner(searched, settings, dataset)
         table = pd.DataFrame([identity(dataset, defence, trained) | row for row in rows])
         if "square_queries" not in table:  # every table has AutoAttack's column
             table["square_queries"] = float("nan")
@@ -81,11 +82,12 @@ def carlini_wagner(measured: Subject, settings: Params, dataset: str) -> list[di
     from dualperturb.evaluation.measuring.scoring import budget_columns
 
     chosen = settings.of(dataset).evaluate
-    norms = carlini_wagner_norms(measured, chosen.batch_size, chosen.strong.steps)
+    cw = chosen.strong.cw
+    norms = carlini_wagner_norms(measured, chosen.batch_size, cw.steps, cw.searches)
     rows = []
     for eps in settings.grid(dataset, "L2").eps:
         threat = ThreatModel("L2", settings.radius(dataset, "L2", eps, measured.data.side))
-        row = {"attack": "cw", "axis": "eps", "value": eps, "steps": chosen.strong.steps}
+        row = {"attack": "cw", "axis": "eps", "value": eps, "steps": cw.steps}
         right = int((norms > threat.eps_f).sum())
         rows.append(row | budget_columns(threat, eps, None) | accuracy_columns(right, len(norms)))
     return rows

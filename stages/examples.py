@@ -44,7 +44,7 @@ def dual_examples(dataset: str, settings: Params) -> dict[str, np.ndarray]:
             ThreatModel(chosen.norm, *radii),
             chosen.salience_weights,
             chosen.min_foreground_score,
-            attack_settings(dataset, settings),
+            attack_settings(dataset, chosen.norm, settings),
         ),
         "budgets": np.asarray(budgets),
         "bound": np.asarray(str(chosen.min_foreground_score)),
@@ -62,7 +62,7 @@ def noise_examples(dataset: str, settings: Params) -> dict[str, np.ndarray]:
     shown, told = _shown(dataset, chosen.defence, chosen.norm, settings)
     radius = settings.radius(dataset, chosen.norm, chosen.eps, shown.data.side)
     return told | {
-        **noise_arrays(shown, chosen.norm, radius, attack_settings(dataset, settings)),
+        **noise_arrays(shown, chosen.norm, radius, attack_settings(dataset, chosen.norm, settings)),
         "budgets": np.asarray([chosen.eps]),
     }
 

@@ -41,14 +41,14 @@ def attacks(settings: Params, dataset: str, side: int) -> dict[str, tuple[str, E
     from dualperturb.evaluation.measuring.scoring import attack_batch
     from stages.subject import attack_settings, threats
 
-    chosen, fig1 = attack_settings(dataset, settings), settings.figures.fig1
-    plain = replace(chosen, min_foreground_score=None)
-    bounded = replace(chosen, min_foreground_score=fig1.min_foreground_score)
+    fig1 = settings.figures.fig1
     found: dict[str, tuple[str, ExampleMaker]] = {}
     for norm in settings.norms:
+        chosen = attack_settings(dataset, norm, settings)
+        bounded = replace(chosen, min_foreground_score=fig1.min_foreground_score)
         used = threats(settings, dataset, norm, side)
-        asked = [("PGD", used["pgd"], 0.0, plain)]
-        asked += [(f"dual, weight {one:g}", used["dual"], one, plain) for one in fig1.salience_weights]
+        asked = [("PGD", used["pgd"], 0.0, chosen)]
+        asked += [(f"dual, weight {one:g}", used["dual"], one, chosen) for one in fig1.salience_weights]
         if settings.of(dataset).masks.model.has_gradient:
             asked += [("dual, constrained", used["dual"], 0.0, bounded)]
         for name, threat, weight, how in asked:
@@ -64,7 +64,7 @@ def attacks(settings: Params, dataset: str, side: int) -> dict[str, tuple[str, E
                 subject.model,
                 batch[1],
                 batch[2],
-                max_share=jsma_settings.share,
+                max_share=jsma_settings.shares[-1],
                 pixels_per_step=jsma_settings.pixels_per_step,
             ).images
         ),

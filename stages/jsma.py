@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 
 def main(dataset: str) -> None:
-    import numpy as np
     import pandas as pd
 
     from dualperturb.attacks.jsma import curve
@@ -25,7 +24,7 @@ def main(dataset: str) -> None:
 
     settings = params(dataset)
     chosen, size = settings.of(dataset).evaluate.jsma, settings.of(dataset).evaluate.batch_size
-    shares = np.linspace(0, chosen.share, chosen.points + 1).round(6).tolist()
+    shares = (0.0, *chosen.shares)
     rows = []
     with timed(dataset, "jsma"):
         for defence, trained in classifiers(settings):
@@ -49,7 +48,7 @@ def first_fooled(measured: Subject, chosen: Jsma, size: BatchSize) -> Tensor:
             measured.model,
             images,
             labels,
-            max_share=chosen.share,
+            max_share=chosen.shares[-1],
             pixels_per_step=chosen.pixels_per_step,
         )
         return found.first_fooled.cpu()

@@ -17,6 +17,7 @@ from dualperturb.evaluation.claims.lines import COLUMNS as CLAIM_COLUMNS
 from dualperturb.figures import read_arrays, read_examples
 from dualperturb.files import read_csv, replacing
 from dualperturb.params import Params
+from dualperturb.params.evaluation import Smoothing
 from dualperturb.report import (
     HEALTH_COLUMNS,
     Certificate,
@@ -76,13 +77,15 @@ def setting(settings: Params) -> dict[str, object]:
     everything["salience_weight"] = {name: weights[name] for name in settings.datasets}
     for budget in ("eps_f", "eps_b"):
         everything[budget] = {norm: everything[budget][norm] for norm in settings.norms}
+    for name in settings.datasets:
+        attacked = everything[name]["evaluate"]
+        attacked["steps"] = {norm: attacked["steps"][norm] for norm in settings.norms}
     return everything
 
 
 def section(settings: Params, results: pd.DataFrame, claims: pd.DataFrame, dataset: str) -> DatasetReport:
     chosen = settings.of(dataset)
-    certificate = chosen.evaluate.smoothing
-    certified = Certificate(chosen.train.smoothing.sigma, certificate.alpha, certificate.samples)
+    certified = _certificate(chosen.evaluate.smoothing, chosen.train.smoothing.sigma)
     own = results[results["dataset"] == dataset]
     return DatasetReport(
         dataset,
@@ -105,6 +108,18 @@ def section(settings: Params, results: pd.DataFrame, claims: pd.DataFrame, datas
         ),
         pd.concat([read_csv(HEALTH / dataset / f"{norm}.csv", HEALTH_COLUMNS) for norm in settings.norms]),
         read_arrays(GALLERY / f"{dataset}.npz"),
+    )
+
+
+def _certificate(chosen: Smoothing, sigma: float) -> Certificate:
+    largest = chosen.largest_radius(sigma)
+    return Certificate(
+        sigma,
+        chosen.alpha,
+        chosen.samples,
+        chosen.prediction_samples,
+        largest,
+        left_out=tuple(radius for radius in chosen.radii if radius > largest),
     )
 
 

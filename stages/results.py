@@ -103,7 +103,7 @@ def _measure(settings: Params, dataset: str, measure: str, norm: str | None) -> 
     chosen = settings.of(dataset).evaluate
     every = sum(len(settings.trained(defence)) for defence in SWEPT)
     if measure == "jsma":
-        return every * (chosen.jsma.points + 1)  # and the share 0
+        return every * (len(chosen.jsma.shares) + 1)  # and the share 0
     if measure == "gradients":
         return every
     if measure == "transfer":
@@ -111,7 +111,8 @@ def _measure(settings: Params, dataset: str, measure: str, norm: str | None) -> 
     if measure == "unsuspicious":
         return len(SWEPT) * _of_unsuspicious(settings, dataset)
     if measure == "smoothing":
-        return len(chosen.smoothing.radii) + ATTACKS * len(settings.norms)
+        sigma = settings.of(dataset).train.smoothing.sigma
+        return len(chosen.smoothing.certifiable(sigma)) + ATTACKS * len(settings.norms)
     assert measure == "strong"
     assert norm is not None
     read_off = len(settings.grid(dataset, norm).eps) if norm == "L2" else 0  # Carlini and Wagner's budgets

@@ -8,6 +8,7 @@ among the norms of params.yaml, the table has no rows, and nothing reads it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dualperturb.params import Params
@@ -48,6 +49,9 @@ def panels(
     from dualperturb.evaluation.sweeps import points as sweeps
     from stages.subject import attack_settings, identity, subject
 
+    how = attack_settings(dataset, norm, settings)
+    if sweep == "dual":
+        how = replace(how, min_foreground_score=settings.of(dataset).evaluate.min_foreground_score)
     measured = subject(dataset, defence, trained, settings)
     loss, fig3 = settings.of(dataset).evaluate.loss, settings.figures.fig3
     budgets = (fig3.eps_f, fig3.eps_b) if sweep == "salience_weight" else settings.budgets(norm)
@@ -61,7 +65,7 @@ def panels(
         ],
         norm,
         lambda value: settings.radius(dataset, norm, value, measured.data.side),
-        attack_settings(dataset, settings),
+        how,
     )
     for place, (name, value) in enumerate(identity(dataset, defence, trained).items()):
         table.insert(place, name, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from stages.common import MEASURES, params, run, timed
@@ -20,16 +21,17 @@ def main(dataset: str) -> None:
     rows: list[dict[str, Any]] = []
     with timed(dataset, "smoothing"):
         measured = subject(dataset, "smoothing", None, settings, chosen.n)
-        sampling = Sampling(
-            settings.of(dataset).train.smoothing.sigma,
+        sigma = settings.of(dataset).train.smoothing.sigma
+        certifying = Sampling(
+            sigma,
             chosen.samples,
             chosen.alpha,
             chosen.batch_size,
             settings.seed,
         )
-        for row in certified_accuracy(certify_images(measured, sampling, chosen.n0), chosen.radii).to_dict(
-            "records"
-        ):
+        predicting = replace(certifying, n=chosen.prediction_samples)
+        certified = certify_images(measured, certifying, chosen.n0)
+        for row in certified_accuracy(certified, chosen.certifiable(sigma)).to_dict("records"):
             rows.append(
                 {"attack": "certificate", "norm": "L2", "axis": "radius", "value": row.pop("radius"), **row}
             )
@@ -41,13 +43,13 @@ def main(dataset: str) -> None:
                     measured,
                     threat,
                     weight,
-                    attack_settings(dataset, settings),
-                    sampling=sampling,
+                    attack_settings(dataset, norm, settings),
+                    sampling=predicting,
                     draws=chosen.draws,
                 )
                 rows.append(
                     {"attack": attack, "axis": "smoothing", "salience_weight": weight}
-                    | {"steps": settings.of(dataset).evaluate.steps}
+                    | {"steps": settings.of(dataset).evaluate.steps[norm]}
                     | budget_columns(threat, budgets[0], budgets[1] if attack == "dual" else None)
                     | outcome_columns(table)
                 )

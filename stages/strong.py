@@ -34,7 +34,8 @@ def main(dataset: str, defence: str, norm: str) -> None:
         if NORMS[norm].in_autoattack:
             rows.append(standard(few, used["pgd"], settings, chosen.square_queries))
         if norm == "L2":
-            rows += carlini_wagner(few, settings, dataset)
+            searched = subject(dataset, defence, trained, settings, chosen.cw.n)
+            rows += carlini_wagner(searched, settings, dataset)
         table = pd.DataFrame([identity(dataset, defence, trained) | row for row in rows])
         if "square_queries" not in table:  # every table has AutoAttack's column
             table["square_queries"] = float("nan")
@@ -51,7 +52,8 @@ def own_attacks(
     from stages.subject import attack_settings
 
     chosen = settings.of(dataset).evaluate.strong
-    longer = replace(attack_settings(dataset, settings), steps=chosen.steps, step_size=chosen.step_size)
+    usual = attack_settings(dataset, used["pgd"].norm, settings)
+    longer = replace(usual, steps=chosen.steps, step_size=chosen.step_size)
     tables = {name: (threat, attack_images(measured, threat, 0.0, longer)) for name, threat in used.items()}
     tables["dual_autoattack"] = (used["dual"], auto_attack_images(measured, used["dual"], longer))
     return [
@@ -80,11 +82,12 @@ def carlini_wagner(measured: Subject, settings: Params, dataset: str) -> list[di
     from dualperturb.evaluation.measuring.scoring import budget_columns
 
     chosen = settings.of(dataset).evaluate
-    norms = carlini_wagner_norms(measured, chosen.batch_size, chosen.strong.steps)
+    cw = chosen.strong.cw
+    norms = carlini_wagner_norms(measured, chosen.batch_size, cw.steps, cw.searches)
     rows = []
     for eps in settings.grid(dataset, "L2").eps:
         threat = ThreatModel("L2", settings.radius(dataset, "L2", eps, measured.data.side))
-        row = {"attack": "cw", "axis": "eps", "value": eps, "steps": chosen.strong.steps}
+        row = {"attack": "cw", "axis": "eps", "value": eps, "steps": cw.steps}
         right = int((norms > threat.eps_f).sum())
         rows.append(row | budget_columns(threat, eps, None) | accuracy_columns(right, len(norms)))
     return rows

@@ -57,10 +57,11 @@ def _portions() -> Portions:
     return Portions()
 
 
-def attack_settings(dataset: str, settings: Params) -> AttackSettings:
+def attack_settings(dataset: str, norm: str, settings: Params) -> AttackSettings:
+    """How strongly a data set is attacked in a norm, by params.yaml."""
     chosen = settings.of(dataset).evaluate
     return AttackSettings(
-        chosen.steps,
+        chosen.steps[norm],
         chosen.step_size,
         chosen.restarts,
         chosen.batch_size,

@@ -23,7 +23,7 @@ def main(dataset: str, norm: str) -> None:
         used = threats(settings, dataset, norm, side)
         weights = {"pgd": 0.0, "dual": settings.salience_weight[dataset]}
         asked = {attack: (threat, weights[attack]) for attack, threat in used.items()}
-        table = transfer(subjects, asked, attack_settings(dataset, settings))
+        table = transfer(subjects, asked, attack_settings(dataset, norm, settings))
         eps_f, eps_b = settings.budgets(norm)
         budgets = {
             attack: budget_columns(threat, eps_f, eps_b if attack == "dual" else None)
@@ -32,7 +32,7 @@ def main(dataset: str, norm: str) -> None:
         rows = [
             identity(dataset, *names[row.pop("target")])
             | {"source": row.pop("source"), "axis": "transfer", "salience_weight": weights[row["attack"]]}
-            | {"steps": settings.of(dataset).evaluate.steps}
+            | {"steps": settings.of(dataset).evaluate.steps[norm]}
             | budgets[row["attack"]]
             | row
             for row in table.to_dict("records")

@@ -85,7 +85,9 @@ def attempts(
     from stages.subject import attack_settings
 
     def outcome(attack: Attack) -> pd.DataFrame:
-        return outcomes(attacked, attack, models, attack_settings(dataset, settings), ssim_distance)
+        return outcomes(
+            attacked, attack, models, attack_settings(dataset, used["dual"].norm, settings), ssim_distance
+        )
 
     nothing = outcome(Attack(ThreatModel(used["dual"].norm, 0.0, 0.0)))
     every = attacks(settings, dataset, used, models)
@@ -112,7 +114,7 @@ def measured(
     return [
         row
         | (plain if row["attack"] == "pgd" else both)
-        | {"salience_weight": weight if row["attack"] == "sum" else 0.0, "steps": chosen.steps}
+        | {"salience_weight": weight if row["attack"] == "sum" else 0.0, "steps": chosen.steps[norm]}
         for row in (*bound_rows(runs, names[0]), *judge_rows(runs, names, unseen))
     ]
 

@@ -28,7 +28,7 @@ MASKS = {
     "shapes6": MaskSummary("data set", "builtin", 0.351, 0.552, 3, 0, 1000),
     "folder": MaskSummary("saliency model", "deepgaze_iie", 0.49, 0.91, 0, 1, 500),
 }
-CERTIFICATE = Certificate(sigma=0.25, alpha=0.001, samples=1000)
+CERTIFICATE = Certificate(0.25, 0.001, samples=1000, prediction_samples=400, largest_radius=0.616)
 
 
 def small_report(

@@ -164,7 +164,7 @@ def test_the_panel_is_drawn_and_told_where_it_was_measured(made: dict[str, Any])
     (panel,) = made["panels"](results, FIGURES)
     given = DrawnFrom(results, {}, {}, Look())
     assert len(panel.draw(given).axes[0].patches) == 6
-    told = ToldFrom(results, {}, Certificate(0.25, 0.001, 1000))
+    told = ToldFrom(results, {}, Certificate(0.25, 0.001, 1000, 400, 0.616))
     assert "50 images or more" in panel.caption(told) and len(panel.table(told)) == 6
     assert made["panels"](results[results["attack"] != "dual_autoattack"], FIGURES) == []
 

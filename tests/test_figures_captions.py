@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +17,8 @@ from dualperturb.figures.salience import salience_caption
 from dualperturb.figures.smoothing import smoothing_caption, smoothing_table
 from dualperturb.figures.transfer import transfer_caption, transfer_shown
 from tests.small_tables import small_examples, small_results
+
+CERTIFICATE = Certificate(0.25, 0.001, samples=1000, prediction_samples=400, largest_radius=0.616)
 
 
 @pytest.fixture
@@ -92,7 +96,7 @@ def test_a_single_image_is_no_images(results: pd.DataFrame) -> None:
         "1 image a point;": accuracy_caption(alone, "L2", ("L2",)),
         "mean of 1 test image with": gradient_caption(alone),
         "the same 1 image in every cell": transfer_caption(alone, "L2"),
-        "share of 1 image classified": smoothing_caption(alone, Certificate(0.25, 0.001, 1000)),
+        "share of 1 image classified": smoothing_caption(alone, CERTIFICATE),
         "1 test image; the log density": dual_examples_caption(dual),
         "1 test image, with": noise_examples_caption(noise),
     }
@@ -160,8 +164,11 @@ def test_transfer_names_the_pair_in_which_it_is_strongest(results: pd.DataFrame)
 
 
 def test_smoothing_tells_the_radius_that_nothing_exceeds(results: pd.DataFrame) -> None:
-    text = smoothing_caption(results, Certificate(0.25, 0.001, 1000))
-    assert "= 0.616, whatever the classifier" in text and "1000 noisy copies" in text
+    text = smoothing_caption(results, CERTIFICATE)
+    assert "(1/1000)) = 0.616, whatever the classifier. Accuracy under" in text
+    assert "1000 noisy copies an image)" in text and "class by 400 noisy copies: PGD" in text
+    above = smoothing_caption(results, replace(CERTIFICATE, left_out=(0.7, 0.8)))
+    assert "= 0.616, whatever the classifier; above it and so not shown: 0.7, 0.8. Accuracy" in above
     assert "PGD with eps = 4 (L-infinity) 50.0 %" in text
     table = smoothing_table(results)
     assert list(table["smoothed classifier"])[:2] == ["certified at radius 0", "certified at radius 0.25"]

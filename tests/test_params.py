@@ -77,6 +77,7 @@ def test_the_shipped_file_is_accepted() -> None:
 WHOLE = "a whole number of at least 1"
 NUMBER = "a finite number of at least 0"
 BUDGET = f"{NUMBER}, or a mapping with one for each of norms"
+STEPS = f"{WHOLE}, or a mapping with one for each of norms"
 TOP = ", ".join(Params.model_fields)
 NAMED = ", ".join(DATASETS)
 OWN = "eps_scale, data, masks, train, evaluate"
@@ -96,6 +97,9 @@ REFUSED: list[tuple[str, object, str]] = [
     ("eps_b", True, f": found true; accepted: {BUDGET}"),
     ("eps_f", {"L2": 1.0, "L9": 1.0}, f": found {{'L2': 1.0, 'L9': 1.0}}; accepted: {BUDGET}"),
     ("seed", 2**63, f": found {2**63}; accepted: a whole number from 0 to {2**63 - 1}"),
+    ("shapes6.evaluate.steps", 2.5, f": found 2.5; accepted: {STEPS}"),
+    ("shapes6.evaluate.steps", 0, f": found 0; accepted: {STEPS}"),
+    ("shapes6.evaluate.steps", {"L2": 5, "L9": 5}, f": found {{'L2': 5, 'L9': 5}}; accepted: {STEPS}"),
     ("shapes6.evaluate.n", True, f": found true; accepted: {WHOLE}"),
     ("shapes6.evaluate.n", 2.0, f": found 2.0; accepted: {WHOLE}"),
     ("shapes6.train.optimiser.momentum", 1, ": found 1; accepted: a number of at least 0 and below 1"),
@@ -247,17 +251,55 @@ def test_the_chance_of_a_wrong_certificate_is_neither_none_nor_certain(alpha: fl
     assert refusal(**{key: alpha}) == f"{key}: found {alpha}; accepted: a number above 0 and below 1"
 
 
-def test_noisy_copies_too_few_for_any_prediction_are_named_by_their_own_key() -> None:
-    key = "shapes6.evaluate.smoothing.samples"  # n is the number of images
+@pytest.mark.parametrize("name", ["samples", "prediction_samples"])
+def test_noisy_copies_too_few_for_any_prediction_are_named_by_their_own_key(name: str) -> None:
+    key = f"shapes6.evaluate.smoothing.{name}"  # n is the number of images
     assert refusal(**{key: 10}).startswith(
         f"{key}: found 10; accepted: at least 11: with fewer at alpha 0.001"
     )
-    assert Params.model_validate(changed(**{key: 11})).of("shapes6").evaluate.smoothing.samples == 11
+    assert getattr(Params.model_validate(changed(**{key: 11})).of("shapes6").evaluate.smoothing, name) == 11
 
 
-def test_jsma_has_pixels_to_change() -> None:
-    key = "shapes6.evaluate.jsma.share"
-    assert refusal(**{key: 0}) == f"{key}: found 0; accepted: a number above 0 and up to 1"
+def test_radii_that_no_number_of_votes_certifies_are_told_apart() -> None:
+    """With 11 copies of one class at alpha 0.001, its probability is at least 0.001^(1/11) = 0.5337."""
+    few = {"shapes6.evaluate.smoothing.samples": 11, "shapes6.evaluate.smoothing.radii": [0, 0.02, 0.03]}
+    chosen = Params.model_validate(changed(**few)).of("shapes6").evaluate.smoothing
+    assert chosen.largest_radius(0.25) == pytest.approx(0.25 * 0.08453, rel=1e-3)
+    assert chosen.certifiable(0.25) == (0, 0.02)
+    assert chosen.certifiable(0.5) == (0, 0.02, 0.03)
+
+
+@pytest.mark.parametrize(
+    ("shares", "line"),
+    [
+        ([0, 0.1], "[0]: found 0; accepted: a number above 0 and up to 1"),
+        ([0.1, 1.5], "[1]: found 1.5; accepted: a number above 0 and up to 1"),
+        ([0.1, 0.05], ": found 0.05 after 0.1; accepted: numbers that rise"),
+        ([0.05, 0.05], ": found 0.05 after 0.05; accepted: numbers that rise"),
+        (0.1, ": found 0.1; accepted: a list of at least one value"),
+        ([], ": found []; accepted: a list of at least one value"),
+    ],
+)
+def test_jsmas_shares_rise_to_the_largest(shares: object, line: str) -> None:
+    key = "shapes6.evaluate.jsma.shares"
+    assert refusal(**{key: shares}) == key + line
+    Params.model_validate(changed(**{key: [0.05, 1]}))
+
+
+def test_steps_are_those_of_the_norm() -> None:
+    params = Params.model_validate(changed(**{"shapes6.evaluate.steps": {"L2": 7, "Linf": 3}}))
+    assert params.of("shapes6").evaluate.steps == {"L2": 7, "Linf": 3}
+    alike = Params.model_validate(changed(**{"shapes6.evaluate.steps": 9})).of("shapes6").evaluate.steps
+    assert (alike["L2"], alike["Linf"]) == (9, 9)
+    assert Params.model_validate(params.model_dump()) == params
+    for name in ("segment6", "stl10", "imagenet10", "folder"):
+        assert params.of(name).evaluate.steps == {"L2": 100, "Linf": 20}
+
+
+def test_a_mapping_of_steps_holds_the_norms_in_use() -> None:
+    line = "shapes6.evaluate.steps.Linf: missing key; norms names Linf"
+    assert refusal(**{"shapes6.evaluate.steps": {"L2": 7}}) == line
+    Params.model_validate(changed(norms=["L2"], **{"shapes6.evaluate.steps": {"L2": 7}}))
 
 
 def test_only_the_norms_in_use_need_budgets_and_grids() -> None:
@@ -393,7 +435,8 @@ def test_a_single_budget_serves_both_norms() -> None:
 
 def test_a_measure_takes_as_many_images_as_the_panels_where_it_says_so() -> None:
     params = Params.model_validate(changed(**{"folder.evaluate.n": 33}))
-    assert params.of("folder").evaluate.transfer.n == params.of("folder").evaluate.strong.library_n == 33
+    chosen = params.of("folder").evaluate
+    assert {chosen.transfer.n, chosen.strong.library_n, chosen.strong.cw.n} == {33}
     line = refusal(**{"folder.evaluate.health.n": "some"})
     assert line == "folder.evaluate.health.n: found 'some'; accepted: panels, or a whole number of at least 1"
 
@@ -408,9 +451,9 @@ def test_all_axes_or_none_or_some_are_logarithmic() -> None:
 
 
 def test_the_measure_that_asks_for_most_images_is_named() -> None:
-    assert refusal(**{"shapes6.evaluate.strong.library_n": 1001}) == (
-        "shapes6.evaluate.strong.library_n: found 1001; accepted: up to 1000, the test images"
-    )
+    for name in ("library_n", "cw.n"):
+        key = f"shapes6.evaluate.strong.{name}"
+        assert refusal(**{key: 1001}) == f"{key}: found 1001; accepted: up to 1000, the test images"
 
 
 def test_adversarial_training_has_a_classifier_for_each_norm() -> None:

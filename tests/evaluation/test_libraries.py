@@ -101,18 +101,34 @@ def test_carlini_and_wagner_find_the_distance_to_the_boundary(make_subject: Make
     labels[0] = 1 - labels[0]
     data = subject.data.__class__(subject.data.images, labels, ("a", "b"), subject.data.foreground)
     own = Subject(linear.eval(), data, subject.foreground, subject.indices, subject.saliency, subject.device)
-    norms = carlini_wagner_norms(own, batch_size=7, steps=200)
+    norms = carlini_wagner_norms(own, batch_size=7, steps=200, searches=5)
     distance = (logits[:, 0] - logits[:, 1]).abs().numpy() / (2 * float(weight.norm()))
     assert norms[0] == 0
     assert (norms[1:] >= distance[1:] - 1e-4).all(), "nearer than the boundary"
     assert (norms[1:] <= 1.2 * distance[1:] + 0.02).all(), "the smallest perturbation is missed"
 
 
+def test_carlini_and_wagner_search_as_often_as_asked(
+    make_subject: MakeSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attacks = pytest.importorskip("foolbox").attacks
+    built: list[Any] = []
+
+    class Noted(attacks.L2CarliniWagnerAttack):  # type: ignore[misc, name-defined]
+        def __init__(self, **given: Any) -> None:
+            super().__init__(**given)
+            built.append(self)
+
+    monkeypatch.setattr(attacks, "L2CarliniWagnerAttack", Noted)
+    carlini_wagner_norms(make_subject([0, 1]), batch_size=2, steps=3, searches=2)
+    assert [(one.steps, one.binary_search_steps) for one in built] == [(3, 2)]
+
+
 @pytest.mark.parametrize(
     ("package", "call"),
     [
         ("pyautoattack", lambda subject: standard_auto_attack(subject, ThreatModel("L2", 1.0), 0)),
-        ("foolbox", lambda subject: carlini_wagner_norms(subject, 5, 5)),
+        ("foolbox", lambda subject: carlini_wagner_norms(subject, 5, 5, 5)),
     ],
 )
 def test_a_missing_package_is_one_line(

@@ -130,7 +130,7 @@ def strong(subject: Subject) -> pd.DataFrame:
 
 def carlini_wagner(subject: Subject) -> pd.DataFrame:
     pytest.importorskip("foolbox")
-    norms = carlini_wagner_norms(subject, 20, 5)  # the library ends a batch's search early as a whole
+    norms = carlini_wagner_norms(subject, 20, 5, 5)  # the library ends a batch's search early as a whole
     return pd.DataFrame({"wrong": norms == 0, "near": norms < 1, "never": np.isinf(norms)})
 
 

@@ -17,12 +17,15 @@ import torch
 from ruamel.yaml import YAML
 
 from dualperturb.attacks.adversary import PgdAdversary
+from dualperturb.attacks.jsma import JsmaResult
 from dualperturb.core.classifiers.storage import ClassifierSpec, build_classifier, save_classifier
 from dualperturb.core.images import ImageSet, load_split
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.datasets import prepare
 from dualperturb.errors import UserError
+from dualperturb.evaluation import smoothing as evaluation_smoothing
 from dualperturb.evaluation.health.training import Trained
+from dualperturb.evaluation.smoothing import Sampling
 from dualperturb.evaluation.tidy import wide
 from dualperturb.figures import read_examples
 from dualperturb.params import AXES, DEFENCES, load_params
@@ -44,6 +47,7 @@ from stages import (
     unsuspicious,
 )
 from stages import train as train_stage
+from stages.subject import attack_settings, subject
 
 ROOT = Path(__file__).resolve().parents[2]
 YAML_1_2 = YAML(typ="safe", pure=True)
@@ -55,16 +59,18 @@ TINY = {
     "shapes6.data.train": 24,
     "shapes6.data.test": 12,
     "shapes6.evaluate.n": 10,
-    "shapes6.evaluate.steps": 2,
+    "shapes6.evaluate.steps": {"L2": 2, "Linf": 3},
     "shapes6.evaluate.batch_size": 4,
     "shapes6.evaluate.examples": [11, 0],
     **{f"shapes6.evaluate.{name}.n": 6 for name in ("transfer", "jsma", "strong", "smoothing", "health")},
-    "shapes6.evaluate.jsma.share": 0.01,
+    "shapes6.evaluate.jsma.shares": [0.005, 0.01],
     "shapes6.evaluate.strong.steps": 3,
     "shapes6.evaluate.strong.library_n": 2,
     "shapes6.evaluate.strong.square_queries": 5,
+    "shapes6.evaluate.strong.cw": {"steps": 4, "searches": 2, "n": 3},
     "shapes6.evaluate.smoothing.n0": 5,
     "shapes6.evaluate.smoothing.samples": 20,
+    "shapes6.evaluate.smoothing.prediction_samples": 15,
     "shapes6.evaluate.salience_weights": [0, 1],
     **{f"shapes6.evaluate.grid.{norm}.{axis}": [0, 2] for axis in ("eps", "eps_f") for norm in NORMS},
     **{f"shapes6.evaluate.grid.{norm}.eps_b": [5, 20] for norm in NORMS},
@@ -202,14 +208,14 @@ def test_results_have_the_columns_and_one_row_a_point(finished: Path) -> None:
     points = results.groupby(["defence", "trained_norm", "norm", "axis", "value", "loss"])
     classifiers, alike = 1 + 2 + 2, 1 + 1 + 1
     assert len(results) == len(points) == classifiers * 2 * 3 * 2 + alike * 2 * 2
-    assert (results["n"] == 10).all() and (results["steps"] == 2).all()
+    assert (results["n"] == 10).all()
 
 
 def test_every_measure_is_in_the_results(finished: Path) -> None:
     results = wide(pd.read_csv(finished / "reports/results.csv"))
     found = results.groupby(["attack", "axis"], dropna=False).size()
     classifiers, norms, alike = 5, 2, 3
-    shares, radii = 11, 7
+    shares, radii = 3, 2  # 20 noisy copies certify no more than 0.137
     judged = ("pgd", "dual", "sum", "constrained", "guided", "any")
     assert {key: count for key, count in found.items() if key[1] not in AXES} == {
         ("jsma", "share"): classifiers * shares,
@@ -222,11 +228,106 @@ def test_every_measure_is_in_the_results(finished: Path) -> None:
         **{key: classifiers for key in found.index if key[1] == "gradient"},
     }
     assert found["cw", "eps"] == alike * 2, "in L2 alone, at each of PGD's budgets"
+    searched = results[results["attack"] == "cw"]
+    assert set(searched["steps"]) == {4} and set(searched["n"]) == {3}
+    assert set(results.loc[results["attack"] == "autoattack", "n"]) == {2}
     accuracy = results.dropna(subset="accuracy")
     assert (
         (accuracy["accuracy_low"] <= accuracy["accuracy"])
         & (accuracy["accuracy"] <= accuracy["accuracy_high"])
     ).all()
+
+
+def test_every_attack_takes_the_steps_of_its_norm(finished: Path) -> None:
+    results = pd.read_csv(finished / "reports/results.csv")
+    own = results[results["attack"].isin(("pgd", "dual")) & (results["axis"] != "strong")]
+    taken = own.groupby(["axis", "norm"])["steps"].unique().map(list)
+    assert set(taken.index.get_level_values("axis")) == {*AXES, "transfer", "smoothing", "unsuspicious"}
+    assert {norm: part.sum() for norm, part in taken.groupby("norm")} == {
+        "L2": [2] * (len(AXES) + 3),
+        "Linf": [3] * (len(AXES) + 2),
+    }
+
+
+def test_the_stages_that_name_no_steps_take_those_of_the_norm_too(project: Path) -> None:
+    settings = load_params(project / "params.yaml")
+    assert attack_settings("shapes6", "L2", settings).steps == 2
+    assert attack_settings("shapes6", "Linf", settings).steps == 3
+
+
+def test_the_gallery_attacks_each_norm_with_its_steps(
+    finished: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[tuple[str, int]] = set()
+
+    def noted(subject: Any, batch: Any, threat: ThreatModel, weight: float, chosen: Any) -> tuple[None, None]:
+        seen.add((threat.norm, chosen.steps))
+        return None, None
+
+    monkeypatch.setattr("dualperturb.evaluation.measuring.scoring.attack_batch", noted)
+    made = gallery.attacks(load_params(project / "params.yaml"), "shapes6", 32)
+    for name, (_, attack) in made.items():
+        if not name.startswith("JSMA"):
+            attack(None, None)  # type: ignore[arg-type]
+    assert seen == {("L2", 2), ("Linf", 3)}
+
+
+def test_carlini_and_wagner_have_a_setting_of_their_own(
+    finished: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int, int]] = []
+
+    def noted(measured: Any, size: int, steps: int, searches: int) -> np.ndarray:
+        asked.append((len(measured.indices), steps, searches))
+        return np.zeros(len(measured.indices))
+
+    monkeypatch.setattr("dualperturb.evaluation.libraries.carlini_wagner_norms", noted)
+    settings = load_params(project / "params.yaml")
+    chosen = settings.of("shapes6").evaluate.strong.cw
+    measured = subject("shapes6", "clean", None, settings, chosen.n)
+    rows = strong.carlini_wagner(measured, settings, "shapes6")
+    assert asked == [(3, 4, 2)] and [row["steps"] for row in rows] == [4, 4]
+
+
+def test_jsma_goes_up_to_the_largest_share(
+    finished: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest: list[float] = []
+
+    def noted(model: Any, images: Any, labels: Any, *, max_share: float, pixels_per_step: int) -> JsmaResult:
+        largest.append(max_share)
+        return JsmaResult(images, labels > -1, labels, labels)
+
+    monkeypatch.setattr("dualperturb.attacks.jsma.jsma", noted)
+    settings = load_params(project / "params.yaml")
+    measured = subject("shapes6", "clean", None, settings, 2)
+    jsma.first_fooled(measured, settings.of("shapes6").evaluate.jsma, 2)
+    gallery.attacks(settings, "shapes6", 32)["JSMA (L0)"][1](measured, next(iter(measured.batches(2))))
+    assert largest == [0.01, 0.01]
+
+
+def test_certificates_and_predictions_have_numbers_of_noisy_copies_of_their_own(
+    finished: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, set[int]] = {"certify_images": set(), "attack_smoothed": set()}
+
+    def watched(name: str) -> Callable[..., pd.DataFrame]:
+        original = getattr(evaluation_smoothing, name)
+
+        def noted(measured: Any, *given: Any, **named: Any) -> pd.DataFrame:
+            drawn[name].add(next(one for one in (*given, *named.values()) if isinstance(one, Sampling)).n)
+            return original(measured, *given, **named)
+
+        return noted
+
+    for name in drawn:
+        monkeypatch.setattr(evaluation_smoothing, name, watched(name))
+    smoothing.main("shapes6")
+    assert drawn == {"certify_images": {20}, "attack_smoothed": {15}}
+    assert pd.read_csv("reports/measures/shapes6/smoothing.csv")["value"].dropna().tolist() == [0, 0.1]
+    told = (finished / "reports/report.md").read_text()
+    assert "= 0.137, whatever the classifier; above it and so not shown: 0.2, 0.3, 0.4, 0.5, 0.55." in told
+    assert "class by 15 noisy copies" in told
 
 
 def test_every_classifier_has_its_health_table(finished: Path) -> None:
@@ -486,6 +587,12 @@ def test_the_report_has_the_times_of_present_stages_and_norms_alone(project: Pat
         ["shapes6", "health/L2"],
         ["shapes6", "masks"],
     ]
+
+
+def test_the_setting_that_the_report_shows_has_the_steps_of_the_norms_in_use(project: Path) -> None:
+    write_params(project, norms=["L2"], **{"shapes6.evaluate.steps": 9})
+    shown: dict[str, Any] = report.setting(load_params(project / "params.yaml"))
+    assert shown["shapes6"]["evaluate"]["steps"] == {"L2": 9} and shown["eps_f"] == {"L2": 2.0}
 
 
 @pytest.mark.parametrize("name", ["masks/shapes6.json", "times/shapes6/masks.json"])

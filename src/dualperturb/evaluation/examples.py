@@ -29,9 +29,8 @@ def dual_arrays(
     raises.
     """
     batch = _batch(subject)
-    plain = replace(settings, min_foreground_score=None)
-    bounded = replace(settings, min_foreground_score=bound, salience_every=1)
-    asked = [*((weight, plain) for weight in salience_weights), (0.0, bounded)]
+    bounded = replace(settings, min_foreground_score=bound)
+    asked = [*((weight, settings) for weight in salience_weights), (0.0, bounded)]
     duals = [_attacked("dual", subject, batch, threat, weight, own) for weight, own in asked]
     with torch.no_grad():
         log_density = subject.log_density(batch.images)
@@ -50,11 +49,11 @@ def noise_arrays(
 
     They have predictions and scores; they and the rest are as in `dual_arrays`.
     """
-    batch, plain = _batch(subject), replace(settings, min_foreground_score=None)
+    batch = _batch(subject)
     return {
         **_originals(subject, batch, norm, settings),
-        **_attacked("background_noise", subject, batch, ThreatModel(norm, 0.0, radius), 0.0, plain),
-        **_attacked("foreground_noise", subject, batch, ThreatModel(norm, radius, 0.0), 0.0, plain),
+        **_attacked("background_noise", subject, batch, ThreatModel(norm, 0.0, radius), 0.0, settings),
+        **_attacked("foreground_noise", subject, batch, ThreatModel(norm, radius, 0.0), 0.0, settings),
     }
 
 

@@ -20,7 +20,6 @@ from dualperturb.evaluation.measuring.scoring import measure
 from dualperturb.evaluation.measuring.subject import Batch, Subject
 
 FEWEST_OTHERS = 3  # other classes, which the targeted DLR loss needs
-SEARCH_STEPS = 5  # of the search for Carlini and Wagner's constant
 
 
 def standard_auto_attack(
@@ -63,11 +62,12 @@ def standard_auto_attack(
     return np.concatenate(subject.each(len(subject.indices), still_right))
 
 
-def carlini_wagner_norms(subject: Subject, batch_size: BatchSize, steps: int) -> np.ndarray:
+def carlini_wagner_norms(subject: Subject, batch_size: BatchSize, steps: int, searches: int) -> np.ndarray:
     """The L2 norm of the smallest perturbation that Carlini & Wagner 2017 find, for each image.
 
     float64 (n,), pixels in [0, 1]: 0 for an image that is misclassified as it is, infinity where none is
-    found. One run gives the accuracy at every budget. The library ends a search early for a batch as a whole,
+    found. searches: of its binary search for the attack's constant, each of at most so many steps. One run
+    gives the accuracy at every budget. The library ends a search early for a batch as a whole,
     so that norms depend somewhat on the batch's size. Raises UserError without foolbox.
     """
     try:
@@ -77,7 +77,7 @@ def carlini_wagner_norms(subject: Subject, batch_size: BatchSize, steps: int) ->
         raise _missing("Carlini and Wagner's attack", "foolbox") from None
     sample = next(subject.batches(1))[1]
     model = PyTorchModel(GradientCopy(subject.model, sample, "fp32"), bounds=(0, 1), device=subject.device)
-    attack = L2CarliniWagnerAttack(binary_search_steps=SEARCH_STEPS, steps=steps, initial_const=1.0)
+    attack = L2CarliniWagnerAttack(binary_search_steps=searches, steps=steps, initial_const=1.0)
 
     def norms_of(batch: Batch) -> np.ndarray:
         _, images, labels, _ = batch

@@ -128,8 +128,9 @@ def attack_smoothed(
 
     The attack climbs the expectation over noise, estimated from `draws` noise images per step (see
     `SmoothedClassifier`); a batch takes the memory of settings.batch_size * draws images. predicted and
-    correct are PREDICT's, from n other noisy copies of the finished example: an abstention is -1 and counts
-    as not correct. Raises what `measure` raises, and UserError for a classifier in train mode or no draws.
+    correct are PREDICT's, from sampling.n other noisy copies of the finished example: an abstention is -1 and
+    counts as not correct. Raises what `measure` raises, and UserError for a classifier in train mode or no
+    draws.
     """
     _check_mode(subject.model)
     settings = replace(settings, precision="fp32")  # a copy in bf16 would draw noise of its own

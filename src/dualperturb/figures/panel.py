@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from statistics import NormalDist  # importing scipy.stats would take a third of the start
 from typing import Any
 
 import pandas as pd
@@ -16,16 +15,18 @@ from dualperturb.figures.sweeps import norms
 
 @dataclass(frozen=True)
 class Certificate:
-    """How randomized smoothing certified: noise `sigma`, chance of error `alpha`, `samples` noisy copies."""
+    """How randomized smoothing certified: noise `sigma`, chance of error `alpha`, `samples` noisy copies.
+
+    prediction_samples: those of a prediction under attack. largest_radius: the bound on every certified
+    radius, sigma * Phi^-1(alpha^(1/samples)); left_out: the radii asked for that lie above it.
+    """
 
     sigma: float
     alpha: float
     samples: int
-
-    @property
-    def largest_radius(self) -> float:
-        """No certified radius exceeds this bound, whatever the classifier: sigma * Phi^-1(alpha^(1/n))."""
-        return self.sigma * NormalDist().inv_cdf(self.alpha ** (1 / self.samples))
+    prediction_samples: int
+    largest_radius: float
+    left_out: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

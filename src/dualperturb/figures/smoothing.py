@@ -84,14 +84,21 @@ def smoothing_caption(results: pd.DataFrame, certificate: Certificate) -> str:
         f"pixels in [0, 1] (alpha = {certificate.alpha:g}, {certificate.samples} noisy copies an image). "
         f"No radius can exceed sigma * Phi^-1(alpha^(1/{certificate.samples})) = "
         f"{certificate.largest_radius:.3f}, "
-        "whatever the classifier."
+        f"whatever the classifier{_left_out(certificate)}."
     )
     if attacked:
         text += (
-            f" Accuracy under attacks that climb the expectation over noise: {'; '.join(attacked)}; a "
-            "prediction that was abstained from counts as wrong."
+            " Accuracy under attacks that climb the expectation over noise, each image's class by "
+            f"{certificate.prediction_samples} noisy copies: {'; '.join(attacked)}; a prediction that was "
+            "abstained from counts as wrong."
         )
     return text
+
+
+def _left_out(certificate: Certificate) -> str:
+    """The radii that were asked for in vain, if any."""
+    above = ", ".join(f"{radius:g}" for radius in certificate.left_out)
+    return f"; above it and so not shown: {above}" if above else ""
 
 
 def smoothing_table(results: pd.DataFrame) -> pd.DataFrame:

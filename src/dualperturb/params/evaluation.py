@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from statistics import NormalDist  # importing scipy.stats would take a second
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, model_validator
 
 from dualperturb.params.bounds import BoundOrNone
 from dualperturb.params.fields import (
     Count,
+    CountByNorm,
     CountOrAuto,
     ImageCount,
     Indices,
     Level,
-    Part,
     Section,
     Share,
+    Shares,
     Values,
     by_norm,
     wrong_key,
@@ -54,13 +56,21 @@ class Images(Section):
 
 
 class Jsma(Images):
-    share: Part
+    """shares: of the pixels, the curve's points beside 0; the largest is the attack's budget."""
+
+    shares: Shares
     pixels_per_step: Count
-    points: Count
+
+
+class CarliniWagner(Images):
+    """searches: for the attack's constant, each of so many steps."""
+
+    steps: Count
+    searches: Count
 
 
 class Strong(Images):
-    """steps: of PGD, of APGD in Dual-AutoAttack and of C&W; library_n: images for other libraries' attacks.
+    """steps: of PGD and of APGD in Dual-AutoAttack; library_n: images for AutoAttack.
 
     square_queries: of AutoAttack's last part, 5000 in its standard version.
     """
@@ -69,13 +79,18 @@ class Strong(Images):
     step_size: Share
     library_n: ImageCount
     square_queries: Count
+    cw: CarliniWagner
 
 
 class Smoothing(Images):
-    """As in `evaluation.smoothing`: n0 and samples of a certificate, draws of the attack's expectation."""
+    """As in `evaluation.smoothing`: n0 and samples of a certificate, draws of the attack's expectation.
+
+    prediction_samples: of a prediction under attack; radii: of certificates, pixels in [0, 1].
+    """
 
     n0: Count
     samples: Count
+    prediction_samples: Count
     alpha: Level
     batch_size: Count
     draws: Count
@@ -84,19 +99,36 @@ class Smoothing(Images):
     @model_validator(mode="after")
     def _not_all_abstained_on(self) -> Smoothing:
         fewest = math.ceil(1 - math.log2(self.alpha))  # as in `evaluation.smoothing.Sampling`
-        if self.samples < fewest:
-            raise wrong_key(
-                "samples",
-                f"found {self.samples}; accepted: at least {fewest}: with fewer at alpha {self.alpha:g} "
-                "every image is abstained on",
-            )
+        for key in ("samples", "prediction_samples"):
+            if getattr(self, key) < fewest:
+                raise wrong_key(
+                    key,
+                    f"found {getattr(self, key)}; accepted: at least {fewest}: with fewer at alpha "
+                    f"{self.alpha:g} every image is abstained on",
+                )
         return self
+
+    def largest_radius(self, sigma: float) -> float:
+        """sigma * Phi^-1(alpha^(1/samples)): if all copies agree, no more can be certified."""
+        return sigma * NormalDist().inv_cdf(self.alpha ** (1 / self.samples))
+
+    def certifiable(self, sigma: float) -> tuple[float, ...]:
+        """The radii up to the largest; above it certified accuracy is 0 whatever the classifier."""
+        return tuple(radius for radius in self.radii if radius <= self.largest_radius(sigma))
+
+
+def _filled(section: dict[str, Any], panels: object) -> dict[str, Any]:
+    """The section with the number of images of the panels wherever it says `panels`."""
+    return {
+        key: _filled(value, panels) if isinstance(value, dict) else panels if value == PANELS else value
+        for key, value in section.items()
+    }
 
 
 class Evaluate(Section):
     n: Count
     batch_size: CountOrAuto
-    steps: Count
+    steps: CountByNorm
     step_size: Share
     restarts: Count
     loss: Literal["cross_entropy", "margin", "dlr"]
@@ -118,15 +150,13 @@ class Evaluate(Section):
         if not isinstance(raw, dict):
             return raw
         return {
-            name: {key: raw.get("n") if value == PANELS else value for key, value in section.items()}
-            if isinstance(section, dict)
-            else section
+            name: _filled(section, raw.get("n")) if isinstance(section, dict) else section
             for name, section in raw.items()
         }
 
     def largest_n(self) -> tuple[str, int]:
         """The key, and the number, of the measure that asks for most test images."""
-        asked = {"n": self.n, "strong.library_n": self.strong.library_n}
+        asked = {"n": self.n, "strong.library_n": self.strong.library_n, "strong.cw.n": self.strong.cw.n}
         for name in ("transfer", "jsma", "strong", "smoothing", "unsuspicious", "health"):
             asked[f"{name}.n"] = getattr(self, name).n
         return max(asked.items(), key=lambda item: item[1])

@@ -69,6 +69,13 @@ def are_distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
+def are_rising(values: tuple[float, ...]) -> tuple[float, ...]:
+    for before, after in zip(values, values[1:], strict=False):
+        if after <= before:
+            raise ValueError(f"found {after:g} after {before:g}; accepted: numbers that rise")
+    return values
+
+
 def check_keys(raw: object, known: Iterable[str], required: Iterable[str]) -> None:
     """Refuse what is no mapping, an unknown key, a missing one: in this order, as a misspelt key is both."""
     if not isinstance(raw, dict):
@@ -142,6 +149,7 @@ Momentum = Annotated[Finite, Field(ge=0, lt=1), accepts("a number of at least 0 
 Share = Annotated[Finite, Field(gt=0, le=2), accepts("a number above 0 and up to 2")]
 Scale = Annotated[Literal["auto"] | Positive, accepts("auto, or a finite number above 0")]
 Values = Annotated[tuple[NonNegative, ...], BeforeValidator(is_list), AfterValidator(are_distinct)]
+Shares = Annotated[tuple[Part, ...], BeforeValidator(is_list), AfterValidator(are_rising)]
 Indices = Annotated[tuple[Index, ...], BeforeValidator(is_list)]
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$"), accepts('a colour such as "#0072B2", in quotes')]
 # Below 6 inches labels overlap.
@@ -155,18 +163,22 @@ def by_norm(raw: object) -> object:
     return raw
 
 
-Radii = Annotated[dict[str, NonNegative], BeforeValidator(by_norm)]
-
-
-def _is_budget(raw: object) -> object:
+def for_every_norm(raw: object) -> object:
+    """A number stands for the same number in every norm."""
     return dict.fromkeys(NORMS, raw) if isinstance(raw, (int, float)) and not isinstance(raw, bool) else raw
 
 
-# A number stands for the same number in every norm.
+Radii = Annotated[dict[str, NonNegative], BeforeValidator(by_norm)]
 Budget = Annotated[
     Radii,
-    BeforeValidator(_is_budget),
+    BeforeValidator(for_every_norm),
     accepts("a finite number of at least 0, or a mapping with one for each of norms"),
+]
+CountByNorm = Annotated[
+    dict[str, Count],
+    BeforeValidator(by_norm),
+    BeforeValidator(for_every_norm),
+    accepts("a whole number of at least 1, or a mapping with one for each of norms"),
 ]
 
 

@@ -78,15 +78,22 @@ class Params(DataSets):
 
     @model_validator(mode="after")
     def _norms_complete(self) -> Params:
-        """For the data sets in use: budgets, AT-PGD's radius and a grid for each norm in use."""
+        """For the data sets in use: budgets, AT-PGD's radius, steps and a grid for each norm in use."""
         by_norm: dict[str, Mapping[str, object]] = {"eps_f": self.eps_f, "eps_b": self.eps_b}
         for name in self.datasets:
             by_norm[f"{name}.train.at_pgd.eps"] = self.of(name).train.at_pgd.eps
+            by_norm[f"{name}.evaluate.steps"] = self.of(name).evaluate.steps
             by_norm[f"{name}.evaluate.grid"] = self.of(name).evaluate.grid
         for key, given in by_norm.items():
             for norm in self.norms:
                 if norm not in given:
                     raise ValueError(f"{key}.{norm}: missing key; norms names {norm}")
+        for name in self.datasets:
+            for figure, norm in (("fig1", self.figures.fig1.norm), ("fig2", self.figures.fig2.norm)):
+                if norm not in self.of(name).evaluate.steps:
+                    raise ValueError(
+                        f"{name}.evaluate.steps.{norm}: missing key; figures.{figure}.norm names {norm}"
+                    )
         return self
 
     @model_validator(mode="after")

@@ -82,7 +82,8 @@ def sweep(
         point: ThreatModel(norm, radius(point.eps_f), None if point.eps_b is None else radius(point.eps_b))
         for point in panel
     }
-    nested = all(point.axis != "salience_weight" and point.salience_weight == 0 for point in panel)
+    weighed = any(point.axis == "salience_weight" or point.salience_weight for point in panel)
+    nested = not weighed and settings.min_foreground_score is None
     tables = (_nested if nested else _each)(subject, threats, settings)
     images = [
         tables[point].assign(axis=point.axis, value=point.value, loss=point.loss)[

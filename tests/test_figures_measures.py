@@ -96,7 +96,7 @@ def asked(**norms: str) -> Figures:
 
 def told(results: pd.DataFrame, chosen: Figures, *names: str) -> dict[str, str]:
     """Stem -> caption of the panels that are not drawn."""
-    given = ToldFrom(results, {}, Certificate(0.25, 0.001, 1000))
+    given = ToldFrom(results, {}, Certificate(0.25, 0.001, 1000, 400, 0.616))
     panels = chosen_panels(results, chosen, names)
     return {panel.stem: panel.caption(given) for panel in panels if panel.draw is None}
 
@@ -121,7 +121,7 @@ def test_each_combination_of_norms_is_in_one_figure(results: pd.DataFrame) -> No
     names = ("accuracy", "across", "combinations")
     for chosen in (FIGURES, asked(fig4="Linf"), asked(fig5="L2"), asked(fig4="Linf", fig5="L2")):
         rows = [
-            panel.rows(ToldFrom(results, {}, Certificate(0.25, 0.001, 1000)))
+            panel.rows(ToldFrom(results, {}, Certificate(0.25, 0.001, 1000, 400, 0.616)))
             for panel in chosen_panels(results, chosen, names)
         ]
         trained = pd.concat(rows).query("axis == 'eps_b' and trained_norm != 'none'")

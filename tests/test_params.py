@@ -296,10 +296,16 @@ def test_steps_are_those_of_the_norm() -> None:
         assert params.of(name).evaluate.steps == {"L2": 100, "Linf": 20}
 
 
+PICTURED = ("figures.fig1.norm", "figures.fig2.norm")
+
+
 def test_a_mapping_of_steps_holds_the_norms_in_use() -> None:
     line = "shapes6.evaluate.steps.Linf: missing key; norms names Linf"
-    assert refusal(**{"shapes6.evaluate.steps": {"L2": 7}}) == line
-    Params.model_validate(changed(norms=["L2"], **{"shapes6.evaluate.steps": {"L2": 7}}))
+    asked = {"shapes6.evaluate.steps": {"L2": 7}}
+    assert refusal(**asked) == line
+    line = "shapes6.evaluate.steps.Linf: missing key; figures.fig2.norm names Linf"
+    assert refusal(norms=["L2"], **asked, **{"figures.fig1.norm": "L2"}) == line
+    Params.model_validate(changed(norms=["L2"], **asked, **dict.fromkeys(PICTURED, "L2")))
 
 
 def test_only_the_norms_in_use_need_budgets_and_grids() -> None:

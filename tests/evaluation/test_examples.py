@@ -92,12 +92,12 @@ def test_a_larger_weight_draws_attention_to_the_foreground(dual: dict[str, np.nd
     assert (dual["dual_score"][1] > dual["dual_score"][0]).all()
 
 
-def test_the_last_example_keeps_the_score_whatever_bound_the_settings_have(
+def test_the_last_example_alone_keeps_the_score(
     dual: dict[str, np.ndarray], make_subject: MakeSubject
 ) -> None:
     assert (dual["dual_score"][2] >= dual["original_score"]).all()
     assert (dual["dual_score"][0] < dual["original_score"]).any()
-    own = replace(SETTINGS, min_foreground_score=0.9, salience_every=4)
+    own = replace(SETTINGS, salience_every=4)
     weighed = dual_arrays(make_subject(POSITIONS), DUAL, (0.0,), "clean", own)
     assert np.array_equal(weighed["dual"][0], dual["dual"][0])
     assert np.array_equal(weighed["dual"][1], dual["dual"][2])

@@ -60,6 +60,7 @@ def test_every_setting_reaches_the_attack(subject: Subject, monkeypatch: pytest.
     judged(subject, threat, iterated(subject, threat, SETTINGS), SETTINGS.batch_size)
     assert asked == {
         **{"steps": 7, "step_size": 0.3, "restarts": 2, "seed": 9, "precision": "bf16"},
+        "loss": "cross_entropy",
         "indices": [3, 2, 1, 0],
     }
 

@@ -50,10 +50,10 @@ def run(folder: Path, **changes: Any) -> dict[str, Any]:
     params = copy.deepcopy(SHIPPED)
     params["datasets"] = ["shapes6"]
     params["shapes6"]["evaluate"] = params["folder"]["evaluate"] | {"n": 2, "examples": [0, 1]}
-    # A model without a gradient is refused with other weights.
-    for section in (params["shapes6"]["evaluate"], params["examples"]):
-        section["salience_weights"] = [0]
+    # A model without a gradient is refused with other weights and bounds.
+    params["shapes6"]["evaluate"]["salience_weights"] = [0]
     params["shapes6"]["evaluate"]["unsuspicious"] |= {"salience_weight": 0, "bounds": []}
+    params["figures"]["fig1"] |= {"salience_weights": [0], "min_foreground_score": 0}
     params["shapes6"]["masks"].update(changes)
     (folder / "params.yaml").write_text(json.dumps(params))
     masks.main("shapes6")

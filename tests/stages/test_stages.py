@@ -196,6 +196,9 @@ def project(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return tmp_path
 
 
+JUDGED = ("bound", "unsuspicious")  # axes of attacks whose examples are judged by saliency models
+
+
 def sweeps(folder: Path) -> pd.DataFrame:
     """The rows of the panels."""
     results = wide(pd.read_csv(folder / "reports/results.csv"))
@@ -242,10 +245,10 @@ def test_every_attack_takes_the_steps_of_its_norm(finished: Path) -> None:
     results = pd.read_csv(finished / "reports/results.csv")
     own = results[results["attack"].isin(("pgd", "dual")) & (results["axis"] != "strong")]
     taken = own.groupby(["axis", "norm"])["steps"].unique().map(list)
-    assert set(taken.index.get_level_values("axis")) == {*AXES, "transfer", "smoothing", "unsuspicious"}
+    assert set(taken.index.get_level_values("axis")) == {*AXES, "transfer", "smoothing", *JUDGED}
     assert {norm: part.sum() for norm, part in taken.groupby("norm")} == {
-        "L2": [2] * (len(AXES) + 3),
-        "Linf": [3] * (len(AXES) + 2),
+        "L2": [2] * (len(AXES) + 4),
+        "Linf": [3] * (len(AXES) + 3),
     }
 
 
@@ -530,7 +533,8 @@ def test_figures_in_a_norm_that_is_not_in_use_are_lines_and_the_pipeline_ends(
     for defence in common.SWEPT:
         robustness.main("salience_weight", "shapes6", defence, "L2")
         for axis in ("eps", "eps_f", "eps_b"):
-            only_linf(Path(f"reports/cells/shapes6/{axis}/{defence}/Linf.csv"))
+            for kind in ("", ".images"):
+                only_linf(Path(f"reports/cells/shapes6/{axis}/{defence}/Linf{kind}.csv"))
     for name in ("jsma", "gradients", "transfer/Linf", "smoothing"):
         only_linf(Path(f"reports/measures/shapes6/{name}.csv"))
     monkeypatch.setattr(report, "version", lambda name: "0")

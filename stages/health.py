@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dualperturb.evaluation.measuring.subject import Subject
 
 _MEASURED = ("defence", "trained_norm", "attack", "accuracy", "n")
-SWEEP_COLUMNS = (*_MEASURED, "norm", "axis", "value")
+SWEEP_COLUMNS = (*_MEASURED, "norm", "axis", "value", "salience_weight")
 TRANSFER_COLUMNS = (*_MEASURED, "source")
 
 

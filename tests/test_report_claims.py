@@ -55,7 +55,7 @@ def test_a_classifier_has_its_loss_and_norms(text: pd.DataFrame) -> None:
 
 
 def test_a_p_value_that_is_small_or_lacks_is_told(text: pd.DataFrame) -> None:
-    assert list(text["p"]) == ["–", "–", "< 0.001", "0.500", "–", "–", "0.012", "0.012"]
+    assert list(text["p"]) == ["–", "–", "<0.001", "0.500", "–", "–", "0.012", "0.012"]
 
 
 def test_what_was_not_measured_has_no_number(text: pd.DataFrame) -> None:

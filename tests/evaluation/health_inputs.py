@@ -10,6 +10,6 @@ def transfers(**accuracies: float) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def swept(axis: str = "eps", n: int = 100, **accuracies: float) -> pd.DataFrame:
-    rows = [(axis, float(name[1:]), accuracy, n) for name, accuracy in accuracies.items()]
-    return pd.DataFrame(rows, columns=["axis", "value", "accuracy", "n"])
+def swept(axis: str = "eps", n: int = 100, weight: float = 1.0, **accuracies: float) -> pd.DataFrame:
+    rows = [(axis, float(name[1:]), accuracy, n, weight) for name, accuracy in accuracies.items()]
+    return pd.DataFrame(rows, columns=["axis", "value", "accuracy", "n", "salience_weight"])

@@ -218,6 +218,10 @@ def test_what_has_summaries_alone_is_unpaired(images: pd.DataFrame) -> None:
         assert found["interval"] == "independent" and pd.isna(found["p"]) and found["place"] == place
     assert line(images, "jsma")["value"] == pytest.approx(0.3)
     results = small_results()
+    most = (results["attack"] == "jsma") & (results["value"] == 0.1) & (results["defence"] == "at_dual")
+    results.loc[most, "accuracy"] = 0.6
+    fewer = claims_table(images, results, BUDGETS).query("claim == 'jsma'")
+    assert list(fewer["value"]) == pytest.approx([0.2, 0.2]), "at the largest share"
     results.loc[(results["axis"] == "gradient") & (results["defence"] == "at_dual"), "gradient_share"] = (
         np.nan
     )

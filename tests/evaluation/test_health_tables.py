@@ -37,8 +37,18 @@ def test_curves_are_judged_one_by_one_and_the_salience_weight_is_no_budget() -> 
     assert sweep_line(norms).passed
 
 
+def test_a_sweep_that_falls_by_construction_is_not_checked() -> None:
+    """Without a salience term the points are attacked together: such a line could not fail."""
+    nested = swept(b0=0.3, b1=0.9, weight=0.0)
+    assert sweep_line(nested) is None
+    line = sweep_line(pd.concat([nested, swept("eps_f", b0=0.9, b1=0.5)]))
+    assert line is not None and line.passed and line.figures == "Accuracy rises at 0 of 1 larger budgets."
+
+
 def test_tables_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(UserError, match="^sweep: column n is absent; needed are axis, value, accuracy, n$"):
+    with pytest.raises(
+        UserError, match="^sweep: column n is absent; needed are axis, value, accuracy, n, salience_weight$"
+    ):
         sweep_line(swept(b0=1.0).drop(columns="n"))
     with pytest.raises(UserError, match="^sweep: expected at least two budgets"):
         sweep_line(swept(b0=1.0))

@@ -26,6 +26,7 @@ from dualperturb.errors import UserError
 from dualperturb.evaluation import smoothing as evaluation_smoothing
 from dualperturb.evaluation.health.training import Trained
 from dualperturb.evaluation.smoothing import Sampling
+from dualperturb.evaluation.tables import LOSS
 from dualperturb.evaluation.tidy import wide
 from dualperturb.figures import read_examples
 from dualperturb.params import AXES, DEFENCES, load_params
@@ -337,7 +338,7 @@ def test_every_classifier_has_its_health_table(finished: Path) -> None:
     for norm in NORMS:
         table = pd.read_csv(finished / f"reports/health/shapes6/{norm}.csv")
         assert set(table["defence"]) == set(common.SWEPT) and set(table["trained_norm"]) == {"none", norm}
-        assert table.groupby("defence").size().to_dict() == {"clean": 13, "at_pgd": 14, "at_dual": 14}
+        assert table.groupby("defence").size().to_dict() == {"clean": 12, "at_pgd": 13, "at_dual": 13}
         assert table["passed"].dtype == bool
         asked = table[table["check"] == "training"]
         assert asked["passed"].all() and (asked["n"] == 6).all()
@@ -477,6 +478,35 @@ def test_metrics_and_curves_are_those_of_the_results(finished: Path) -> None:
         for norm in tables.norms_of(axis, load_params(finished / "params.yaml")):
             curve = pd.read_csv(finished / f"reports/curves/{axis}/shapes6_{norm}.csv")
             assert list(curve.columns) == [axis, *common.SWEPT]
+
+
+def test_the_claims_are_those_of_the_results(finished: Path) -> None:
+    claims, results = pd.read_csv(finished / "reports/claims.csv"), sweeps(finished)
+    assert set(claims["setting"]) == {"paper", "ours"} and (claims["dataset"] == "shapes6").all()
+    broken = claims[claims["claim"] == "at_pgd_broken"]
+    assert list(broken["norm"]) == NORMS
+    for line in broken.itertuples():
+        point = results[
+            (results["axis"] == "eps_b") & (results["value"] == 20) & (results["norm"] == line.norm)
+        ]
+        own = point[(point["defence"] == "at_pgd") & (point["trained_norm"] == line.norm)].iloc[0]
+        assert (line.value, line.low, line.high) == pytest.approx(
+            tuple(own[["accuracy", "accuracy_low", "accuracy_high"]])
+        )
+    raised = claims[(claims["claim"] == "weight_raises") & (claims["defence"] == "at_dual")]
+    weights = results[(results["axis"] == "salience_weight") & (results["defence"] == "at_dual")]
+    for line in raised.to_dict("records"):
+        own = weights[weights[LOSS] == line[LOSS]].set_index("value")["foreground_score"]
+        assert line["value"] == pytest.approx(own[1] - own[0], abs=1e-6)
+    assert len(raised) == weights[LOSS].nunique() == 2
+
+
+def test_images_that_are_cut_off_are_one_line(project: Path, finished: Path) -> None:
+    shutil.copytree(finished / "reports", "reports")
+    path = Path("reports/cells/shapes6/eps/clean/L2.images.csv")
+    pd.read_csv(path).iloc[:-1].to_csv(path, index=False)
+    with pytest.raises(UserError, match=rf"^{path}: found 19 rows; accepted: 20, by "):
+        tables.main()
 
 
 def test_the_masks_are_those_of_the_data_set(finished: Path) -> None:
@@ -663,8 +693,10 @@ def test_a_mistake_is_one_line(project: Path, run: Callable[[], None], line: str
         ("measures/shapes6/gradients.csv", "gradient_share", tables.main),
         ("measures/shapes6/unsuspicious/L2.csv", "crossed_half", tables.main),
         ("measures/shapes6/strong/clean/Linf.csv", "square_queries", tables.main),
+        ("cells/shapes6/eps/at_pgd/L2.images.csv", "correct", tables.main),
         ("results.csv", "axis", lambda: figures.main("shapes6")),
         ("results.csv", "source", report.main),
+        ("claims.csv", "bound", report.main),
         ("health/shapes6/Linf.csv", "question", report.main),
         ("cells/shapes6/eps_f/clean/L2.csv", "n", lambda: health.main("shapes6", "L2")),
         ("measures/shapes6/transfer/L2.csv", "attack", lambda: health.main("shapes6", "L2")),

@@ -109,4 +109,4 @@ def _number(claim: str, value: float, signed: bool = True, unit: bool = True) ->
 def _p(p: float) -> str:
     if pd.isna(p):
         return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"

@@ -10,7 +10,7 @@ from dualperturb.evaluation.tables import LOSS
 if TYPE_CHECKING:
     from dualperturb.evaluation.claims.paired import Estimate
 
-PAPER, OURS = "paper", "ours"  # settings: the paper's, and combinations of norms that it has not
+PAPER, OURS = "paper", "ours"  # settings: trained as for the paper's figures, or in another norm
 HOLDS, FAILS, OPEN, NOT_MEASURED = "holds", "fails", "open", "not measured"
 
 COLUMNS = (

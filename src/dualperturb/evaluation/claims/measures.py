@@ -43,9 +43,9 @@ def carlini_wagner_lines(results: pd.DataFrame, trained: str, eps: float) -> Ite
 def _lead(
     first: pd.DataFrame, second: pd.DataFrame, measure: str, defence: str, against: str
 ) -> Estimate | None:
-    one, other = first[first["defence"] == defence], second[second["defence"] == against]
     columns = [measure, f"{measure}_low", f"{measure}_high"]
-    one, other = (rows.dropna(subset=measure) if len(rows) else rows for rows in (one, other))
+    one = first[first["defence"] == defence].dropna(subset=measure)
+    other = second[second["defence"] == against].dropna(subset=measure)
     if one.empty or other.empty:
         return None
     (a, a_low, a_high), (b, b_low, b_high) = one[columns].iloc[0], other[columns].iloc[0]

@@ -79,7 +79,7 @@ def compared(
     column: str = "correct",
 ) -> Estimate | None:
     """`compare` of a column of two lookups, image by image; None where they have no image in common."""
-    both = first[["index", column]].merge(second[["index", column]], on="index")
+    both = first[["index", column]].merge(second[["index", column]], on="index", validate="one_to_one")
     if both.empty:
         return None
     return compare(both[f"{column}_x"].to_numpy(), both[f"{column}_y"].to_numpy())

@@ -67,7 +67,8 @@ def health(
     """The checks of one classifier under one threat model, attacked without a salience term.
 
     One row per check: check (a key that never changes), question, passed, figures (one sentence), n (images).
-    sweep: this classifier's rows of the results (axis, value, accuracy, n), for the check `monotone`;
+    sweep: this classifier's rows of the results (axis, value, accuracy, n, salience_weight), for the check
+    `monotone`, which is left out where no point had a salience term: such sweeps fall by construction;
     transfer: rows with this classifier as target, made in the same threat model (source, target, accuracy, if
     known n; one row per source), for the check `transfer`; training: a classifier that was trained
     adversarially, for the check `training`. Without one of these, its check is left out.
@@ -82,9 +83,9 @@ def health(
         raise UserError("threat model: both radii are 0; a health check needs a budget")
     # The saliency model takes no part: with a uniform density `measure` need not call it.
     subject = replace(subject, saliency=_uniform)
-    lines = [] if sweep is None else [sweep_line(sweep)]
+    monotone = None if sweep is None else sweep_line(sweep)
     runs = _run_all(subject, threat, settings)
-    lines = [_unbounded_line(subject, threat, runs), *lines]
+    lines = [_unbounded_line(subject, threat, runs), *([monotone] if monotone else [])]
     lines += _convergence_lines(runs, settings)
     if transfer is not None:
         lines.append(transfer_line(transfer, runs.base.correct))

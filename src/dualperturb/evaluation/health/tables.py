@@ -9,15 +9,19 @@ from dualperturb.errors import UserError
 from dualperturb.evaluation.health.lines import Line, within_noise
 
 
-def sweep_line(sweep: pd.DataFrame) -> Line:
+def sweep_line(sweep: pd.DataFrame) -> Line | None:
     """Compares accuracy at each budget with the least at any smaller one on its axis, for one classifier.
 
     A rise that `within_noise` accepts does not count: every radius has random starts of its own. Rows of the
-    salience weight's axis, which is no budget, are left out. n: that of the point with the fewest images.
-    Raises UserError unless there are two budgets on an axis, and one row for each.
+    salience weight's axis, which is no budget, are left out, and so are those without a salience term: they
+    were attacked together (see `attacks.nested`), and their accuracy cannot rise. n: that of the point with
+    the fewest images. None where that leaves nothing. Raises UserError unless there are two budgets on an
+    axis, and one row for each.
     """
-    _check_columns("sweep", sweep, ("axis", "value", "accuracy", "n"))
-    budgets = sweep[sweep["axis"] != "salience_weight"]
+    _check_columns("sweep", sweep, ("axis", "value", "accuracy", "n", "salience_weight"))
+    budgets = sweep[(sweep["axis"] != "salience_weight") & (sweep["salience_weight"] > 0)]
+    if budgets.empty:
+        return None
     curves = [name for name in ("attack", "norm", "axis") if name in sweep.columns]
     if budgets.duplicated([*curves, "value"]).any():
         raise UserError("sweep: found two rows at one budget; expected one classifier's rows, one a budget")

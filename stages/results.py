@@ -12,7 +12,7 @@ import pandas as pd
 
 from dualperturb.core.budgets import NORMS
 from dualperturb.errors import REMAKE, UserError
-from dualperturb.evaluation.tables import BOUNDS, COLUMNS, IMAGE_COLUMNS
+from dualperturb.evaluation.tables import BOUNDS, COLUMNS
 from dualperturb.evaluation.tidy import TIDY_COLUMNS, wide
 from dualperturb.files import read_csv
 from dualperturb.params import AXES, SALIENCE_LOSSES, Params
@@ -26,23 +26,13 @@ STRONG = 3  # long PGD, long dual, Dual-AutoAttack
 def read_parts(settings: Params) -> Iterator[pd.DataFrame]:
     """Each measure's table. Raises UserError for one that is absent, damaged or cut off."""
     for measure, path in parts(settings):
-        yield _whole(path, read_csv(path, COLUMNS[measure]), rows_of(path, settings))
-
-
-def read_images(settings: Params) -> Iterator[pd.DataFrame]:
-    """Each panel's table of images, with dataset, defence and norm. Raises UserError as `read_parts` does."""
-    for measure, table in parts(settings):
-        if measure == "panels":
-            dataset, _, defence, name = table.relative_to(SWEEP_TABLES).parts
-            path = table.with_suffix(".images.csv")
-            images = _whole(path, read_csv(path, IMAGE_COLUMNS), int(read_csv(table, ("n",))["n"].sum()))
-            yield images.assign(dataset=dataset, defence=defence, norm=Path(name).stem)
+        yield whole(path, read_csv(path, COLUMNS[measure]), rows_of(path, settings))
 
 
 def read_results(settings: Params) -> pd.DataFrame:
     """reports/results.csv in its wide form. Raises UserError where it is absent, damaged or cut off."""
     expected = sum(rows_of(path, settings) for _, path in parts(settings))
-    return _whole(RESULTS, wide(read_csv(RESULTS, TIDY_COLUMNS)), expected)
+    return whole(RESULTS, wide(read_csv(RESULTS, TIDY_COLUMNS)), expected)
 
 
 def parts(settings: Params) -> Iterator[tuple[str, Path]]:
@@ -70,7 +60,7 @@ def norms_of(axis: str, settings: Params) -> tuple[str, ...]:
     return tuple(norm for norm in settings.norms if axis != "salience_weight" or norm == own)
 
 
-def _whole(path: Path, table: pd.DataFrame, expected: int) -> pd.DataFrame:
+def whole(path: Path, table: pd.DataFrame, expected: int) -> pd.DataFrame:
     if len(table) != expected:
         raise UserError(f"{path}: found {len(table)} rows; accepted: {expected}, by params.yaml; {REMAKE}")
     return table

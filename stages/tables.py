@@ -14,7 +14,8 @@ from dualperturb.evaluation.tidy import tidy
 from dualperturb.files import replacing, write_csv, write_json
 from dualperturb.params import AXES
 from stages.common import CLAIMS, CURVES, METRICS, RESULTS, params, run
-from stages.results import norms_of, read_images, read_parts
+from stages.outcomes import read_images, read_judged
+from stages.results import norms_of, read_parts
 
 
 def main() -> None:
@@ -23,7 +24,8 @@ def main() -> None:
     budgets = {norm: settings.budgets(norm) for norm in settings.norms}
     images = pd.concat(read_images(settings), ignore_index=True)
     write_csv(RESULTS, tidy(results))
-    write_csv(CLAIMS, claims_table(images, results, budgets))
+    judged = {dataset: list(read_judged(dataset, settings)) for dataset in settings.datasets}
+    write_csv(CLAIMS, claims_table(images, results, budgets, judged))
     write_json(METRICS, metrics(results, budgets))
     with replacing(CURVES) as folder:
         for axis in AXES:

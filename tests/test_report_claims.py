@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from dualperturb.evaluation.claims.lines import RULES
-from dualperturb.evaluation.tables import LOSS
 from dualperturb.report import claims_text
 from dualperturb.report.claims import tally
 from tests.small_tables import small_claims
@@ -48,7 +47,7 @@ def test_the_bound_is_that_of_the_rule(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_classifier_has_its_loss_and_norms(text: pd.DataFrame) -> None:
     assert list(text["classifier"]) == [
         *("AT-PGD, L2", "AT-Dual less AT-PGD, L2"),
-        *(f"Clean, one way {LOSS}, L2", f"Clean, another {LOSS}, L2"),
+        *("Clean, cross-entropy loss, L2", "Clean, DLR loss, L2"),
         *("AT-Dual less AT-PGD, L2", "Clean, L2", "AT-Dual less AT-PGD, L2 under L-infinity"),
         "AT-Dual less AT-PGD, L-infinity",
     ]

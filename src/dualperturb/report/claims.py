@@ -6,7 +6,7 @@ import pandas as pd
 
 from dualperturb.evaluation.claims.lines import FAILS, HOLDS, NOT_MEASURED, OPEN, RULES
 from dualperturb.evaluation.tables import LOSS
-from dualperturb.figures.names import NORM_NAMES, label
+from dualperturb.figures.names import LOSS_NAMES, NORM_NAMES, label
 
 # claim -> what is claimed, and what it holds if; * stands for the rule's bound, in its unit.
 _TEXTS = {
@@ -52,6 +52,18 @@ _TEXTS = {
         "AT-Dual's loss gradients gather more in the foreground",
         "their share of energy there is larger by more than *",
     ),
+    "constraint_beats_sum": (
+        "A bound on the foreground score serves better than the paper's sum",
+        "the share of images with an unsuspicious example exceeds that by the sum by more than *",
+    ),
+    "guides_transfer": (
+        "Unseen judges are convinced by several climbed models better than by one",
+        "the share of images with an example that is unsuspicious to them exceeds that by one by more than *",
+    ),
+    "at_dual_unsuspicious": (
+        "AT-Dual withstands unsuspicious examples better",
+        "its lead in unsuspicious adversarial accuracy is above *",
+    ),
     "carlini_wagner": ("C&W finds what PGD finds", "accuracy under both differs by less than *"),
 }
 _SHARES = ("at_pgd_broken", "score_half", "score_high")  # in %; the others are differences, of points
@@ -91,7 +103,7 @@ def _classifier(line: pd.Series) -> str:
     """Such as "AT-Dual less AT-PGD, L2"; the attack's norm, too, where it is another one."""
     given = {name: "" if pd.isna(line[name]) else str(line[name]) for name in ("against", LOSS, "norm")}
     text = label(str(line["defence"])) + (f" less {label(given['against'])}" if given["against"] else "")
-    text += f", {given[LOSS].replace('_', ' ')} {LOSS}" if given[LOSS] else ""
+    text += f", {LOSS_NAMES[given[LOSS]]} loss" if given[LOSS] else ""
     trained = str(line["trained_norm"])
     across = given["norm"] in NORM_NAMES and given["norm"] not in (trained, "L0")
     return f"{text}, {NORM_NAMES[trained]}" + (f" under {NORM_NAMES[given['norm']]}" if across else "")

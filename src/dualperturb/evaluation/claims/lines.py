@@ -56,6 +56,9 @@ RULES = {
     "jsma": Rule("above", 0.0),
     "carlini_wagner": Rule("within", 0.10),  # "like"
     "gradients": Rule("above", 0.0),
+    "constraint_beats_sum": Rule("above", 0.0),  # this and those below are ours
+    "guides_transfer": Rule("above", 0.0),
+    "at_dual_unsuspicious": Rule("above", 0.0),
 }
 
 

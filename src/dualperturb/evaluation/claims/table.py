@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -12,26 +12,32 @@ from dualperturb.evaluation.claims.measures import carlini_wagner_lines, trained
 from dualperturb.evaluation.claims.outcomes import Outcomes
 from dualperturb.evaluation.claims.paired import holm
 from dualperturb.evaluation.claims.salience import salience_lines
+from dualperturb.evaluation.claims.unsuspicious import Judged, unsuspicious_lines
 
 TRAINED, ACROSS = "L2", "Linf"  # the paper trains in L2; its Fig. 5 attacks these classifiers in L-infinity
 
 
 def claims_table(
-    images: pd.DataFrame, results: pd.DataFrame, budgets: Mapping[str, tuple[float, float]]
+    images: pd.DataFrame,
+    results: pd.DataFrame,
+    budgets: Mapping[str, tuple[float, float]],
+    judged: Mapping[str, Sequence[Judged]],
 ) -> pd.DataFrame:
     """The columns `COLUMNS`, a row for each line of each data set.
 
     images: dataset, defence, norm and the columns `tables.IMAGE_COLUMNS`, a row for each image, point and
     classifier of the sweeps; results: all measures, in the columns of `tables.COLUMNS`; budgets: norm ->
-    eps_f and eps_b at the paper's scale. The setting "paper" has all of the paper's claims, measured or not;
-    "ours" has what was measured of the same claims on classifiers trained with another norm. p is adjusted by
-    Holm's method over the lines of one data set and setting.
+    eps_f and eps_b at the paper's scale; judged: data set -> outcomes by norm. The setting "paper" has all of
+    the paper's claims, measured or not; "ours" has those about unsuspicious examples, and what was measured
+    of the paper's on classifiers trained with another norm. p is adjusted by Holm's method over the lines of
+    one data set and setting.
     """
     rows = []
     for dataset in images["dataset"].unique():
         of = Outcomes(images[images["dataset"] == dataset], budgets)
         own = results[results["dataset"] == dataset]
-        for setting, lines in ((PAPER, list(_papers(of, own))), (OURS, list(_ours(of, own)))):
+        ours = _ours(of, own, judged[dataset])
+        for setting, lines in ((PAPER, list(_papers(of, own))), (OURS, list(ours))):
             made = [{"dataset": dataset, "setting": setting, **line.row()} for line in lines]
             for row, p in zip(made, holm([row.get("p") for row in made]), strict=True):
                 row["p"] = p
@@ -47,7 +53,9 @@ def _papers(of: Outcomes, results: pd.DataFrame) -> Iterator[Line]:
     yield from carlini_wagner_lines(results, TRAINED, of.budgets_of(TRAINED)[0])
 
 
-def _ours(of: Outcomes, results: pd.DataFrame) -> Iterator[Line]:
+def _ours(of: Outcomes, results: pd.DataFrame, judged: Sequence[Judged]) -> Iterator[Line]:
+    for one in judged:
+        yield from (line for line in unsuspicious_lines(one) if line.found is not None)
     for norm in of.budgets:
         if norm != TRAINED:
             lines = [*budget_lines(of, norm), *salience_lines(of, norm), *trained_lines(results, norm)]

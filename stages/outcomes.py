@@ -1,0 +1,35 @@
+"""Outcomes image by image, from which the claims are judged: the panels', and those that models judge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from dualperturb.evaluation.claims.unsuspicious import Judged
+from dualperturb.evaluation.tables import IMAGE_COLUMNS
+from dualperturb.files import read_csv
+from dualperturb.params import Params
+from stages.common import MEASURES, SWEEP_TABLES
+from stages.results import parts, whole
+
+
+def read_images(settings: Params) -> Iterator[pd.DataFrame]:
+    """Each panel's table of images, with dataset, defence and norm. Raises UserError as `read_parts` does."""
+    for measure, table in parts(settings):
+        if measure == "panels":
+            dataset, _, defence, name = table.relative_to(SWEEP_TABLES).parts
+            path = table.with_suffix(".images.csv")
+            images = whole(path, read_csv(path, IMAGE_COLUMNS), int(read_csv(table, ("n",))["n"].sum()))
+            yield images.assign(dataset=dataset, defence=defence, norm=Path(name).stem)
+
+
+def read_judged(dataset: str, settings: Params) -> Iterator[Judged]:
+    """A data set's outcomes of the attacks that saliency models judge, a table for each norm."""
+    own, asked = settings.of(dataset).masks.model.name, settings.of(dataset).evaluate.unsuspicious
+    unseen = [model.name for model in asked.judges]
+    columns = ("defence", "attack", "index", "fooled", *(f"score_{name}" for name in (own, *unseen)))
+    for norm in settings.norms:
+        table = MEASURES / dataset / "unsuspicious" / f"{norm}.images.csv"
+        yield Judged(norm, read_csv(table, columns), own, unseen)

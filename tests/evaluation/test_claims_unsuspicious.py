@@ -1,0 +1,62 @@
+"""Our claims about unsuspicious examples, from outcomes of ten images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dualperturb.evaluation.claims.unsuspicious import Judged, unsuspicious_lines
+
+IMAGES = 10
+# Attack -> how many of the first images it fools with the score kept, under the own and the unseen model.
+KEPT = {"sum": (2, 1), "constrained": (8, 1), "guided": (5, 4)}
+
+
+def rows(defence: str, kept: dict[str, tuple[int, int]]) -> Iterator[pd.DataFrame]:
+    for attack, (own, unseen) in kept.items():
+        found = {"index": np.arange(IMAGES) * 3, "fooled": True, "defence": defence, "attack": attack}
+        for name, count in (("builtin", own), ("contrast", unseen)):
+            found |= {f"clean_{name}": 0.6, f"score_{name}": np.where(np.arange(IMAGES) < count, 0.7, 0.5)}
+        yield pd.DataFrame(found).assign(run=0)
+        yield pd.DataFrame(found).assign(run=1, fooled=False)  # the images as they are
+
+
+@pytest.fixture
+def judged() -> Judged:
+    less = {name: (own // 2, unseen) for name, (own, unseen) in KEPT.items()}
+    tables = [*rows("clean", KEPT), *rows("at_pgd", KEPT), *rows("at_dual", less)]
+    return Judged("Linf", pd.concat(tables, ignore_index=True), "builtin", ("contrast",))
+
+
+def test_attacks_are_compared_image_by_image(judged: Judged) -> None:
+    lines = {(line.claim, line.defence): line for line in unsuspicious_lines(judged)}
+    assert len(lines) == 7
+    values = {key: line.found.value for key, line in lines.items() if line.found}
+    assert values["constraint_beats_sum", "at_pgd"] == pytest.approx(0.6)
+    assert values["constraint_beats_sum", "at_dual"] == pytest.approx(0.3)
+    assert values["guides_transfer", "clean"] == pytest.approx(0.3)
+    assert values["at_dual_unsuspicious", "at_dual"] == pytest.approx(0.4)
+    line = lines["at_dual_unsuspicious", "at_dual"]
+    assert (line.against, line.trained_norm, line.norm) == ("at_pgd", "Linf", "Linf")
+    assert line.found is not None and line.found.interval == "paired" and line.found.n == IMAGES
+
+
+def test_any_run_of_an_attack_counts(judged: Judged) -> None:
+    images = judged.images
+    late = (images["defence"] == "clean") & (images["attack"] == "sum") & (images["run"] == 1)
+    images.loc[late, ["fooled", "score_builtin"]] = [True, 0.9]
+    (line,) = (
+        one
+        for one in unsuspicious_lines(judged)
+        if one.claim == "constraint_beats_sum" and one.defence == "clean"
+    )
+    assert line.found is not None and line.found.value == pytest.approx(0.8 - 1.0)
+
+
+def test_what_was_not_run_has_no_number(judged: Judged) -> None:
+    images = judged.images[judged.images["attack"] != "guided"]
+    found = {line.claim: line.found for line in unsuspicious_lines(Judged("L2", images, "builtin", ()))}
+    assert found["guides_transfer"] is None and found["constraint_beats_sum"] is not None

@@ -79,6 +79,17 @@ def test_a_bound_of_zero_is_the_plain_dual_attack() -> None:
     assert bounded.feasible is not None and bounded.feasible.all() and plain.feasible is None
 
 
+@pytest.mark.parametrize(("loss", "fools"), [("cross_entropy", False), ("margin", True), ("dlr", True)])
+def test_under_a_constraint_too_a_sure_classifier_is_fooled_by_losses_that_do_not_saturate(
+    loss: str, fools: bool
+) -> None:
+    images, labels, foreground = batch()
+    model, ball = net(), Dual(L2(0.5), L2(1.0), foreground)
+    given = {"steps": 10, "step_size": 0.3, "saliency": BUILTIN, "min_foreground_score": "clean"}
+    found = pgd(lambda pixels: 1e5 * model(pixels), images, labels, ball, loss=loss, **given)
+    assert found.success.any() == fools
+
+
 def test_a_numbers_tensor_and_the_number_are_the_same_bound() -> None:
     assert torch.equal(attack(torch.full((4,), 0.5)).images, attack(0.5).images)
 

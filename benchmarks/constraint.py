@@ -1,6 +1,7 @@
 """Examples that fool and hold a bound on the foreground score: the constraint beside sums.
 
-    python -m benchmarks.constraint [--workspace DIR] [--images N] [--device cuda] [--out DIR] [--tiny]
+    python -m benchmarks.constraint [--workspace DIR] [--dataset NAME] [--images N] [--device cuda]
+                                    [--out DIR] [--tiny]
 
 DIR: where the pipeline ran, by default this folder. The dual-perturbation attack at params.yaml's budgets;
 every attack takes 40 gradients of the classifier. For each bound: how many images an attack fools while the

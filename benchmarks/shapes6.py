@@ -1,4 +1,4 @@
-"""The pipeline's own classifiers of shapes6, and stand-ins for runs that only show that a script works."""
+"""The pipeline's own classifiers, and stand-ins for runs that only show that a script works."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ GRID = {  # axis -> norm -> budgets
 
 def add_workspace(parser: argparse.ArgumentParser, images: int) -> argparse.ArgumentParser:
     parser.add_argument("--workspace", type=Path, default=Path("."), help="where the pipeline ran")
+    parser.add_argument("--dataset", default="shapes6", help="whose classifiers (default: shapes6)")
     parser.add_argument("--images", type=int, default=images, help=f"test images (default: {images})")
     return parser
 
@@ -40,14 +41,14 @@ def present(workspace: Path) -> bool:
 
 
 def subject(options: argparse.Namespace, name: str) -> Subject:
-    """A classifier of models/shapes6 on test images drawn as the pipeline draws them. Raises UserError."""
+    """A classifier of the pipeline on test images drawn as the pipeline draws them. Raises UserError."""
     if options.tiny:
         return stand_in(options)
-    data = load_split(options.workspace / "data/prepared/shapes6", "test")
+    data = load_split(options.workspace / "data/prepared" / options.dataset, "test")
     return Subject(
-        load_classifier(options.workspace / "models/shapes6" / name).to(options.device),
+        load_classifier(options.workspace / "models" / options.dataset / name).to(options.device),
         data,
-        load_foreground(options.workspace / "data/masks/shapes6", "test"),
+        load_foreground(options.workspace / "data/masks" / options.dataset, "test"),
         data.choose(options.images, SETTINGS.seed),
         BuiltinSaliency(),
         options.device,

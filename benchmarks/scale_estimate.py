@@ -181,7 +181,7 @@ def _evaluation(run: Run, panels: Panels) -> list[Row]:
     passes = panels.attacked * panels.classifiers * run.evaluation_steps
     hours = run.test_images * passes / run.images_per_second / 3600
     return [
-        ("Fig. 4, rows of results.csv", panels.points * panels.classifiers, ""),
+        ("Fig. 4, points of the sweep", panels.points * panels.classifiers, ""),
         (
             "Fig. 4, rows of the images' tables",
             run.test_images * panels.points * panels.classifiers / 1e6,

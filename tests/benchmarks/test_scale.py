@@ -70,7 +70,7 @@ def test_estimate_agrees_with_an_example_worked_by_hand(formulas: ModuleType) ->
         "the attack's buffers": 4 * 5 * 1200 / 1e9,
         "memory a GPU": 0.012002 + 0.005 + 0.000024,
         "checkpoint": 8.002,
-        "Fig. 4, rows of results.csv": 14,
+        "Fig. 4, points of the sweep": 14,
         "Fig. 4, rows of the images' tables": 18 * 14 / 1e6,
         "Fig. 4, at most": 18 * 5 * 2 * 20 / 10 / 3600 / 2,
         "Fig. 4, all GPUs": 0.1,

@@ -33,8 +33,10 @@ GUARD = 1e-5
 # half of 200 test images of shapes6 under the built-in saliency model; docs/saliency.md tells of others.
 WEIGHTS = (0.0, 0.5, 1.0, 2.0)
 LARGEST_LOSS = 1e30  # of an infinite loss -1 / (1 + loss) would be 0, and so the value of a held bound
-_RELATIVE = re.compile(r"clean(?:-(\d+(?:\.\d+)?))?")
-_ACCEPTED = 'accepted: a number from 0 to 1, a tensor of them (N,), "clean" or such as "clean-0.05"'
+_RELATIVE = re.compile(r"clean([+-]\d+(?:\.\d+)?)?")
+_ACCEPTED = (
+    'accepted: a number from 0 to 1, a tensor of them (N,), "clean", or such as "clean-0.05" or "clean+0.05"'
+)
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,9 @@ def constraint(models: Sequence[Saliency], images: Tensor, foreground: Tensor, b
     unbounded = Constraint(tuple(models), images, foreground, no_bound)
     if isinstance(bound, str):
         found = _RELATIVE.fullmatch(bound)
-        if not found or float(found[1] or 0) > 1:
+        if not found or abs(float(found[1] or 0)) > 1:
             raise UserError(f"min_foreground_score: found {bound!r}; {_ACCEPTED}")
-        return replace(unbounded, bounds=unbounded.scores(images) - float(found[1] or 0))
+        return replace(unbounded, bounds=unbounded.scores(images) + float(found[1] or 0))
     if isinstance(bound, Tensor):
         if bound.shape != (len(images),) or not bound.is_floating_point():
             raise UserError(f"min_foreground_score: found {bound.dtype} {tuple(bound.shape)}; {_ACCEPTED}")

@@ -85,10 +85,10 @@ def pgd(
     salience_every: the gradient of the foreground score is renewed once in so many steps.
     min_foreground_score: a constraint in place of the salience term (see `constraint`; ours): the loss is
     maximised subject to a foreground score of at least this number in [0, 1], a number per image in a tensor
-    (N,), "clean" (its own score before the attack) or such as "clean-0.05". saliency may then be several
-    models; the bound holds for each. The best image met is returned: one that fools and holds the bound, else
-    one that holds it, else one of higher loss. The image itself counts as met. A bound that cannot be held is
-    no error: the result's `feasible` is False there. A bound of 0 is none.
+    (N,), "clean" (its own score before the attack) or such as "clean-0.05" and, with a reserve, "clean+0.05".
+    saliency may then be several models; the bound holds for each. The best image met is returned: one that
+    fools and holds the bound, else one that holds it, else one of higher loss. The image itself counts as
+    met. A bound that cannot be held is no error: `feasible` is False there. A bound of 0 is none.
     precision: "bf16" takes gradients of a copy of the classifier in bfloat16 (see `gradient_copy`; the model
     must be in eval mode), "auto" of a copy in bfloat16 where the hardware is fast in it, else in float32.
     Where no copy works, they are taken of the model itself, which always judges success. The balanced

@@ -14,17 +14,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dualperturb.core.balls import Ball, Dual, boxed
+from dualperturb.attacks.until_fooled import perturb_until_fooled
+from dualperturb.core.balls import Ball, Dual
+from dualperturb.core.bounded import Bound, binding, bounded, judged
 from dualperturb.core.checks import check_counts, check_step_size
+from dualperturb.core.constraint import ConstrainedObjective, Constraint
+from dualperturb.core.devices.precision import resolved
 from dualperturb.core.norms import NormBall
-from dualperturb.core.objectives import Objective
+from dualperturb.core.objectives import Objective, Saliency
 from dualperturb.core.pgd import clipped
 from dualperturb.core.problem import Problem, posed
 from dualperturb.core.result import AttackResult, checked_norms
-from dualperturb.core.shown import misclassified
 from dualperturb.errors import UserError
 
-SIZES = (0, 1, *(2**power * part for power in range(12) for part in (2, 3)))  # 2, 3, 4, 6, 8, 12, 16, ...
+MISSED, HELD, FOOLED = 0, 1, 2  # ranks of an image: the bound is missed, is held, is held by one that fools
 SAME = 1e-6  # relative difference of two radii that rounding alone may cause
 
 
@@ -42,15 +45,20 @@ def nested_pgd(
     indices: Sequence[int] | None = None,
     precision: str = "fp32",
     around: Sequence[Sequence[int]] | None = None,
+    saliency: Saliency | Sequence[Saliency] | None = None,
+    min_foreground_score: Bound | None = None,
 ) -> list[AttackResult]:
     """One result per ball, in their order; an image that is fooled in a ball is fooled in all around it.
+
+    Under a bound on the foreground score, "fooled" is here: and the bound is held.
 
     balls: each inside the next. around: if they are nested otherwise, for each ball the positions of the next
     larger ones, which come later. steps: of each run. Other arguments and errors as in `pgd`, without a
     salience term. The first run in a ball begins where the run in the (first) larger ball ended, projected;
     the other restarts begin at random. An image that is misclassified as it is comes back unchanged; one that
-    withstood a larger ball comes back as the projection of what it withstood. Raises UserError also for an
-    `around` that is not as described, and for balls of the same norm that are not nested.
+    withstood a larger ball comes back as the projection of what it withstood, or as it is if that alone holds
+    the bound. Raises UserError also for an `around` that is not as described, for balls of the same norm that
+    are not nested, and under a bound for balls that are not all `Dual` with the same foreground.
     """
     if not isinstance(balls, Sequence):
         raise UserError(f"balls: expected a list of balls, got {type(balls).__name__}")
@@ -59,21 +67,48 @@ def nested_pgd(
     _check_nested(balls, around)
     check_counts({"steps": steps, "restarts": restarts})
     check_step_size(step_size)
-    wide, copied = problem.images, problem.gradient_copy(precision)
-    task = _Task(Objective(problem.logits_of, labels, climbed=copied), problem)
-    wrong = task.fooled(wide)
+    bound = _bounded(problem, balls, saliency, min_foreground_score)
+    wide, task = problem.images, _Task(_objective(problem, binding(bound), precision), problem)
+    clean = task.rank(wide)
+    wrong = clean == FOOLED
     found: dict[int, tuple[Tensor, Tensor]] = {}
     for place in reversed(range(len(balls))):
         ball, larger = balls[place], [found[other] for other in around[place]]
         start = ball.project(larger[0][0]) if larger else ball.start(wide, problem.seeds(0))
         delta = clipped(wide, start) * ~wrong.view(-1, 1, 1, 1)
         left = ~wrong
-        for _, fooled in larger:
-            left = left & fooled
+        for _, rank in larger:
+            left = left & (rank == FOOLED)
         task.attack(ball, delta, left.nonzero().flatten(), steps, step_size, restarts)
         # A projection may fool even an image that was not attacked in this ball.
-        found[place] = delta, task.fooled(wide + delta)
-    return _closed(found, balls, around, wide)
+        rank = task.rank(wide + delta)
+        found[place] = _better((torch.zeros_like(delta), clean), (delta, rank))
+    return _closed(found, balls, around, problem, bound)
+
+
+def _bounded(
+    problem: Problem,
+    balls: Sequence[Ball],
+    saliency: Saliency | Sequence[Saliency] | None,
+    bound: Bound | None,
+) -> Constraint | None:
+    if bound is None or not balls:
+        return None
+    found = bounded(problem, balls[0], saliency, bound)
+    masks = [ball.foreground for ball in balls if isinstance(ball, Dual)]
+    if len(masks) < len(balls) or not all(torch.equal(mask, masks[0]) for mask in masks):
+        raise UserError(
+            "balls: found other balls or masks; accepted with min_foreground_score: Dual, of one foreground"
+        )
+    return found
+
+
+def _objective(problem: Problem, bound: Constraint | None, precision: str) -> Objective:
+    if bound is None:
+        copied = problem.gradient_copy(precision)
+        return Objective(problem.logits_of, problem.labels, climbed=copied)
+    resolved(precision, problem.images.device)  # refuses an unknown name even where no copy is made
+    return ConstrainedObjective(problem.logits_of, problem.labels, constraint=bound)
 
 
 def _checked_order(around: Sequence[Sequence[int]] | None, count: int) -> Sequence[Sequence[int]]:
@@ -116,14 +151,17 @@ class _Task:
     objective: Objective
     problem: Problem
 
-    def fooled(self, images: Tensor, rows: Tensor | None = None) -> Tensor:
-        labels = self.objective.labels if rows is None else self.objective.labels[rows]
-        return misclassified(self.objective.model(images), labels)
+    def rank(self, images: Tensor) -> Tensor:
+        """For all images: FOOLED, else HELD where the bound is held or there is none, else MISSED, (N,)."""
+        value, logits = self.objective(images)
+        held = self.objective.holds(value)
+        return torch.where(self.objective.succeeded(value, logits), FOOLED, torch.where(held, HELD, MISSED))
 
     def attack(
         self, ball: Ball, delta: Tensor, rows: Tensor, steps: int, step_size: float, restarts: int
     ) -> None:
         """Attack the images `rows` from their perturbations `delta` (N, C, H, W), which are replaced."""
+        highest = torch.full_like(delta[:, 0, 0, 0], -torch.inf)
         for restart in range(restarts):
             if not len(rows):
                 return
@@ -131,66 +169,38 @@ class _Task:
             start = delta[rows] if restart == 0 else inside.start(own, self.problem.seeds(restart, rows=rows))
             run = self.objective.only(rows)
             end = perturb_until_fooled(run, own, inside, start, steps=steps, step_size=step_size)
-            delta[rows] = end
-            rows = rows[~self.fooled(own + end, rows)]
+            value, logits = run(own + end)
+            fooled = run.succeeded(value, logits)
+            better = fooled | (value > highest[rows])
+            delta[rows[better]], highest[rows[better]] = end[better], value[better].to(highest.dtype)
+            rows = rows[~fooled]
+
+
+def _better(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Perturbations and their ranks: `one` for the images for which it ranks higher, else `other`."""
+    higher = one[1] > other[1]
+    return torch.where(higher.view(-1, 1, 1, 1), one[0], other[0]), torch.where(higher, one[1], other[1])
 
 
 def _closed(
     found: Mapping[int, tuple[Tensor, Tensor]],
     balls: Sequence[Ball],
     around: Sequence[Sequence[int]],
-    images: Tensor,
+    problem: Problem,
+    bound: Constraint | None,
 ) -> list[AttackResult]:
     """The results, in which a perturbation that fools in one ball counts in all balls around it."""
     closed = dict(found)
     for place in range(len(balls)):
-        delta, fooled = closed[place]
         for other in around[place]:
-            own, known = closed[other]
-            closed[other] = torch.where((fooled & ~known).view(-1, 1, 1, 1), delta, own), known | fooled
+            closed[other] = _better(closed[place], closed[other])
     results = []
     for place, ball in enumerate(balls):
-        examples = images + closed[place][0]
-        results.append(AttackResult(examples, closed[place][1], checked_norms(ball, images, examples)))
+        delta, rank = closed[place]
+        examples = problem.images + delta
+        if bound is not None:
+            results.append(judged(problem, ball, examples, bound))
+        else:
+            norms = checked_norms(ball, problem.images, examples)
+            results.append(AttackResult(examples, rank == FOOLED, norms))
     return results
-
-
-def perturb_until_fooled(
-    objective: Objective, images: Tensor, ball: Ball, start: Tensor, *, steps: int, step_size: float
-) -> Tensor:
-    """Perturbations as by `perturb`, but from `start`, and an image is left alone as soon as it is fooled.
-
-    objective: without a salience term. start: perturbations (N, C, H, W), projected first. An image that was
-    not fooled before the last step ends where that step leads.
-    """
-    delta = clipped(images, ball.project(start))
-    found, rows = delta.clone(), torch.arange(len(images), device=images.device)
-    stands = torch.ones_like(rows, dtype=torch.bool)
-    for _ in range(steps):
-        seen = images + delta
-        gradient, logits = objective.loss_gradient(seen)
-        fooled = objective.fooled(seen, logits, stands)
-        if len(fooled):
-            found[rows[fooled]] = delta[fooled]
-            stands = stands.index_fill(0, fooled, False)
-            kept = _worth_keeping(stands)
-            if not len(kept):
-                return found
-            if len(kept) < len(rows):
-                rows, stands, images, delta = (part[kept] for part in (rows, stands, images, delta))
-                objective, ball, gradient = objective.only(kept), ball.only(kept), gradient[kept]
-        here = boxed(ball, images, images + delta)
-        delta = clipped(images, here.project(delta + here.ascend(gradient, step_size)))
-    found[rows[stands]] = delta[stands]
-    return found
-
-
-def _worth_keeping(stands: Tensor) -> Tensor:
-    """Positions of the images that stand, and of a few others to fill up to the next number in SIZES.
-
-    A classifier's first pass over a number of images that it has not seen yet is slow, because its kernels
-    are prepared for each number.
-    """
-    order = stands.byte().argsort(descending=True, stable=True)
-    count = int(stands.sum())
-    return order[: next(size for size in SIZES if size >= count)] if count < SIZES[-1] else order

@@ -74,6 +74,10 @@ class Objective:
         """The step from `images`, (N, C, H, W), by a share of the ball's radius; done: as in `gradient`."""
         return ball.ascend(self.gradient(images, done), share)
 
+    def ascent(self, images: Tensor, ball: Ball, share: float) -> tuple[Tensor, Tensor]:
+        """The direction of such a step, without a salience term, and the logits; both at `images`."""
+        return self.loss_gradient(images)
+
     def plan(self, steps: int) -> list[tuple[float, float]]:
         """For each step of a run: the share of the steps taken before it, and its length in step sizes."""
         return [(step / steps, 1.0) for step in range(steps)]
@@ -82,12 +86,16 @@ class Objective:
         """Whether an attack may end with images of this value and these logits, bool (N,)."""
         return misclassified(logits, self.labels)
 
+    def holds(self, value: Tensor) -> Tensor:
+        """Whether images of this value hold the bound, if there is one, bool (N,)."""
+        return torch.ones_like(value, dtype=torch.bool)
+
     def outcome(self, images: Tensor) -> Tensor:
         """The images to return when the last step led to `images`: here, `images` themselves."""
         return images
 
     def only(self, rows: Tensor) -> Objective:
-        """The same for some of the images, before the first step; rows: positions, or bool (N,)."""
+        """The same for some of the images, without an older score gradient; rows: positions or bool (N,)."""
         foreground = None if self.foreground is None else self.foreground[rows]
         return replace(self, labels=self.labels[rows], foreground=foreground)
 

@@ -7,21 +7,20 @@ and the salience term. The classifier is left as it is: its mode, its parameters
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from dualperturb.core.balls import Ball, Dual, boxed
+from dualperturb.core.bounded import Bound, constraint, judged
 from dualperturb.core.checks import check_counts, check_step_size
 from dualperturb.core.climbed import check_models, climbed_models
-from dualperturb.core.constraint import Bound, ConstrainedObjective, Constraint, constraint
+from dualperturb.core.constraint import ConstrainedObjective
 from dualperturb.core.devices.precision import resolved
 from dualperturb.core.objectives import OBJECTIVES, Objective, Saliency
 from dualperturb.core.problem import Problem, posed
 from dualperturb.core.result import AttackResult, checked_norms
-from dualperturb.core.shown import misclassified
 
 
 def perturb(
@@ -121,8 +120,9 @@ def pgd(
         climbed = models[0] if salience_weight else None
         whole = make(problem.logits_of, labels, climbed, salience_weight, foreground, salience_every, copied)
     kept = _restarted(whole, problem, ball, kept, restarts, steps=steps, step_size=step_size)
-    result = AttackResult(kept.images, kept.success, checked_norms(ball, wide, kept.images))
-    return result if bound is None else _judged(result, bound, problem)
+    if bound is not None:
+        return judged(problem, ball, kept.images, bound)
+    return AttackResult(kept.images, kept.success, checked_norms(ball, wide, kept.images))
 
 
 def _restarted(
@@ -138,19 +138,6 @@ def _restarted(
         own = wide[rows] if len(rows) < len(wide) else wide  # no copy while all are attacked
         kept = kept.or_better(rows, perturb(run, own, ball.only(rows), seeds=seeds, **settings), run)
     return kept
-
-
-@torch.no_grad()
-def _judged(result: AttackResult, bound: Constraint, problem: Problem) -> AttackResult:
-    """The result with its foreground scores, and success as it is without them: not classified as label."""
-    scores = bound.scores(result.images)
-    margin = (scores - bound.bounds).min(dim=0).values
-    return replace(
-        result,
-        success=misclassified(problem.logits_of(result.images), problem.labels),
-        foreground_score=scores.min(dim=0).values,
-        feasible=bound.met(result.images, margin),
-    )
 
 
 class _Kept(NamedTuple):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dualperturb import L2, Dual, Linf, UserError, pgd
 from dualperturb.attacks.apgd import apgd
-from dualperturb.attacks.apgd_run import checkpoints
+from dualperturb.attacks.apgd.run import checkpoints
 from dualperturb.attacks.losses import LOSSES, cross_entropy
 
 Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]

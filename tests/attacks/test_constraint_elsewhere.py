@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dualperturb import L2, Dual, Linf, UserError, apgd, auto_attack, nested_pgd, pgd
-from dualperturb.attacks.apgd_run import Task
+from dualperturb.attacks.apgd import Found
+from dualperturb.attacks.apgd.run import Task
 from dualperturb.attacks.auto import AutoResult
 from dualperturb.attacks.losses import LOSSES
 from dualperturb.core.bounded import constraint
+from dualperturb.core.constraint import ConstrainedObjective
 from dualperturb.core.norms import NormBall
+from dualperturb.core.problem import Problem
 from dualperturb.core.result import AttackResult
 from dualperturb.saliency import foreground_score
 from tests.attacks.test_constraint import BUILTIN, BrightRight, batch, brightness, net
@@ -137,6 +140,48 @@ def test_an_image_misclassified_as_it_is_counts_as_fooled_only_if_it_holds_the_b
     assert missed.feasible is not None and not missed.feasible.any()
     swept = nested("clean", part, **wrong)
     assert all(torch.equal(found.images, images) for found in swept)
+
+
+def test_a_sweep_keeps_the_image_itself_where_what_withstood_a_larger_ball_misses_the_bound() -> None:
+    """The two pixels again, and a right one that fools nowhere: the larger ball makes both bright, and in the
+    smaller one the left pixel may hardly change."""
+    images = torch.tensor([0.2, 0.1]).expand(1, 3, 1, 2)
+    foreground = torch.tensor([True, False]).view(1, 1, 1, 2)
+    balls = [Dual(Linf(eps_f), Linf(0.5), foreground) for eps_f in (0.01, 0.3)]
+
+    def robust(pixels: Tensor) -> Tensor:
+        return BrightRight()(pixels) + torch.tensor([9.0, 0.0])
+
+    labels = torch.zeros(1, dtype=torch.int64)
+    asked: dict[str, Any] = {"steps": 20, "step_size": 0.2, "saliency": brightness}
+    small, large = nested_pgd(robust, images, labels, balls, min_foreground_score=0.5, **asked)
+    assert large.images[0, 0, 0, 1] > 0.3 and large.feasible is not None and large.feasible.all()
+    assert torch.equal(small.images, images) and small.feasible is not None and small.feasible.all()
+
+
+def test_of_the_parts_that_fool_nothing_the_first_that_holds_the_bound_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images, _, _ = batch()
+    tries = iter([(0.99, [0, 1, 0, 0]), (0.995, [1, 1, 0, 0]), (1.0, [1, 1, 1, 0])])
+
+    def scripted(problem: Problem, *_: Any, **__: Any) -> Found:
+        shade, held = next(tries)
+        return Found(shade * problem.images, torch.zeros(4).bool(), torch.tensor(held).bool())
+
+    monkeypatch.setattr("dualperturb.attacks.auto.search", scripted)
+    found = auto("clean", L2(9.0))
+    kept = [0.995, 0.99, 1.0, 0.99]
+    torch.testing.assert_close(found.images, images * torch.tensor(kept).view(4, 1, 1, 1))
+
+
+def test_the_images_that_are_left_keep_the_best_that_they_met() -> None:
+    images, labels, foreground = batch()
+    bound = constraint([BUILTIN], images, foreground, "clean")
+    objective = ConstrainedObjective(net(), labels, constraint=bound)
+    objective.step(images, 0.0, dual(L2(0.1), foreground), 0.1)
+    last = objective.only(torch.tensor([2]))
+    assert torch.equal(last.outcome(torch.zeros_like(images[:1])), images[2:3]), "black holds no bound"
 
 
 def test_a_sweep_leaves_alone_what_it_has_fooled_within_the_bound() -> None:

@@ -106,16 +106,6 @@ class Slopes(NamedTuple):
     fooled: Tensor
 
 
-def valued(loss: Tensor, held: Tensor) -> Tensor:
-    """What images are worth, (N,): the more, the higher the loss, and above all more where the bound is held.
-
-    At least -1 where it is held, else below. A loss of at least 0 is itself the value where it is held.
-    """
-    finite = loss.clamp(-LARGEST_LOSS, LARGEST_LOSS)
-    squashed = finite / (1 + finite.abs())
-    return torch.where(held, torch.where(finite < 0, squashed, finite), squashed - 2)
-
-
 class _Best(NamedTuple):
     """The best images met so far: their pixels and what `ConstrainedObjective` values them at."""
 
@@ -136,7 +126,7 @@ class ConstrainedObjective(Objective):
     _best: _Best | None = field(default=None, init=False)
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, C, H, W) -> the value (N,) (see `valued`) and the logits."""
+        """(N, C, H, W) -> the value (N,), which is below 0 where the bound is not held, and the logits."""
         logits = self.model(images)
         return self._value(logits, self._held.met(images, self._held.margin(images))), logits
 
@@ -165,7 +155,7 @@ class ConstrainedObjective(Objective):
         return super().succeeded(value, logits) & self.holds(value)
 
     def holds(self, value: Tensor) -> Tensor:
-        return value >= -1
+        return value >= 0
 
     @torch.no_grad()
     def fooled(self, images: Tensor, logits: Tensor, among: Tensor) -> Tensor:
@@ -184,8 +174,10 @@ class ConstrainedObjective(Objective):
         return self.constraint
 
     def _value(self, logits: Tensor, held: Tensor) -> Tensor:
+        """Cross-entropy, which is at least 0, or below 0 and rising with it where the bound is not held."""
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        return valued(F.cross_entropy(wide, self.labels, reduction="none"), held)
+        loss = F.cross_entropy(wide, self.labels, reduction="none").clamp_max(LARGEST_LOSS)
+        return torch.where(held, loss, -1 / (1 + loss))
 
     def _remember(self, images: Tensor, value: Tensor, logits: Tensor) -> _Best:
         success = self.succeeded(value, logits)

@@ -16,14 +16,15 @@ from torch import Tensor
 
 from dualperturb.attacks.losses import Loss
 from dualperturb.core.balls import Ball, boxed
-from dualperturb.core.constraint import Constraint, Slopes, valued
+from dualperturb.core.constraint import Constraint, Slopes
 from dualperturb.core.gradients import gradient_of
 from dualperturb.core.shown import misclassified
 
 FIRST_SHARE = 2.0  # how far the first step moves, as a share of the radius
 MOMENTUM = 0.75  # alpha: the weight of the new step, against the repeated last one
 ENOUGH_RISES = 0.75  # rho: where no more than this share of the steps raised the loss, steps are halved
-TIE = 0.01  # the loss's weight beside the margin where the bound is not held: it decides among points alike
+LARGEST_LOSS = 1e30  # an infinite one, squashed, would be NaN
+TIE = 0.01  # the weight of the squashed loss beside a margin below 0: it decides among points alike
 
 
 class Visited(NamedTuple):
@@ -94,9 +95,7 @@ class Task:
             return Visited(delta, loss, gradient, gradient[:, :0], torch.zeros_like(loss), held, fooled)
         score, margin = self.bound.climb(pixels)
         held = self.bound.met(pixels, margin)
-        worth = valued(loss, held)
-        worth = torch.where(held, worth, margin - 2 + TIE * worth)
-        return Visited(delta, worth, gradient, score, margin, held, fooled)
+        return Visited(delta, worth(loss, held, margin), gradient, score, margin, held, fooled)
 
     def aim(self, seen: Visited, share: Tensor) -> Tensor:
         """Where a step by a share of the radius, (n,), leads to."""
@@ -126,6 +125,16 @@ class RunState(NamedTuple):
     def only(self, rows: Tensor) -> RunState:
         now, best, *rest = self
         return RunState(now.only(rows), best.only(rows), *(part[rows] for part in rest))
+
+
+def worth(loss: Tensor, held: Tensor, margin: Tensor) -> Tensor:
+    """What points are worth under a bound, (n,): where it is held the loss, from -1 up, and else the margin.
+
+    Where the bound is held, a loss of at least 0 is its own worth.
+    """
+    finite = loss.clamp(-LARGEST_LOSS, LARGEST_LOSS)
+    squashed = finite / (1 + finite.abs())
+    return torch.where(held, torch.where(finite < 0, squashed, finite), margin - 2 + TIE * squashed)
 
 
 def climb(task: Task, steps: int, seeds: Sequence[int]) -> Visited:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dualperturb.attacks.until_fooled import perturb_until_fooled
+from dualperturb.attacks.nested.run import perturb_until_fooled
 from dualperturb.core.balls import Ball, Dual
 from dualperturb.core.bounded import Bound, binding, bounded, judged
 from dualperturb.core.checks import check_counts, check_step_size

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dualperturb.attacks.apgd_run import Task, climb, widened
+from dualperturb.attacks.apgd.run import Task, climb, widened
 from dualperturb.attacks.losses import LOSSES, others
 from dualperturb.core.balls import Ball
 from dualperturb.core.bounded import Bound, binding, bounded, judged

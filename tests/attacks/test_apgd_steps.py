@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from dualperturb import L2, Linf
-from dualperturb.attacks.apgd.run import RunState, Task, Visited, _adapted, _stepped, climb
+from dualperturb.attacks.apgd.run import RunState, _adapted, _stepped, climb
+from dualperturb.attacks.apgd.task import Task, Visited
 
 
 def point(place: float, value: float, fooled: bool = False) -> Visited:

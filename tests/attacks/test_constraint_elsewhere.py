@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dualperturb import L2, Dual, Linf, UserError, apgd, auto_attack, nested_pgd, pgd
 from dualperturb.attacks.apgd import Found
-from dualperturb.attacks.apgd.run import Task
+from dualperturb.attacks.apgd.task import Task
 from dualperturb.attacks.auto import AutoResult
 from dualperturb.attacks.losses import LOSSES
 from dualperturb.core.bounded import constraint

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dualperturb.attacks.apgd.run import Task, climb, widened
+from dualperturb.attacks.apgd.run import climb
+from dualperturb.attacks.apgd.task import Task, widened
 from dualperturb.attacks.losses import LOSSES, others
 from dualperturb.core.balls import Ball
 from dualperturb.core.bounded import Bound, binding, bounded, judged
@@ -45,11 +46,12 @@ def apgd(
 ) -> AttackResult:
     """Attack `model` inside `ball`: the first point met that is misclassified, else the one of highest loss.
 
-    model, images, labels, seed, indices, saliency, min_foreground_score: as in `pgd`; at least 2 classes.
-    An image that is misclassified as it is comes back unchanged. Under a bound on the foreground score, what
-    is said here of misclassified images is true of those alone that hold it, and of the others the best is
-    one that holds it. loss: "ce", "dlr" or "dlr-targeted" (see `losses`). "dlr-targeted" runs once
-    for each of the `targets` likeliest other classes of the clean image, or for all if there are fewer.
+    model, images, labels, seed, indices, saliency, min_foreground_score: as in `pgd`; at least 2 classes. An
+    image that is misclassified as it is comes back unchanged. Under a bound on the foreground score an image
+    counts as misclassified, here, only where it also holds the bound; of those that do not, one that holds it
+    is better, and else the nearer to it. loss: "ce", "dlr" or "dlr-targeted" (see `losses`). "dlr-targeted"
+    runs once for each of the `targets` likeliest other classes of the clean image, or for all if there are
+    fewer.
     restarts: random starts, for every target. Every run attacks what the runs before it have not fooled.
 
     Raises UserError for images outside [0, 1], labels or indices that do not fit them, an unknown loss,

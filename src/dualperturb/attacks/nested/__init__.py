@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from dualperturb.attacks.nested.order import check_nested, checked_order
 from dualperturb.attacks.nested.run import perturb_until_fooled
 from dualperturb.core.balls import Ball, Dual
 from dualperturb.core.bounded import Bound, binding, bounded, judged
 from dualperturb.core.checks import check_counts, check_step_size
 from dualperturb.core.constraint import ConstrainedObjective, Constraint
 from dualperturb.core.devices.precision import resolved
-from dualperturb.core.norms import NormBall
 from dualperturb.core.objectives import Objective, Saliency
 from dualperturb.core.pgd import clipped
 from dualperturb.core.problem import Problem, posed
@@ -28,7 +28,6 @@ from dualperturb.core.result import AttackResult, checked_norms
 from dualperturb.errors import UserError
 
 MISSED, HELD, FOOLED = 0, 1, 2  # ranks of an image: the bound is missed, is held, is held by one that fools
-SAME = 1e-6  # relative difference of two radii that rounding alone may cause
 
 
 @torch.no_grad()
@@ -62,9 +61,9 @@ def nested_pgd(
     """
     if not isinstance(balls, Sequence):
         raise UserError(f"balls: expected a list of balls, got {type(balls).__name__}")
-    around = _checked_order(around, len(balls))
+    around = checked_order(around, len(balls))
     problem = posed(model, images, labels, balls, seed=seed, indices=indices)
-    _check_nested(balls, around)
+    check_nested(balls, around)
     check_counts({"steps": steps, "restarts": restarts})
     check_step_size(step_size)
     bound = _bounded(problem, balls, saliency, min_foreground_score)
@@ -109,39 +108,6 @@ def _objective(problem: Problem, bound: Constraint | None, precision: str) -> Ob
         return Objective(problem.logits_of, problem.labels, climbed=copied)
     resolved(precision, problem.images.device)  # refuses an unknown name even where no copy is made
     return ConstrainedObjective(problem.logits_of, problem.labels, constraint=bound)
-
-
-def _checked_order(around: Sequence[Sequence[int]] | None, count: int) -> Sequence[Sequence[int]]:
-    if around is None:
-        return [[place + 1] if place + 1 < count else [] for place in range(count)]
-    if len(around) != count or any(not place < j < count for place, js in enumerate(around) for j in js):
-        raise UserError(
-            f"around: found {[list(js) for js in around]} for {count} balls; accepted: for each ball the "
-            "positions of larger ones, which come later"
-        )
-    return around
-
-
-def _check_nested(balls: Sequence[Ball], around: Sequence[Sequence[int]]) -> None:
-    """Refuse another order, in which images would seem robust: one that withstands a ball is left alone in
-    those inside it."""
-    for place, larger in enumerate(around):
-        for other in larger:
-            if not _may_lie_inside(balls[place], balls[other]):
-                raise UserError(
-                    f"balls: found number {place} not inside number {other}, counted from 0; accepted: each "
-                    "inside the next, or inside those that `around` names"
-                )
-
-
-def _may_lie_inside(ball: Ball, other: Ball) -> bool:
-    """False where the radii or the masks say that it does not; different norms are left to the caller."""
-    if isinstance(ball, Dual) and isinstance(other, Dual):
-        parts = (ball.inside, other.inside), (ball.outside, other.outside)
-        return torch.equal(ball.foreground, other.foreground) and all(_may_lie_inside(*two) for two in parts)
-    if isinstance(ball, NormBall) and type(ball) is type(other):
-        return ball.radius <= other.radius * (1 + SAME)
-    return True
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What an Auto-PGD run attacks and what it sees at a point, under a bound on the foreground score or without.
 
-Under a bound (ours) a step follows `Constraint.direction`. A point that holds the bound is worth its loss; one
-that misses it is worth less, by as much as it misses it.
+Under a bound (ours) a step follows `Constraint.direction`. A point that holds the bound is worth its loss,
+one that misses the bound is worth less, by as much as it misses it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Examples that fool and hold a bound on the foreground score: the constraint beside sums and `balanced`.
+"""Examples that fool and hold a bound on the foreground score: the constraint beside sums.
 
     python -m benchmarks.constraint [--workspace DIR] [--images N] [--device cuda] [--out DIR] [--tiny]
 
@@ -57,7 +57,6 @@ def rows(attacked: Subject, name: str, norm: str, steps: int) -> Iterator[Row]:
         return outcomes(attacked, norm, **how)
 
     sums = {weight: run(steps=steps, salience_weight=weight) for weight in WEIGHTS}
-    balanced = run(steps=steps // 2, salience_weight=1.0, objective="balanced")
     for bound in BOUNDS:
         best = max(WEIGHTS, key=lambda weight: held(bound, *sums[weight]))
         yield {
@@ -67,7 +66,6 @@ def rows(attacked: Subject, name: str, norm: str, steps: int) -> Iterator[Row]:
             "images": len(attacked.indices),
             "best_sum": held(bound, *sums[best]),
             "its_weight": best,
-            "balanced": held(bound, *balanced),
             "constraint": held(bound, *run(steps=steps, min_foreground_score=bound)),
         }
 

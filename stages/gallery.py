@@ -34,9 +34,7 @@ def main(dataset: str) -> None:
 
 
 def attacks(settings: Params, dataset: str, side: int) -> dict[str, tuple[str, ExampleMaker]]:
-    """Name -> norm and attack: PGD, dual at the examples' salience weights and balanced dual, and JSMA."""
-    from dataclasses import replace
-
+    """Name -> norm and attack: PGD, dual at the examples' salience weights, and JSMA."""
     from dualperturb.attacks.jsma import jsma
     from dualperturb.evaluation.measuring.scoring import attack_batch
     from stages.subject import attack_settings, threats
@@ -45,15 +43,12 @@ def attacks(settings: Params, dataset: str, side: int) -> dict[str, tuple[str, E
     found: dict[str, tuple[str, ExampleMaker]] = {}
     for norm in settings.norms:
         used = threats(settings, dataset, norm, side)
-        asked = [("PGD", used["pgd"], 0.0, "paper")]
-        asked += [(f"dual, weight {weight:g}", used["dual"], weight, "paper") for weight in weights]
-        if settings.of(dataset).masks.model.has_gradient:
-            asked += [("dual, balanced", used["dual"], 1.0, "balanced")]
-        for name, threat, weight, objective in asked:
-            own = replace(chosen, objective=objective)
+        asked = [("PGD", used["pgd"], 0.0)]
+        asked += [(f"dual, weight {weight:g}", used["dual"], weight) for weight in weights]
+        for name, threat, weight in asked:
             found[f"{name} ({norm})"] = (
                 norm,
-                lambda subject, batch, t=threat, w=weight, s=own: attack_batch(subject, batch, t, w, s)[0],
+                lambda subject, batch, t=threat, w=weight: attack_batch(subject, batch, t, w, chosen)[0],
             )
     jsma_settings = settings.of(dataset).evaluate.jsma
     found["JSMA (L0)"] = (

@@ -57,7 +57,7 @@ def main(dataset: str, norm: str) -> None:
             table = health(
                 measured,
                 threats(settings, dataset, norm, measured.data.side)["dual"],
-                replace(attack_settings(dataset, settings), objective="paper"),
+                attack_settings(dataset, settings),
                 swept[_is(swept, own)],
                 onto.assign(target=classifier_name(defence, trained)),
                 _trained(dataset, defence, trained, settings, measured),

@@ -14,10 +14,10 @@ from dualperturb.core.budgets import NORMS
 from dualperturb.errors import REMAKE, UserError
 from dualperturb.evaluation.tables import COLUMNS, RESULT_COLUMNS
 from dualperturb.files import read_csv
-from dualperturb.params import AXES, Params
+from dualperturb.params import AXES, SALIENCE_LOSSES, Params
 from stages.common import MEASURES, RESULTS, SWEEP_TABLES, SWEPT
 
-OBJECTIVES = ATTACKS = 2  # paper, balanced; PGD, dual
+ATTACKS = 2  # PGD, dual
 STRONG = 3  # long PGD, long dual, Dual-AutoAttack
 
 
@@ -74,7 +74,7 @@ def rows_of(path: Path, settings: Params) -> int:
 
 def _panel(settings: Params, dataset: str, axis: str, defence: str, norm: str) -> int:
     if axis == "salience_weight":
-        return OBJECTIVES * len(settings.of(dataset).evaluate.salience_weights)
+        return len(SALIENCE_LOSSES) * len(settings.of(dataset).evaluate.salience_weights)
     return len(getattr(settings.grid(dataset, norm), axis)) * len(settings.trained(defence))
 
 

@@ -45,8 +45,8 @@ def panels(
     from stages.subject import attack_settings, identity, subject
 
     measured = subject(dataset, defence, trained, settings)
-    objective = settings.of(dataset).evaluate.objective
-    fixed = (*settings.budgets(norm), settings.salience_weight[dataset], objective)
+    loss = settings.of(dataset).evaluate.loss
+    fixed = (*settings.budgets(norm), settings.salience_weight[dataset], loss)
     table, images = sweeps.sweep(
         measured,
         [

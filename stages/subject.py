@@ -65,7 +65,7 @@ def attack_settings(dataset: str, settings: Params) -> AttackSettings:
         chosen.restarts,
         chosen.batch_size,
         settings.seed,
-        chosen.objective,
+        chosen.loss,
         chosen.salience_every,
         settings.runtime.precision,
     )

@@ -26,7 +26,7 @@ def main(dataset: str, norm: str) -> None:
             rows.append(
                 own
                 | {"attack": "dual", "axis": "unsuspicious", "salience_weight": weight}
-                | {"objective": chosen.objective, "steps": chosen.steps}
+                | {"loss": chosen.loss, "steps": chosen.steps}
                 | budget_columns(threat, *settings.budgets(norm))
                 | outcome_columns(table)
                 | mean_columns("score_change", table["change"])

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dualperturb.figures import PANELS
+from dualperturb.params import SALIENCE_LOSSES
 
 ACCURACY = {"clean": 0.1, "at_pgd": 0.4, "at_dual": 0.7}
 NORMS = ("L2", "Linf")
@@ -184,7 +185,7 @@ def _point(defence: str, trained: str, attack: str, norm: str, axis: str, value:
 
 def _budgets(norm: str, eps_f: float, eps_b: float) -> dict[str, Any]:
     spent = {"eps_f_spent": eps_f * _PER_UNIT[norm], "eps_b_spent": eps_b * _PER_UNIT[norm]}
-    weights = {"salience_weight": 0.0, "objective": "paper", "salience_every": 1, "steps": 20}
+    weights = {"salience_weight": 0.0, "loss": "cross_entropy", "salience_every": 1, "steps": 20}
     return {"eps_f": eps_f, "eps_b": eps_b} | spent | weights | _mean("foreground_score", 0.6, 0.02)
 
 
@@ -207,8 +208,8 @@ def _salience(defence: str, trained: str, norm: str) -> list[dict[str, Any]]:
     return [
         _point(defence, trained, "dual", norm, "salience_weight", value)
         | _budgets(norm, *BUDGETS[norm])
-        | {"salience_weight": value, "objective": objective}
-        for objective in ("paper", "balanced")
+        | {"salience_weight": value, "loss": loss}
+        for loss in SALIENCE_LOSSES
         for value in (0.0, 0.1, 10.0)
     ]
 

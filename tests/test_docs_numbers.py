@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dualperturb.figures.names import label
+from dualperturb.figures.names import LOSS_NAMES, label
 from tests.markdown import ROOT, rows, section, text
 
 REPORT, RESULTS = ROOT / "reports/report.md", ROOT / "reports/results.csv"
@@ -72,13 +72,13 @@ def test_the_salience_weights() -> None:
     results = pd.read_csv(RESULTS)
     points = results[(results["axis"] == "salience_weight") & (results["attack"] == "dual")]
     expected = {
-        f"{label(str(defence))}, {objective}": [
+        f"{label(str(defence))}, {LOSS_NAMES[str(loss)]}": [
             f"{100 * accuracy:.1f} / {score:.2f}"
             for accuracy, score in own.sort_values("value")[["accuracy", "foreground_score"]].to_numpy()
         ]
-        for (defence, objective), own in points.groupby(["defence", "objective"])
+        for (defence, loss), own in points.groupby(["defence", "loss"])
     }
-    shown = {row[0]: row[1:] for row in rows(SALIENCY) if row[-1].count(" / ") == 1}
+    shown = {row[0]: row[1:] for row in rows(SALIENCY) if row[-1].count(" / ") == 1 and " {" not in row[0]}
     assert shown == expected != {}
-    weak, full = (float(expected["AT-PGD, paper"][place].split()[0]) for place in (0, 2))
+    weak, full = (float(expected["AT-PGD, cross-entropy"][place].split()[0]) for place in (0, 2))
     assert f"rises from {weak:.0f} to {full:.0f} %" in " ".join(text(SALIENCY).split())

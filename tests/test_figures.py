@@ -85,13 +85,13 @@ def test_jsma_stands_beside_the_sweeps_of_the_last_norm(results: pd.DataFrame) -
 
 
 def test_salience_panels_stand_at_equal_distances_with_the_weights_as_labels(results: pd.DataFrame) -> None:
-    results.loc[results["objective"] == "balanced", "foreground_score"] = 0.9
-    above, balanced, below, _ = salience_panels(results, Look()).axes
+    results.loc[results["loss"] == "dlr", "foreground_score"] = 0.9
+    above, scale_free, below, _ = salience_panels(results, Look()).axes
     assert [text.get_text() for text in below.get_xticklabels()] == ["0", "0.1", "10"]
     for line in (*above.get_lines()[:3], *below.get_lines()):
         assert list(line.get_xdata()) == [0, 1, 2]
     assert np.allclose(above.get_lines()[0].get_ydata(), 0.6)
-    assert np.allclose(balanced.get_lines()[0].get_ydata(), 0.9)
+    assert np.allclose(scale_free.get_lines()[0].get_ydata(), 0.9)
     assert np.allclose(below.get_lines()[2].get_ydata(), 70)
     assert above.get_ylim()[1] - above.get_ylim()[0] >= 0.1 - 1e-9
 

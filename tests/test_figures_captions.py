@@ -63,14 +63,15 @@ def test_across_norms_both_accuracies_are_told(results: pd.DataFrame) -> None:
 
 def test_salience_caption_tells_the_change_of_each_defence(results: pd.DataFrame) -> None:
     last = chosen(results, axis="salience_weight", value=10.0, defence="clean")
-    paper = last & (results["objective"] == "paper")
-    results.loc[paper, ["foreground_score", "accuracy"]] = [0.65, 0.3]
-    results.loc[last & ~paper, ["foreground_score", "accuracy"]] = [0.7, 0.1]
+    own = last & (results["loss"] == "cross_entropy")
+    results.loc[own, ["foreground_score", "accuracy"]] = [0.65, 0.3]
+    results.loc[last & ~own, ["foreground_score", "accuracy"]] = [0.7, 0.1]
     text = salience_caption(results)
-    assert "by the paper objective Clean +0.050 and +20.0 points, AT-PGD +0.000 and +0.0 points" in text
-    assert "by the balanced objective Clean +0.100 and +0.0 points" in text
+    assert "with cross-entropy Clean +0.050 and +20.0 points, AT-PGD +0.000 and +0.0 points" in text
+    assert "with DLR Clean +0.100 and +0.0 points" in text
+    assert "added to cross-entropy (a) or to DLR (b): " in text
     assert "without attack, 0.600" in text and "renewed" not in text
-    assert "below 0.5 (weight 0, paper objective): Clean 7 of 50; AT-PGD 7 of 50;" in text
+    assert "below 0.5 (weight 0, cross-entropy): Clean 7 of 50; AT-PGD 7 of 50;" in text
 
 
 def test_of_a_single_salience_weight_no_change_is_told(results: pd.DataFrame) -> None:

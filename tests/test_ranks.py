@@ -64,7 +64,7 @@ def test_training_and_evaluation_do_not_depend_on_the_number_of_ranks(
     np.testing.assert_allclose(losses(shared), losses(alone), rtol=0, atol=1e-4)
     for name in ("nested", "salient"):
         mine, whole = (pd.read_csv(folder / f"{name}.csv") for folder in (shared, alone))
-        outcome = ["value", "objective", "index", "label", "predicted", "correct"]
+        outcome = ["value", "loss", "index", "label", "predicted", "correct"]
         pd.testing.assert_frame_equal(mine[outcome], whole[outcome])
         pd.testing.assert_frame_equal(mine, whole, rtol=0, atol=1e-3)
         assert 0.1 < whole["correct"].mean() < 0.95, "some fall and some stand"

@@ -41,7 +41,7 @@ def put(results: pd.DataFrame, accuracy: float, reach: float = 0.01, **where: ob
     ]
 
 
-def test_every_claim_is_there_for_each_norm_classifier_and_objective(results: pd.DataFrame) -> None:
+def test_every_claim_is_there_for_each_norm_classifier_and_loss(results: pd.DataFrame) -> None:
     counts = claims_table(results, BUDGETS)["claim"].value_counts()
     assert dict(counts) == {BREAKS: 2, LEADS: 2, CLEAN: 2, LARGE: 2, RAISES: 6, WEAKENS: 6}
 
@@ -93,23 +93,23 @@ def test_large_budgets_are_judged_at_the_largest_alone(results: pd.DataFrame) ->
 
 def test_the_salience_weight_is_judged_from_its_least_to_its_largest(results: pd.DataFrame) -> None:
     last = (results["axis"] == "salience_weight") & (results["value"] == 10) & (results["defence"] == "clean")
-    last &= results["objective"] == "balanced"
+    last &= results["loss"] == "dlr"
     score = ["foreground_score", "foreground_score_low", "foreground_score_high"]
     results.loc[last, score] = [0.7, 0.68, 0.72]
     results.loc[last, ["accuracy", "accuracy_low", "accuracy_high"]] = [0.3, 0.29, 0.31]
-    raised = line(results, RAISES, "Clean, balanced objective, L2")
+    raised = line(results, RAISES, "Clean, DLR loss, L2")
     assert raised["verdict"] == "holds" and raised["ours"] == "+0.100 [+0.072, +0.128]"
     assert raised["at"] == "weight 0 to 10"
-    assert line(results, RAISES, "Clean, paper objective, L2")["verdict"].startswith("does not hold")
-    weakened = line(results, WEAKENS, "Clean, balanced objective, L2")
+    assert line(results, RAISES, "Clean, cross-entropy loss, L2")["verdict"].startswith("does not hold")
+    weakened = line(results, WEAKENS, "Clean, DLR loss, L2")
     assert weakened["verdict"] == "does not hold here" and " points [" in weakened["ours"]
-    assert line(results, WEAKENS, "Clean, paper objective, L2")["verdict"].startswith("holds")
+    assert line(results, WEAKENS, "Clean, cross-entropy loss, L2")["verdict"].startswith("holds")
 
 
 def test_a_single_salience_weight_says_nothing_of_a_larger_one(results: pd.DataFrame) -> None:
     alone = results[(results["axis"] != "salience_weight") | (results["value"] == 10)]
     for claim in (RAISES, WEAKENS):
-        assert line(alone, claim, "Clean, paper objective, L2")["verdict"] == "not measured"
+        assert line(alone, claim, "Clean, cross-entropy loss, L2")["verdict"] == "not measured"
 
 
 def test_the_interval_of_a_difference_is_newcombes() -> None:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from dualperturb import L2, Dual, Linf, UserError, pgd
 from dualperturb.attacks.apgd import apgd
 from dualperturb.attacks.apgd.run import checkpoints
-from dualperturb.attacks.losses import LOSSES, cross_entropy
+from dualperturb.attacks.losses import LOSSES
+from dualperturb.core.losses import cross_entropy
 
 Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]
 LOOKS = 2  # at a classifier that is new: whether it answers alike twice

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from dualperturb.core.balls import Dual
+from dualperturb.core.losses import LOSSES
 from dualperturb.core.norms import L2, Linf, NormBall
 from dualperturb.core.pgd import pgd
 from dualperturb.core.result import AttackResult
@@ -53,12 +54,13 @@ def attack(bound: Any, part: NormBall = HALF, steps: int = 6, **changes: Any) ->
     st.one_of(st.floats(0, 1), st.sampled_from(["clean", "clean-0.05", "clean+0.05"])),
     st.integers(1, 8),
     st.integers(1, 2),
+    st.sampled_from(sorted(LOSSES)),
 )
 def test_feasible_means_that_the_score_holds_the_bound(
-    ball: NormBall, bound: float | str, steps: int, restarts: int
+    ball: NormBall, bound: float | str, steps: int, restarts: int, loss: str
 ) -> None:
     images, labels, foreground = batch()
-    found = attack(bound, ball, steps, restarts=restarts)
+    found = attack(bound, ball, steps, restarts=restarts, loss=loss)
     clean, scores = (foreground_score(BUILTIN(some.double()), foreground) for some in (images, found.images))
     least = clean + float(bound.removeprefix("clean") or 0) if isinstance(bound, str) else bound
     assert found.feasible is not None and found.foreground_score is not None
@@ -88,6 +90,17 @@ def test_a_reserve_is_kept_where_the_ball_leaves_room_for_it() -> None:
 def test_a_bound_that_comes_to_lie_above_1_is_no_error() -> None:
     found = attack("clean+0.9")
     assert found.feasible is not None and not found.feasible.any()
+
+
+@pytest.mark.parametrize(("loss", "fools"), [("cross_entropy", False), ("margin", True), ("dlr", True)])
+def test_under_a_constraint_too_a_sure_classifier_is_fooled_by_losses_that_do_not_saturate(
+    loss: str, fools: bool
+) -> None:
+    images, labels, foreground = batch()
+    model, ball = net(), Dual(L2(0.5), L2(1.0), foreground)
+    given = {"steps": 10, "step_size": 0.3, "saliency": BUILTIN, "min_foreground_score": "clean"}
+    found = pgd(lambda pixels: 1e5 * model(pixels), images, labels, ball, loss=loss, **given)
+    assert found.success.any() == fools
 
 
 def test_a_numbers_tensor_and_the_number_are_the_same_bound() -> None:

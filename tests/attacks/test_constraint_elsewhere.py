@@ -179,7 +179,7 @@ def test_the_images_that_are_left_keep_the_best_that_they_met() -> None:
     images, labels, foreground = batch()
     bound = constraint([BUILTIN], images, foreground, "clean")
     objective = ConstrainedObjective(net(), labels, constraint=bound)
-    objective.step(images, 0.0, dual(L2(0.1), foreground), 0.1)
+    objective.step(images, dual(L2(0.1), foreground), 0.1)
     last = objective.only(torch.tensor([2]))
     assert torch.equal(last.outcome(torch.zeros_like(images[:1])), images[2:3]), "black holds no bound"
 

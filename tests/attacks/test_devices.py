@@ -17,19 +17,17 @@ Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]
 COUNT = 6
 
 
-def salient(model: nn.Module, images: Tensor, labels: Tensor, foreground: Tensor, objective: str) -> Any:
+def salient(model: nn.Module, images: Tensor, labels: Tensor, foreground: Tensor, loss: str) -> Any:
     ball = Dual(L2(0.2), L2(0.5), foreground)
     saliency = saliency_model("builtin")
-    weighted = {"saliency": saliency, "salience_weight": 1.0, "objective": objective, "restarts": 2}
+    weighted = {"saliency": saliency, "salience_weight": 1.0, "loss": loss, "restarts": 2}
     return pgd(model, images, labels, ball, steps=4, step_size=0.3, **weighted)
 
 
 ATTACKS: dict[str, Callable[[nn.Module, Tensor, Tensor, Tensor], Any]] = {
     "pgd": lambda model, images, labels, _: pgd(model, images, labels, Linf(0.02), steps=3, step_size=0.3),
-    "dual pgd": lambda model, images, labels, foreground: salient(model, images, labels, foreground, "paper"),
-    "balanced": lambda model, images, labels, foreground: salient(
-        model, images, labels, foreground, "balanced"
-    ),
+    "dual pgd": lambda *given: salient(*given, "cross_entropy"),
+    "dual pgd, dlr": lambda *given: salient(*given, "dlr"),
     "of a copy": lambda model, images, labels, foreground: pgd(
         model,
         images,

@@ -1,4 +1,4 @@
-"""Cross-entropy, DLR and targeted DLR: their definitions, written out class by class."""
+"""Margin, DLR and targeted DLR: their definitions, written out class by class."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from dualperturb.attacks.losses import LOSSES, dlr, others, targeted_dlr
+from dualperturb.attacks.losses import LOSSES, others, targeted_dlr
+from dualperturb.core.losses import dlr, loss_named, margin
+from dualperturb.errors import UserError
 
 LOGITS = torch.tensor([[4.0, 1.0, 3.0, -2.0, 0.0], [0.5, 2.0, -1.0, 1.5, 0.0]])
 LABELS = torch.tensor([0, 3])
@@ -24,6 +26,16 @@ def test_dlr_by_hand() -> None:
     torch.testing.assert_close(dlr(LOGITS, LABELS), torch.tensor([-1 / 3, 1 / 3]))
 
 
+def test_margin_by_hand() -> None:
+    """3 - 4 and 2 - 1.5."""
+    torch.testing.assert_close(margin(LOGITS, LABELS), torch.tensor([-1.0, 0.5]))
+
+
+def test_an_unknown_loss_is_refused_with_the_names_accepted() -> None:
+    with pytest.raises(UserError, match=r"^loss: found 'ce', accepted are cross_entropy, margin, dlr$"):
+        loss_named("ce")
+
+
 def test_targeted_dlr_by_hand() -> None:
     """-(4 - 1) / (4 - (1 + 0) / 2) and -(1.5 - 2) / (2 - (0.5 + 0) / 2)."""
     expected = torch.tensor([-3 / 3.5, 0.5 / 1.75])
@@ -35,7 +47,8 @@ def test_every_untargeted_loss_tells_right_from_wrong(classes: int) -> None:
     logits, labels = random_logits(classes)
     wrong = logits.argmax(dim=1) != labels
     assert wrong.any() and not wrong.all()
-    assert torch.equal(LOSSES["dlr"](logits, labels, labels) > 0, wrong)
+    for loss in (margin, dlr):
+        assert torch.equal(loss(logits, labels) > 0, wrong)
     likeliest = others(logits, labels)[:, 0]
     assert torch.equal(LOSSES["dlr-targeted"](logits, labels, likeliest) > 0, wrong)
 

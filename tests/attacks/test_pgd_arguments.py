@@ -90,14 +90,15 @@ MISTAKES = {
     "negative seed": ("seed", {"seed": -1}),
     "weight without saliency": ("salience_weight", {"salience_weight": 1.0}),
     "a saliency model's name": ("saliency", {"salience_weight": 1.0, "saliency": "builtin"}),
+    "unknown loss": ("loss", {"loss": "bold"}),
     "unknown precision": ("precision", {"precision": "fp16"}),
     "unknown precision where no copy is made": (
         "precision",
         {
             "precision": "fp16",
-            "salience_weight": 1.0,
-            "saliency": lambda x: x.mean(1),
-            "objective": "balanced",
+            "min_foreground_score": "clean",
+            "ball": Dual(L2(1.0), L2(1.0), torch.ones(2, 1, 8, 8, dtype=torch.bool)),
+            "saliency": lambda x: x.mean(1).flatten(1).log_softmax(1).view(-1, 8, 8),
         },
     ),
     "weight without mask": (
@@ -131,7 +132,7 @@ def test_a_mistake_is_one_line_that_names_the_argument(
 OF_SWEEPS = {
     name: (names, wrong)
     for name, (names, wrong) in MISTAKES.items()
-    if not {"salience_weight", "salience_every"} & set(wrong)
+    if not {"salience_weight", "salience_every", "min_foreground_score"} & set(wrong)
 }
 
 

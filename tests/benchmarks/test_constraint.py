@@ -18,7 +18,7 @@ def test_every_classifier_norm_and_bound_has_its_row(tmp_path: Path) -> None:
     rows = pd.read_csv(tmp_path / "constraint.csv")
     assert len(rows) == 6 * len(constraint.BOUNDS)
     assert set(rows["bound"]) == {"clean", "clean-0.05", "0.5", "0.9"}
-    counts = rows[["best_sum", "balanced", "constraint"]]
+    counts = rows[["best_sum", "constraint"]]
     assert ((counts >= 0) & (counts.le(rows["images"], axis=0))).all(axis=None)
 
 

@@ -201,8 +201,9 @@ def test_an_attack_that_leaves_its_budget_is_caught_and_gains_nothing(
     assert f"{100 * clean['correct'].mean():.1f} % within" in lines(table)["unbounded"]["figures"]
 
 
-def test_what_stands_after_more_effort_is_what_pgd_itself_leaves(subject: Subject) -> None:
-    weak = replace(SETTINGS, steps=2, step_size=0.3)
+@pytest.mark.parametrize("loss", ["cross_entropy", "dlr"])
+def test_what_stands_after_more_effort_is_what_pgd_itself_leaves(subject: Subject, loss: str) -> None:
+    weak = replace(SETTINGS, steps=2, step_size=0.3, loss=loss)
     subject = with_saliency(subject)
     base = judged(subject, PLAIN, iterated(subject, PLAIN, weak), 60)
     left = standing(subject, base)

@@ -18,7 +18,9 @@ from dualperturb.evaluation.measuring.scoring import AttackSettings
 from dualperturb.evaluation.measuring.subject import Batch, Subject
 
 COUNT, SIDE = 4, 6
-SETTINGS = AttackSettings(steps=7, step_size=0.3, restarts=2, batch_size=COUNT, seed=9, precision="bf16")
+SETTINGS = AttackSettings(
+    steps=7, step_size=0.3, restarts=2, batch_size=COUNT, seed=9, loss="dlr", precision="bf16"
+)
 
 
 class Brightness(nn.Module):
@@ -59,7 +61,7 @@ def test_every_setting_reaches_the_attack(subject: Subject, monkeypatch: pytest.
     threat = ThreatModel("L2", 0.3)
     judged(subject, threat, iterated(subject, threat, SETTINGS), SETTINGS.batch_size)
     assert asked == {
-        **{"steps": 7, "step_size": 0.3, "restarts": 2, "seed": 9, "precision": "bf16"},
+        **{"steps": 7, "step_size": 0.3, "restarts": 2, "seed": 9, "loss": "dlr", "precision": "bf16"},
         "indices": [3, 2, 1, 0],
     }
 

@@ -63,7 +63,7 @@ def test_every_setting_reaches_the_attack(make_subject: MakeSubject, monkeypatch
         return AttackResult(images, torch.zeros_like(labels, dtype=torch.bool), {})
 
     monkeypatch.setattr(scoring, "pgd", attack)
-    settings = AttackSettings(3, 0.7, 2, 20, 9, objective="balanced", salience_every=4, precision="bf16")
+    settings = AttackSettings(3, 0.7, 2, 20, 9, loss="margin", salience_every=4, precision="bf16")
     subject = make_subject([7, 3])
     attack_images(subject, DUAL, 0.25, settings)
     wanted = {name: value for name, value in vars(settings).items() if name != "batch_size"} | {

@@ -21,7 +21,7 @@ from dualperturb.evaluation.sweeps.points import Point, points, sweep
 SETTINGS = AttackSettings(steps=3, step_size=0.5, restarts=1, batch_size=20, seed=0)
 COLUMNS = [
     *("attack", "axis", "value", "norm", "eps_f", "eps_b", "eps_f_spent", "eps_b_spent", "salience_weight"),
-    *("objective", "salience_every", "steps", "n", "accuracy", "accuracy_low", "accuracy_high"),
+    *("loss", "salience_every", "steps", "n", "accuracy", "accuracy_low", "accuracy_high"),
     *("foreground_score", "foreground_score_low", "foreground_score_high"),
 ]
 MakeSubject = Callable[..., Subject]
@@ -32,19 +32,17 @@ def a_seventh(value: float) -> float:
 
 
 def test_what_is_not_on_the_axis_stays_fixed() -> None:
-    assert points("eps", (0.0, 3.0), 2.0, 20.0, 1.0, "balanced") == [
-        Point("eps", 0.0, 0.0, None, 0.0, "paper"),
-        Point("eps", 3.0, 3.0, None, 0.0, "paper"),
+    assert points("eps", (0.0, 3.0), 2.0, 20.0, 1.0, "dlr") == [
+        Point("eps", 0.0, 0.0, None, 0.0, "dlr"),
+        Point("eps", 3.0, 3.0, None, 0.0, "dlr"),
     ]
-    assert points("eps_f", (3.0,), 2.0, 20.0, 1.0, "paper") == [Point("eps_f", 3.0, 3.0, 20.0, 1.0, "paper")]
-    assert points("eps_b", (3.0,), 2.0, 20.0, 1.0, "balanced") == [
-        Point("eps_b", 3.0, 2.0, 3.0, 1.0, "balanced")
-    ]
+    assert points("eps_f", (3.0,), 2.0, 20.0, 1.0, "dlr") == [Point("eps_f", 3.0, 3.0, 20.0, 1.0, "dlr")]
+    assert points("eps_b", (3.0,), 2.0, 20.0, 1.0, "dlr") == [Point("eps_b", 3.0, 2.0, 3.0, 1.0, "dlr")]
 
 
-def test_over_the_salience_weight_both_objectives_are_measured() -> None:
-    assert points("salience_weight", (3.0,), 2.0, 20.0, 1.0, "paper") == [
-        Point("salience_weight", 3.0, 2.0, 20.0, 3.0, objective) for objective in ("paper", "balanced")
+def test_over_the_salience_weight_both_losses_are_measured() -> None:
+    assert points("salience_weight", (3.0,), 2.0, 20.0, 1.0, "cross_entropy") == [
+        Point("salience_weight", 3.0, 2.0, 20.0, 3.0, loss) for loss in ("cross_entropy", "dlr")
     ]
 
 
@@ -52,14 +50,14 @@ def test_an_unknown_axis_is_refused_with_the_names_accepted() -> None:
     with pytest.raises(
         UserError, match=r"^axis: found 'eps_g'; accepted: eps, eps_f, eps_b, salience_weight$"
     ):
-        points("eps_g", (1.0,), 2.0, 20.0, 1.0, "paper")
+        points("eps_g", (1.0,), 2.0, 20.0, 1.0, "cross_entropy")
 
 
 @pytest.mark.parametrize("axis", ["eps", "eps_f", "eps_b"])
 def test_rows_and_images_agree(make_subject: MakeSubject, axis: str) -> None:
     values = (0.0, 2.0, 4.0)
     table, images = sweep(
-        make_subject(), points(axis, values, 2.0, 7.0, 0.5, "paper"), "L2", a_seventh, SETTINGS
+        make_subject(), points(axis, values, 2.0, 7.0, 0.5, "cross_entropy"), "L2", a_seventh, SETTINGS
     )
     assert list(table.columns) == COLUMNS
     assert table["value"].tolist() == list(values) and set(table["axis"]) == {axis}
@@ -81,13 +79,13 @@ def test_rows_and_images_agree(make_subject: MakeSubject, axis: str) -> None:
 
 def test_budgets_are_at_the_papers_scale_and_what_is_spent_is_the_radius(make_subject: MakeSubject) -> None:
     table, _ = sweep(
-        make_subject(), points("eps_b", (0.0, 7.0), 2.0, 9.0, 1.0, "paper"), "L2", a_seventh, SETTINGS
+        make_subject(), points("eps_b", (0.0, 7.0), 2.0, 9.0, 1.0, "cross_entropy"), "L2", a_seventh, SETTINGS
     )
     assert table["eps_f"].tolist() == [2.0, 2.0] and table["eps_b"].tolist() == [0.0, 7.0]
     assert table["eps_f_spent"].tolist() == [2 / 7, 2 / 7] and table["eps_b_spent"].tolist() == [0.0, 1.0]
     assert table["salience_weight"].tolist() == [1.0, 1.0]
     table, _ = sweep(
-        make_subject(), points("eps", (0.0, 7.0), 2.0, 9.0, 1.0, "paper"), "Linf", a_seventh, SETTINGS
+        make_subject(), points("eps", (0.0, 7.0), 2.0, 9.0, 1.0, "cross_entropy"), "Linf", a_seventh, SETTINGS
     )
     for name in ("eps_f", "eps_b"):
         assert table[name].tolist() == [0.0, 7.0]
@@ -97,20 +95,20 @@ def test_budgets_are_at_the_papers_scale_and_what_is_spent_is_the_radius(make_su
 
 def test_pgd_without_a_budget_is_the_clean_accuracy(make_subject: MakeSubject) -> None:
     table, images = sweep(
-        make_subject(), points("eps", (0.0, 4.0), 2.0, 9.0, 0.0, "paper"), "L2", a_seventh, SETTINGS
+        make_subject(), points("eps", (0.0, 4.0), 2.0, 9.0, 0.0, "cross_entropy"), "L2", a_seventh, SETTINGS
     )
     assert table["accuracy"][0] == 0.8 and table["accuracy"][1] < 0.8
     assert (images[images["value"] == 0][["foreground_norm", "background_norm"]] == 0).all(axis=None)
 
 
 def test_a_sweep_repeats(make_subject: MakeSubject) -> None:
-    panel = points("eps_f", (1.0, 2.0), 2.0, 7.0, 0.5, "paper")
+    panel = points("eps_f", (1.0, 2.0), 2.0, 7.0, 0.5, "cross_entropy")
     first, second = (sweep(make_subject(), panel, "L2", a_seventh, SETTINGS) for _ in range(2))
     for one, other in zip(first, second, strict=True):
         pd.testing.assert_frame_equal(one, other, check_exact=True)
 
 
-def test_without_salience_the_objectives_share_one_attack(
+def test_each_loss_is_attacked_by_itself_even_without_salience(
     make_subject: MakeSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = []
@@ -120,15 +118,15 @@ def test_without_salience_the_objectives_share_one_attack(
         return attack_images(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr("dualperturb.evaluation.sweeps.points.attack_images", counted)
-    panel = points("salience_weight", (0.0, 5.0), 2.0, 7.0, 0.5, "paper")
+    panel = points("salience_weight", (0.0, 5.0), 2.0, 7.0, 0.5, "cross_entropy")
     settings = replace(SETTINGS, salience_every=2)
     table, images = sweep(make_subject(), panel, "L2", a_seventh, settings)
-    assert len(runs) == 3 and len(table) == 4 and len(images) == 80
-    assert table["objective"].tolist() == ["paper", "balanced"] * 2
+    assert len(runs) == 4 and len(table) == 4 and len(images) == 80
+    assert table["loss"].tolist() == ["cross_entropy", "dlr"] * 2
     assert table["salience_every"].tolist() == [1, 1, 2, 2]
-    measured = images.groupby(["value", "objective"])["foreground_score"].mean()
-    assert measured[0.0, "paper"] == measured[0.0, "balanced"]
-    assert measured[5.0, "paper"] != measured[5.0, "balanced"]
+    measured = images.groupby(["value", "loss"])["foreground_score"].mean()
+    for weight in (0.0, 5.0):
+        assert measured[weight, "cross_entropy"] != measured[weight, "dlr"]
 
 
 def test_points_along_a_budget_are_attacked_together_and_accuracy_never_rises(
@@ -143,7 +141,7 @@ def test_points_along_a_budget_are_attacked_together_and_accuracy_never_rises(
     monkeypatch.setattr("dualperturb.evaluation.sweeps.nested.nested_pgd", counted)
     values = (4.0, 0.0, 1.0, 2.0)
     table, images = sweep(
-        make_subject(), points("eps", values, 2.0, 9.0, 0.0, "paper"), "L2", a_seventh, SETTINGS
+        make_subject(), points("eps", values, 2.0, 9.0, 0.0, "cross_entropy"), "L2", a_seventh, SETTINGS
     )
     assert attacked == [[1.0, 2.0, 4.0]]
     assert table["value"].tolist() == list(values) and (table["n"] == 20).all()
@@ -168,9 +166,9 @@ def test_every_setting_reaches_what_attacks_together(
 
     monkeypatch.setattr("dualperturb.evaluation.sweeps.nested.nested_pgd", watched)
     settings = AttackSettings(2, 0.7, 3, 20, 9, precision="bf16")
-    sweep(make_subject([7, 3]), points("eps", (1.0, 2.0), 2.0, 9.0, 0.0, "paper"), "L2", a_seventh, settings)
+    sweep(make_subject([7, 3]), points("eps", (1.0, 2.0), 2.0, 9.0, 0.0, "dlr"), "L2", a_seventh, settings)
     wanted = {"steps": 2, "step_size": 0.7, "restarts": 3, "seed": 9, "precision": "bf16", "indices": [7, 3]}
-    assert asked == wanted | {"around": [[1], []]}
+    assert asked == wanted | {"around": [[1], []], "loss": "dlr"}
 
 
 def test_two_panels_are_attacked_together_and_share_their_point(
@@ -183,8 +181,8 @@ def test_two_panels_are_attacked_together_and_share_their_point(
         return nested_pgd(model, images, labels, balls, **rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr("dualperturb.evaluation.sweeps.nested.nested_pgd", counted)
-    over_f = points("eps_f", (0.0, 1.0, 3.0), 1.0, 2.0, 0.0, "paper")
-    over_b = points("eps_b", (0.0, 2.0, 4.0), 1.0, 2.0, 0.0, "paper")
+    over_f = points("eps_f", (0.0, 1.0, 3.0), 1.0, 2.0, 0.0, "cross_entropy")
+    over_b = points("eps_b", (0.0, 2.0, 4.0), 1.0, 2.0, 0.0, "cross_entropy")
     table, images = sweep(make_subject(), over_f + over_b, "L2", a_seventh, SETTINGS)
     assert attacked == [[[0.0, 2.0], [1.0, 0.0], [1.0, 2.0], [1.0, 4.0], [3.0, 2.0]]]
     right = {key: set(own[own["correct"]]["index"]) for key, own in images.groupby(["axis", "value"])}
@@ -204,7 +202,7 @@ def test_what_lies_next_around_each_threat_model() -> None:
 
 def test_a_nested_sweep_is_no_weaker_than_its_points_attacked_afresh(make_subject: MakeSubject) -> None:
     values = (0.0, 1.0, 2.0, 4.0)
-    panel = points("eps_b", values, 1.0, 9.0, 0.0, "paper")
+    panel = points("eps_b", values, 1.0, 9.0, 0.0, "cross_entropy")
     together, _ = sweep(make_subject(), panel, "L2", a_seventh, SETTINGS)
     alone = pd.concat([sweep(make_subject(), [point], "L2", a_seventh, SETTINGS)[0] for point in panel])
     assert (together["accuracy"].to_numpy() <= alone["accuracy"].to_numpy()).all()
@@ -212,7 +210,7 @@ def test_a_nested_sweep_is_no_weaker_than_its_points_attacked_afresh(make_subjec
 
 
 def test_with_salience_every_point_is_attacked_afresh(make_subject: MakeSubject) -> None:
-    panel = points("eps_b", (0.0, 7.0), 2.0, 9.0, 1.0, "paper")
+    panel = points("eps_b", (0.0, 7.0), 2.0, 9.0, 1.0, "cross_entropy")
     together, _ = sweep(make_subject(), panel, "L2", a_seventh, SETTINGS)
     alone, _ = sweep(make_subject(), panel[1:], "L2", a_seventh, SETTINGS)
     pd.testing.assert_frame_equal(together[1:].reset_index(drop=True), alone)

@@ -79,12 +79,12 @@ def test_a_curve_has_the_axis_and_then_the_defences_in_the_papers_order(results:
     assert list(curves(results[results["dataset"] == "folder"], "eps_b").columns) == ["eps_b", "clean"]
 
 
-def test_over_the_salience_weight_the_papers_objective_counts() -> None:
+def test_over_the_salience_weight_cross_entropy_counts() -> None:
     made = {
-        objective: pd.DataFrame(rows("shapes6", "clean", "salience_weight", {0.0: 0.5, 1.0: accuracy}))
-        for objective, accuracy in (("balanced", 0.1), ("paper", 0.7))
+        loss: pd.DataFrame(rows("shapes6", "clean", "salience_weight", {0.0: 0.5, 1.0: accuracy}))
+        for loss, accuracy in (("dlr", 0.1), ("cross_entropy", 0.7))
     }
-    table = curves(pd.concat([part.assign(objective=name) for name, part in made.items()]), "salience_weight")
+    table = curves(pd.concat([part.assign(loss=name) for name, part in made.items()]), "salience_weight")
     assert table["clean"].tolist() == [50.0, 70.0]
 
 

@@ -68,7 +68,7 @@ TINY = {
 }
 COLUMNS = [
     *("dataset", "defence", "trained_norm", "attack", "axis", "value", "norm", "eps_f", "eps_b"),
-    *("eps_f_spent", "eps_b_spent", "salience_weight", "objective", "salience_every", "steps", "n"),
+    *("eps_f_spent", "eps_b_spent", "salience_weight", "loss", "salience_every", "steps", "n"),
     *("accuracy", "accuracy_low", "accuracy_high"),
     *("foreground_score", "foreground_score_low", "foreground_score_high"),
 ]
@@ -195,7 +195,7 @@ def sweeps(folder: Path) -> pd.DataFrame:
 def test_results_have_the_columns_and_one_row_a_point(finished: Path) -> None:
     results = sweeps(finished)
     assert list(results.columns[: len(COLUMNS)]) == COLUMNS
-    points = results.groupby(["defence", "trained_norm", "norm", "axis", "value", "objective"])
+    points = results.groupby(["defence", "trained_norm", "norm", "axis", "value", "loss"])
     classifiers, alike = 1 + 2 + 2, 1 + 1 + 1
     assert len(results) == len(points) == classifiers * 2 * 3 * 2 + alike * 2 * 2
     assert (results["n"] == 10).all() and (results["steps"] == 2).all()
@@ -342,7 +342,7 @@ def test_images_agree_with_points_and_lie_in_their_budgets(finished: Path) -> No
         table = pd.read_csv(finished / name)
         own = table[
             (table["value"] == row.value)
-            & (table["objective"] == row.objective)
+            & (table["loss"] == row.loss)
             & (table["trained_norm"] == row.trained_norm)
         ]
         assert len(own) == own["index"].nunique() == row.n
@@ -474,7 +474,7 @@ def test_a_mistake_is_one_line(project: Path, run: Callable[[], None], line: str
     ("name", "column", "run"),
     [
         ("cells/shapes6/eps_b/at_pgd/Linf.csv", "foreground_score_low", tables.main),
-        ("cells/shapes6/salience_weight/clean/L2.csv", "objective", tables.main),
+        ("cells/shapes6/salience_weight/clean/L2.csv", "loss", tables.main),
         ("measures/shapes6/jsma.csv", "accuracy", tables.main),
         ("measures/shapes6/gradients.csv", "gradient_share", tables.main),
         ("measures/shapes6/unsuspicious/L2.csv", "crossed_half", tables.main),

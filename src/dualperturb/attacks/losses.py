@@ -1,9 +1,8 @@
-"""The losses of APGD: cross-entropy, and the Difference of Logits Ratio (DLR), untargeted and targeted.
+"""The losses of APGD: those of `core.losses` by their names there, and a targeted version of DLR.
 
-DLR: Croce & Hein 2020, "Reliable evaluation of adversarial robustness with an ensemble of diverse
-parameter-free attacks", section 4.1, equation (6), and its targeted version, equation (7). Unlike
-cross-entropy it does not change when the logits are scaled, so that a classifier that is very sure of itself
-does not hide its gradient. Logits: (N, classes), at least 2 classes; labels, targets: int64 (N,).
+Targeted DLR: Croce & Hein 2020, "Reliable evaluation of adversarial robustness with an ensemble of diverse
+parameter-free attacks", section 4.1, equation (7). Logits: (N, classes), at least 2 classes; labels, targets:
+int64 (N,).
 """
 
 from __future__ import annotations
@@ -11,30 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from dualperturb.core.losses import TINY, cross_entropy, dlr
 
 # (logits, labels, targets) -> (N,); the larger, the nearer to being fooled. Only a targeted loss reads the
 # targets; for an untargeted one they may be anything.
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-TINY = 1e-12  # in the denominators, as published
-
-
-def cross_entropy(logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tensor:
-    """(N,), without upper bound."""
-    return F.cross_entropy(logits, labels, reduction="none")
-
-
-def dlr(logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tensor:
-    """(N,), above 0 where the image is fooled: (largest other - label) / (first - third of the logits).
-
-    With two classes there is no third logit: the value is the plain difference of the two.
-    """
-    first = logits.sort(dim=1, descending=True).values
-    scale = first[:, 0] - first[:, 2] + TINY if logits.shape[1] >= 3 else 1.0
-    other = logits.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
-    return (other - _at(logits, labels)) / scale
 
 
 def targeted_dlr(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
@@ -57,4 +39,8 @@ def _at(logits: Tensor, classes: Tensor) -> Tensor:
     return logits.gather(1, classes[:, None])[:, 0]
 
 
-LOSSES: dict[str, Loss] = {"ce": cross_entropy, "dlr": dlr, "dlr-targeted": targeted_dlr}
+LOSSES: dict[str, Loss] = {
+    "ce": lambda logits, labels, targets: cross_entropy(logits, labels),
+    "dlr": lambda logits, labels, targets: dlr(logits, labels),
+    "dlr-targeted": targeted_dlr,
+}

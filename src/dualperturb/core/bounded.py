@@ -30,7 +30,7 @@ def bounded(
     problem: Problem, ball: Ball, saliency: Saliency | Sequence[Saliency] | None, bound: Bound | None
 ) -> Constraint | None:
     """The constraint that an attack's arguments name (see `pgd`), or None. Raises UserError."""
-    models = climbed_models(ball, saliency, 0.0, "paper", bound, 1)
+    models = climbed_models(ball, saliency, 0.0, bound, 1)
     check_models(models, problem.images[:1])
     if bound is None or not isinstance(ball, Dual):
         return None

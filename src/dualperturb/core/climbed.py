@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dualperturb.core.balls import Ball, Dual
 from dualperturb.core.checks import is_number
-from dualperturb.core.objectives import OBJECTIVES, Saliency
+from dualperturb.core.objectives import Saliency
 from dualperturb.core.score import check_log_density
 from dualperturb.core.steady import check_mode
 from dualperturb.errors import UserError
@@ -19,13 +19,10 @@ def climbed_models(
     ball: Ball,
     saliency: Saliency | Sequence[Saliency] | None,
     salience_weight: float,
-    objective: str,
     bound: object,
     salience_every: int,
 ) -> list[Saliency]:
     """The saliency models that are climbed; none where neither a weight nor a bound asks for one."""
-    if objective not in OBJECTIVES:
-        raise UserError(f"objective: found {objective!r}, accepted are {', '.join(OBJECTIVES)}")
     if not is_number(salience_weight) or not 0 <= salience_weight < float("inf"):
         raise UserError(f"salience_weight: expected a finite number of at least 0, got {salience_weight}")
     if not salience_weight and bound is None:

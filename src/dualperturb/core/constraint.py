@@ -12,13 +12,12 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from dualperturb.core.balls import Ball
 from dualperturb.core.gradients import gradient_of
 from dualperturb.core.norms import L2
-from dualperturb.core.objectives import Objective, Saliency
+from dualperturb.core.objectives import Objective, Saliency, Standing
 from dualperturb.core.regions import regions_of
 from dualperturb.core.score import foreground_score
 from dualperturb.core.shown import misclassified
@@ -28,7 +27,6 @@ GUARD = 1e-5
 # The score's weight in a step that keeps the bound, beside the loss's 1. Chosen, with the other steps, on one
 # half of 200 test images of shapes6 under the built-in saliency model; docs/saliency.md tells of others.
 WEIGHTS = (0.0, 0.5, 1.0, 2.0)
-LARGEST_LOSS = 1e30  # of an infinite loss -1 / (1 + loss) would be 0, and so the value of a held bound
 
 
 @dataclass(frozen=True)
@@ -107,16 +105,15 @@ class Slopes(NamedTuple):
 
 
 class _Best(NamedTuple):
-    """The best images met so far: their pixels and what `ConstrainedObjective` values them at."""
+    """The best images met so far."""
 
     images: Tensor
-    value: Tensor
-    success: Tensor
+    standing: Standing
 
 
 @dataclass
 class ConstrainedObjective(Objective):
-    """Cross-entropy under a constraint; returned are the best images met on the way.
+    """A loss under a constraint; returned are the best images met on the way.
 
     The best are those that fool and hold the bound, then those that hold it, then those of higher loss. Steps
     follow `Constraint.direction`, and shrink over the second half of the run.
@@ -125,15 +122,10 @@ class ConstrainedObjective(Objective):
     constraint: Constraint | None = None
     _best: _Best | None = field(default=None, init=False)
 
-    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, C, H, W) -> the value (N,), which is below 0 where the bound is not held, and the logits."""
-        logits = self.model(images)
-        return self._value(logits, self._held.met(images, self._held.margin(images))), logits
+    def plan(self, steps: int) -> list[float]:
+        return [min(1.0, 2 * (1 - step / steps)) for step in range(steps)]
 
-    def plan(self, steps: int) -> list[tuple[float, float]]:
-        return [(step / steps, min(1.0, 2 * (1 - step / steps))) for step in range(steps)]
-
-    def step(self, images: Tensor, done: float, ball: Ball, share: float) -> Tensor:
+    def step(self, images: Tensor, ball: Ball, share: float) -> Tensor:
         direction, _ = self.ascent(images, ball, share)
         return ball.ascend(direction, share)
 
@@ -141,31 +133,28 @@ class ConstrainedObjective(Objective):
         climb_loss, logits = self.loss_gradient(images)
         climb_score, margin = self._held.climb(images)
         held, fooled = self._held.met(images, margin), misclassified(logits, self.labels)
-        self._remember(images, self._value(logits, held), logits)
+        self._remember(images, self._standing(logits, held))
         slopes = Slopes(climb_loss, climb_score, margin, held, fooled)
         return self._held.direction(slopes, lambda direction: ball.ascend(direction, share)), logits
 
     @torch.no_grad()
     def outcome(self, images: Tensor) -> Tensor:
         """The best of `images` and all that a step began at, image by image."""
-        value, logits = self(images)
-        return self._remember(images, value, logits).images
+        return self._remember(images, self.standing(images)).images
 
-    def succeeded(self, value: Tensor, logits: Tensor) -> Tensor:
-        return super().succeeded(value, logits) & self.holds(value)
-
-    def holds(self, value: Tensor) -> Tensor:
-        return value >= 0
+    def standing(self, images: Tensor) -> Standing:
+        return self._standing(self.model(images), self._held.met(images, self._held.margin(images)))
 
     @torch.no_grad()
     def fooled(self, images: Tensor, logits: Tensor, among: Tensor) -> Tensor:
         """As `Objective.fooled`, and the bound is held; images: those of the last step's beginning."""
         assert self._best is not None
-        return (among & self._best.success).nonzero().flatten()
+        return (among & self._best.standing.success).nonzero().flatten()
 
     def only(self, rows: Tensor) -> Objective:
         chosen = replace(self, labels=self.labels[rows], constraint=self._held.only(rows))
-        chosen._best = self._best and _Best(*(part[rows] for part in self._best))
+        if self._best is not None:
+            chosen._best = _Best(self._best.images[rows], self._best.standing.only(rows))
         return chosen
 
     @property
@@ -173,18 +162,17 @@ class ConstrainedObjective(Objective):
         assert self.constraint is not None
         return self.constraint
 
-    def _value(self, logits: Tensor, held: Tensor) -> Tensor:
-        """Cross-entropy, which is at least 0, or below 0 and rising with it where the bound is not held."""
+    def _standing(self, logits: Tensor, held: Tensor) -> Standing:
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        loss = F.cross_entropy(wide, self.labels, reduction="none").clamp_max(LARGEST_LOSS)
-        return torch.where(held, loss, -1 / (1 + loss))
+        return Standing(misclassified(logits, self.labels) & held, held, self.loss(wide, self.labels))
 
-    def _remember(self, images: Tensor, value: Tensor, logits: Tensor) -> _Best:
-        success = self.succeeded(value, logits)
-        now, old = _Best(images.detach(), value, success), self._best
+    def _remember(self, images: Tensor, standing: Standing) -> _Best:
+        now, old = _Best(images.detach(), standing), self._best
         if old is not None:
-            better = (success & ~old.success) | ((success == old.success) & (value > old.value))
-            now = _Best(*(_where(better, one, other) for one, other in zip(now, old, strict=True)))
+            better = standing.above(old.standing)
+            parts = zip(standing, old.standing, strict=True)
+            best = Standing(*(_where(better, one, other) for one, other in parts))
+            now = _Best(_where(better, now.images, old.images), best)
         self._best = now
         return now
 

@@ -18,7 +18,8 @@ from dualperturb.core.checks import check_counts, check_step_size
 from dualperturb.core.climbed import check_models, climbed_models
 from dualperturb.core.constraint import ConstrainedObjective
 from dualperturb.core.devices.precision import resolved
-from dualperturb.core.objectives import OBJECTIVES, Objective, Saliency
+from dualperturb.core.losses import loss_named
+from dualperturb.core.objectives import Objective, Saliency, Standing
 from dualperturb.core.problem import Problem, posed
 from dualperturb.core.result import AttackResult, checked_norms
 
@@ -39,9 +40,9 @@ def perturb(
     projected region by region and then clipped to the pixel range, which never lengthens it.
     """
     seen = ball.start(images, seeds).add_(images).clamp_(0, 1)
-    for done, length in objective.plan(steps):
+    for length in objective.plan(steps):
         here = boxed(ball, images, seen)
-        step = objective.step(seen, done, here, step_size * length)
+        step = objective.step(seen, here, step_size * length)
         seen = here.project(step.add_(seen).sub_(images)).add_(images).clamp_(0, 1)
     return objective.outcome(seen)
 
@@ -64,7 +65,7 @@ def pgd(
     indices: Sequence[int] | None = None,
     saliency: Saliency | Sequence[Saliency] | None = None,
     salience_weight: float = 0.0,
-    objective: str = "paper",
+    loss: str = "cross_entropy",
     salience_every: int = 1,
     precision: str = "fp32",
     min_foreground_score: Bound | None = None,
@@ -79,8 +80,8 @@ def pgd(
     and the model sees the type that was given.
     labels: int64 (N,). step_size: share of each radius. indices: names of the images for their random
     streams, by default 0..N-1. saliency: images -> log density (N, H, W), needed if salience_weight > 0;
-    then `ball` must be a `Dual`, on whose mask the foreground score is taken. objective: how the salience
-    term is climbed, "paper" or "balanced" (see `objectives`); with weight 0 they are the same.
+    then `ball` must be a `Dual`, on whose mask the foreground score is taken. loss: what is raised, to which
+    the salience term is added: "cross_entropy", "margin" or "dlr" (see `losses`).
     salience_every: the gradient of the foreground score is renewed once in so many steps.
     min_foreground_score: a constraint in place of the salience term (see `constraint`; ours): the loss is
     maximised subject to a foreground score of at least this number in [0, 1], a number per image in a tensor
@@ -90,8 +91,8 @@ def pgd(
     met. A bound that cannot be held is no error: `feasible` is False there. A bound of 0 is none.
     precision: "bf16" takes gradients of a copy of the classifier in bfloat16 (see `gradient_copy`; the model
     must be in eval mode), "auto" of a copy in bfloat16 where the hardware is fast in it, else in float32.
-    Where no copy works, they are taken of the model itself, which always judges success. The balanced
-    objective and the constraint judge every step, so that they take the model itself.
+    Where no copy works, they are taken of the model itself, which always judges success. The constraint
+    judges every step, so that it takes the model itself.
 
     Raises UserError for images outside [0, 1], for labels, masks or indices that do not fit them or are on
     another device, for counts below 1, for a model or a saliency model without a gradient or in train mode,
@@ -102,8 +103,8 @@ def pgd(
     problem = posed(model, images, labels, [ball], seed=seed, indices=indices)
     check_counts({"steps": steps, "restarts": restarts, "salience_every": salience_every})
     check_step_size(step_size)
-    models = climbed_models(ball, saliency, salience_weight, objective, min_foreground_score, salience_every)
-    wide = problem.images
+    models = climbed_models(ball, saliency, salience_weight, min_foreground_score, salience_every)
+    wide, climbed_loss = problem.images, loss_named(loss)
     resolved(precision, wide.device)  # refuses an unknown name even where no copy is made
     check_models(models, wide[:1])
     foreground = ball.foreground if isinstance(ball, Dual) else None
@@ -112,17 +113,18 @@ def pgd(
         bound = constraint(models, wide, foreground, min_foreground_score)
     kept = _Kept.clean(wide, labels)
     if bound is not None and (bound.bounds > 0).any():
-        whole: Objective = ConstrainedObjective(problem.logits_of, labels, constraint=bound)
+        whole: Objective = ConstrainedObjective(
+            problem.logits_of, labels, loss=climbed_loss, constraint=bound
+        )
         kept = kept.or_better(torch.arange(len(wide), device=wide.device), wide, whole)
     else:
-        make = OBJECTIVES[objective if salience_weight else "paper"]
-        copied = problem.gradient_copy(precision) if make is Objective else None
-        climbed = models[0] if salience_weight else None
-        whole = make(problem.logits_of, labels, climbed, salience_weight, foreground, salience_every, copied)
+        salience = (models[0] if salience_weight else None, salience_weight, foreground, salience_every)
+        copied = problem.gradient_copy(precision)
+        whole = Objective(problem.logits_of, labels, *salience, copied, climbed_loss)
     kept = _restarted(whole, problem, ball, kept, restarts, steps=steps, step_size=step_size)
     if bound is not None:
         return judged(problem, ball, kept.images, bound)
-    return AttackResult(kept.images, kept.success, checked_norms(ball, wide, kept.images))
+    return AttackResult(kept.images, kept.standing.success, checked_norms(ball, wide, kept.images))
 
 
 def _restarted(
@@ -131,7 +133,7 @@ def _restarted(
     """The best of `kept` and of every restart; settings: of `perturb`."""
     wide = problem.images
     for restart in range(restarts):
-        rows = (~kept.success).nonzero().flatten()
+        rows = (~kept.standing.success).nonzero().flatten()
         if not len(rows):
             break
         run, seeds = objective.only(rows), problem.seeds(restart, rows=rows)
@@ -144,24 +146,23 @@ class _Kept(NamedTuple):
     """What is kept of the restarts, image by image."""
 
     images: Tensor
-    success: Tensor
-    value: Tensor
+    standing: Standing
 
     @staticmethod
     def clean(images: Tensor, labels: Tensor) -> _Kept:
         """Nothing yet: every run is better than the images themselves."""
         lowest = torch.full_like(labels, -torch.inf, dtype=images.dtype)
-        return _Kept(images, torch.zeros_like(labels, dtype=torch.bool), lowest)
+        none = torch.zeros_like(labels, dtype=torch.bool)
+        return _Kept(images, Standing(none, none, lowest))
 
     @torch.no_grad()
     def or_better(self, rows: Tensor, candidate: Tensor, objective: Objective) -> _Kept:
         """The first success, else the highest objective; candidate, objective: of the images `rows`."""
-        value, logits = objective(candidate)
-        fooled = objective.succeeded(value, logits)
-        better = fooled | (value > self.value[rows])
+        standing = objective.standing(candidate)
+        better = standing.above(self.standing.only(rows))
         chosen = rows[better]
-        return _Kept(
-            self.images.index_copy(0, chosen, candidate[better]),
-            self.success.index_copy(0, rows, fooled),
-            self.value.index_copy(0, chosen, value[better].to(self.value.dtype)),
+        parts = (
+            old.index_copy(0, chosen, new[better].to(old.dtype))
+            for old, new in zip(self.standing, standing, strict=True)
         )
+        return _Kept(self.images.index_copy(0, chosen, candidate[better]), Standing(*parts))

@@ -98,7 +98,7 @@ def gradient_picture(gradients: np.ndarray) -> np.ndarray:
 def _gradients(subject: Subject, batch: Batch) -> np.ndarray:
     """The gradient of each image's cross-entropy with respect to its pixels, (n, 3, H, W)."""
     chosen, images, labels, _ = batch
-    gradients = Objective(subject.model, labels).gradient(images, 0.0).cpu().numpy()
+    gradients = Objective(subject.model, labels).gradient(images).cpu().numpy()
     finite = np.isfinite(gradients).all(axis=(1, 2, 3))
     if not finite.all():
         raise UserError(f"gradients: that of test image {chosen[~finite][0]} is not finite")

@@ -19,7 +19,7 @@ def _means(*names: str) -> tuple[str, ...]:
 
 # The columns that metrics, curves, figures and report need of each measure's table: measure -> columns.
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "panels": (*_SPENT, "value", "objective", "salience_every", *_means("foreground_score")),
+    "panels": (*_SPENT, "value", "loss", "salience_every", *_means("foreground_score")),
     "jsma": (*_ATTACKED, "value"),
     "smoothing": (*_SPENT, "value", *_means("foreground_score")),
     "gradients": (
@@ -28,7 +28,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "transfer": (*_SPENT, "source"),
     "unsuspicious": (
-        *(*_SPENT, "objective", "crossed_half"),
+        *(*_SPENT, "loss", "crossed_half"),
         *_means("foreground_score", "score_change", "ssim_distance", "ssim_distance_foreground"),
     ),
     "strong": (*_SPENT, "square_queries"),
@@ -66,11 +66,11 @@ def curves(results: pd.DataFrame, axis: str) -> pd.DataFrame:
     """Adversarial accuracy in %, with one row per value of the axis and one column per defence.
 
     results: rows of one norm, of which those of classifiers trained with another norm are left out. Over the
-    salience weight, the accuracy is that of the paper's objective.
+    salience weight, the accuracy is that of cross-entropy.
     """
     rows = same_norm(results[(results["axis"] == axis) & results["attack"].isin(SWEPT)])
     if axis == "salience_weight":
-        rows = rows[rows["objective"] == "paper"]
+        rows = rows[rows["loss"] == "cross_entropy"]
     wide = rows.pivot(index="value", columns="defence", values="accuracy") * 100
     wide = wide[[name for name in DEFENCES if name in wide.columns]].round(2)
     return wide.rename_axis(axis).rename_axis(None, axis="columns").reset_index()

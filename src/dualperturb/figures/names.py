@@ -1,4 +1,4 @@
-"""The shown names of defences, norms, classifiers and attacks."""
+"""The shown names of defences, norms, losses, classifiers and attacks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dualperturb.core.budgets import NORMS
 
 LABELS = {"clean": "Clean", "at_pgd": "AT-PGD", "at_dual": "AT-Dual", "smoothing": "Smoothing"}
 NORM_NAMES = {key: norm.name for key, norm in NORMS.items()} | {"L0": "L0"}
+LOSS_NAMES = {"cross_entropy": "cross-entropy", "margin": "margin", "dlr": "DLR"}
 ATTACKS = {"pgd": "PGD", "dual": "dual", "jsma": "JSMA", "cw": "C&W"}
 
 

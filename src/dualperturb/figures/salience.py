@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dualperturb.figures.curves import UNITS, legend, lines, value_axis, whole_percent
-from dualperturb.figures.names import NORM_NAMES, label
+from dualperturb.figures.names import LOSS_NAMES, NORM_NAMES, label
 from dualperturb.figures.panel import Panel
 from dualperturb.figures.style import Style, house_style, new_figure
 from dualperturb.figures.sweeps import constant, defences, only, sweep
@@ -19,8 +19,7 @@ from dualperturb.figures.texts import (
     ordered,
     salience_note,
 )
-
-OBJECTIVES = {"paper": "(a) the paper's objective", "balanced": "(b) balanced objective (ours)"}
+from dualperturb.params import SALIENCE_LOSSES
 
 
 def panels(results: pd.DataFrame) -> list[Panel]:
@@ -40,12 +39,12 @@ def panels(results: pd.DataFrame) -> list[Panel]:
 
 
 def salience_sweeps(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The sweep's rows by objective, for the classifiers trained with the norm in which it was made.
+    """The sweep's rows by loss, for the classifiers trained with the norm in which it was made.
 
     Raises `UserError` where the sweep is missing, incomplete or in several norms.
     """
     norm = only(results[results["axis"] == "salience_weight"], "norm")
-    return {name: sweep(results, "dual", "salience_weight", norm, name) for name in OBJECTIVES}
+    return {name: sweep(results, "dual", "salience_weight", norm, name) for name in SALIENCE_LOSSES}
 
 
 def clean_score(results: pd.DataFrame, norm: str) -> float:
@@ -57,19 +56,19 @@ def clean_score(results: pd.DataFrame, norm: str) -> float:
 def salience_panels(results: pd.DataFrame, style: Style) -> Figure:
     """Foreground score (above) and adversarial accuracy under dual over the salience weight.
 
-    The paper's objective is at the left, the balanced one at the right; the clean images' score is a thin
-    line. The weights stand at equal distances, since they include 0 and span orders of magnitude, or on a
-    logarithmic axis where `style.log_axes` names salience_weight.
+    Each loss has a column; the clean images' score is a thin line. The weights stand at equal distances,
+    since they include 0 and span orders of magnitude, or on a logarithmic axis where `style.log_axes` names
+    salience_weight.
     """
-    by_objective = salience_sweeps(results)
-    rows = pd.concat(by_objective.values())
+    by_loss = salience_sweeps(results)
+    rows = pd.concat(by_loss.values())
     clean = clean_score(results, only(rows, "norm"))
     with house_style():
         figure = new_figure(style.width_inches, 0.62 * style.width_inches, style)
-        panels = figure.subplots(2, len(by_objective), sharex=True, sharey="row")
-        for column, name in zip(panels.T, by_objective, strict=True):
-            _column(column, by_objective[name], clean, style)
-            column[0].set_title(OBJECTIVES[name])
+        panels = figure.subplots(2, len(by_loss), sharex=True, sharey="row")
+        for letter, column, name in zip("ab", panels.T, by_loss, strict=True):
+            _column(column, by_loss[name], clean, style)
+            column[0].set_title(f"({letter}) {LOSS_NAMES[name]}")
         _score_limits(panels[0, 0], rows, clean)
         panels[0, 0].set_ylabel("foreground score")
         whole_percent(panels[1, 0])
@@ -80,20 +79,19 @@ def salience_panels(results: pd.DataFrame, style: Style) -> Figure:
 
 
 def salience_caption(results: pd.DataFrame) -> str:
-    """Fig. 3: the changes from the smallest to the largest weight, for each objective and each defence."""
-    by_objective = salience_sweeps(results)
-    rows = pd.concat(by_objective.values())
+    """Fig. 3: the changes from the smallest to the largest weight, for each loss and each defence."""
+    by_loss = salience_sweeps(results)
+    rows = pd.concat(by_loss.values())
     norm, first, last = only(rows, "norm"), rows["value"].min(), rows["value"].max()
     text = (
         f"Mean foreground score (above) and adversarial accuracy (below) of {names_text(rows)} under dual "
         f"in the {NORM_NAMES[norm]} norm with "
         f"eps_f = {constant(rows, 'eps_f'):g}, eps_b = {constant(rows, 'eps_b'):g} over the salience weight, "
-        f"by the paper's objective (a) and the balanced one (b). {images_text(rows)}; bands are 95 % "
-        f"intervals. The thin line is the mean score of the same images without attack, "
-        f"{clean_score(results, norm):.3f}.{salience_note(rows)}"
+        f"{_losses()}. {images_text(rows)}; bands are 95 % intervals. The thin line is the mean score of the "
+        f"same images without attack, {clean_score(results, norm):.3f}.{salience_note(rows)}"
     )
     if first < last:
-        changes = [f"by the {name} objective {_changes(own)}" for name, own in by_objective.items()]
+        changes = [f"with {LOSS_NAMES[name]} {_changes(own)}" for name, own in by_loss.items()]
         text += (
             " Change of foreground score and accuracy "
             f"from weight {first:g} to {last:g}: {'; '.join(changes)}."
@@ -101,15 +99,23 @@ def salience_caption(results: pd.DataFrame) -> str:
     return text + _crossed(results, norm)
 
 
+def _losses() -> str:
+    shown = (f"{LOSS_NAMES[name]} ({letter})" for letter, name in zip("ab", SALIENCE_LOSSES, strict=True))
+    return (
+        f"the score being added to {' or to '.join(shown)}: cross-entropy is saturated where a classifier is "
+        "sure, so that what the sum follows hangs on the scale of the logits; DLR does not change with it"
+    )
+
+
 def salience_table(results: pd.DataFrame) -> pd.DataFrame:
-    """One row per objective, defence and salience weight: foreground score and accuracy with intervals."""
+    """One row per loss, defence and salience weight: foreground score and accuracy with intervals."""
     points = pd.concat(salience_sweeps(results).values())
-    for column, names in (("objective", list(OBJECTIVES)), ("defence", defences(points))):
+    for column, names in (("loss", list(SALIENCE_LOSSES)), ("defence", defences(points))):
         points[f"{column} place"] = points[column].map(names.index)
-    points = points.sort_values(["objective place", "defence place", "value"])
+    points = points.sort_values(["loss place", "defence place", "value"])
     return pd.DataFrame(
         {
-            "objective": list(points["objective"]),
+            "loss": [LOSS_NAMES[name] for name in points["loss"]],
             "defence": [label(name) for name in points["defence"]],
             "salience weight": list(points["value"]),
             "foreground score": [mean_text(row, "foreground_score") for _, row in points.iterrows()],
@@ -120,7 +126,7 @@ def salience_table(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _column(column: list[Axes], rows: pd.DataFrame, clean: float, style: Style) -> None:
-    """Score and accuracy of one objective."""
+    """Score and accuracy of one loss."""
     above, below = column
     weights = sorted(rows["value"].unique())
     logarithmic = "salience_weight" in style.log_axes
@@ -158,9 +164,9 @@ def _crossed(results: pd.DataFrame, norm: str) -> str:
         f"{label(str(row['defence']))} {int(row['crossed_half'])} of {int(row['n'])}"
         for _, row in ordered(rows).iterrows()
     ]
-    weight, objective = constant(rows, "salience_weight"), only(rows, "objective")
+    weight, loss = constant(rows, "salience_weight"), only(rows, "loss")
     return (
-        f" Images whose foreground score falls below 0.5 (weight {weight:g}, {objective} objective): "
+        f" Images whose foreground score falls below 0.5 (weight {weight:g}, {LOSS_NAMES[loss]}): "
         f"{'; '.join(counts)}."
     )
 

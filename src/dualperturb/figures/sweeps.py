@@ -39,14 +39,14 @@ def constant(rows: pd.DataFrame, column: str) -> float:
 
 
 def sweep(
-    results: pd.DataFrame, attack: str, axis: str, norm: str, objective: str | None = None, alike: bool = True
+    results: pd.DataFrame, attack: str, axis: str, norm: str, loss: str | None = None, alike: bool = True
 ) -> pd.DataFrame:
     """The rows of one data set's sweep of `attack` over `axis` in a norm, sorted by value.
 
-    objective: only the rows in which the salience term was climbed in this way. alike: whether the rows are
-    those of classifiers trained with that norm or with none, or of those trained with another norm.
-    Raises `UserError` where `results` holds several data sets, has no such rows, or where the defences were
-    not all measured once at the same values.
+    loss: only the rows of attacks with this loss. alike: whether the rows are those of classifiers trained
+    with that norm or with none, or of those trained with another norm. Raises `UserError` where `results`
+    holds several data sets, has no such rows, or where the defences were not all measured once at the same
+    values.
     """
     dataset = only(results, "dataset")
     measured = results[results["axis"].isin(AXES) & (results["norm"] == norm)]
@@ -54,8 +54,8 @@ def sweep(
     measured = own if alike else measured.drop(own.index)
     rows = measured[(measured["attack"] == attack) & (measured["axis"] == axis)]
     rows = rows.sort_values("value", kind="stable")
-    if objective is not None:
-        rows = rows[rows["objective"] == objective]
+    if loss is not None:
+        rows = rows[rows["loss"] == loss]
     if rows.empty:
         raise UserError(
             f"results: no rows of attack {attack} over the axis {axis} in {norm} for data set {dataset}"

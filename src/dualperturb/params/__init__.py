@@ -10,7 +10,7 @@ from dualperturb.params.dataset import DATASETS
 from dualperturb.params.plots import PANELS, LogAxis, PanelName
 from dualperturb.params.reading import load_params
 from dualperturb.params.training import DEFENCES, TRAINED_BY_NORM
-from dualperturb.params.whole import AXES, Params
+from dualperturb.params.whole import AXES, SALIENCE_LOSSES, Params
 
 __all__ = [
     "AXES",
@@ -18,6 +18,7 @@ __all__ = [
     "DEFENCES",
     "NORMS",
     "PANELS",
+    "SALIENCE_LOSSES",
     "TRAINED_BY_NORM",
     "LogAxis",
     "PanelName",

@@ -98,7 +98,7 @@ class Evaluate(Section):
     steps: Count
     step_size: Share
     restarts: Count
-    objective: Literal["paper", "balanced"]
+    loss: Literal["cross_entropy", "margin", "dlr"]
     salience_every: Count
     grid: Annotated[dict[str, Grid], BeforeValidator(by_norm)]
     salience_weights: Values

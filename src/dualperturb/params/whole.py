@@ -33,6 +33,7 @@ from dualperturb.params.training import DEFENCES, TRAINED_BY_NORM
 
 Norm = Annotated[str, one_of(tuple(NORMS))]
 AXES = ("eps", "eps_f", "eps_b", "salience_weight")  # what an attack is swept over
+SALIENCE_LOSSES = ("cross_entropy", "dlr")  # with which of `core.losses` the salience weight is swept
 
 
 def _by_dataset(raw: object) -> object:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dualperturb.figures.names import NORM_NAMES, label
+from dualperturb.figures.names import LOSS_NAMES, NORM_NAMES, label
 from dualperturb.figures.salience import salience_sweeps
 from dualperturb.figures.sweeps import defences, norms, only, sweep
 from dualperturb.figures.texts import NOT_MEASURED
@@ -142,16 +142,16 @@ def _lead(rows: pd.DataFrame, value: float, place: str) -> Measured:
 
 
 def _by_weight(results: pd.DataFrame) -> Iterator[Claim]:
-    """The claims about the change from the least to the largest salience weight, by objective and defence."""
-    by_objective = salience_sweeps(results)
+    """The claims about the change from the least to the largest salience weight, by loss and defence."""
+    by_loss = salience_sweeps(results)
     rises: list[Claim] = []
     weaker: list[Claim] = []
-    for objective, rows in by_objective.items():
+    for loss, rows in by_loss.items():
         norm = only(rows, "norm")
         for defence in defences(rows):
             own = rows[rows["defence"] == defence]
             compared = _ends(own)
-            name = f"{label(defence)}, {objective} objective"
+            name = f"{label(defence)}, {LOSS_NAMES[loss]} loss"
             rises.append(
                 Claim(
                     "A larger salience weight raises the foreground score",

@@ -21,7 +21,8 @@ from dualperturb.core.bounded import Bound, binding, bounded, judged
 from dualperturb.core.checks import check_counts, check_step_size
 from dualperturb.core.constraint import ConstrainedObjective, Constraint
 from dualperturb.core.devices.precision import resolved
-from dualperturb.core.objectives import Objective, Saliency
+from dualperturb.core.losses import loss_named
+from dualperturb.core.objectives import Objective, Saliency, Standing
 from dualperturb.core.pgd import clipped
 from dualperturb.core.problem import Problem, posed
 from dualperturb.core.result import AttackResult, checked_norms
@@ -42,6 +43,7 @@ def nested_pgd(
     restarts: int = 1,
     seed: int = 0,
     indices: Sequence[int] | None = None,
+    loss: str = "cross_entropy",
     precision: str = "fp32",
     around: Sequence[Sequence[int]] | None = None,
     saliency: Saliency | Sequence[Saliency] | None = None,
@@ -67,7 +69,7 @@ def nested_pgd(
     check_counts({"steps": steps, "restarts": restarts})
     check_step_size(step_size)
     bound = _bounded(problem, balls, saliency, min_foreground_score)
-    wide, task = problem.images, _Task(_objective(problem, binding(bound), precision), problem)
+    wide, task = problem.images, _Task(_objective(problem, binding(bound), loss, precision), problem)
     clean = task.rank(wide)
     wrong = clean == FOOLED
     found: dict[int, tuple[Tensor, Tensor]] = {}
@@ -102,12 +104,13 @@ def _bounded(
     return found
 
 
-def _objective(problem: Problem, bound: Constraint | None, precision: str) -> Objective:
+def _objective(problem: Problem, bound: Constraint | None, loss: str, precision: str) -> Objective:
+    raised = loss_named(loss)
     if bound is None:
         copied = problem.gradient_copy(precision)
-        return Objective(problem.logits_of, problem.labels, climbed=copied)
+        return Objective(problem.logits_of, problem.labels, climbed=copied, loss=raised)
     resolved(precision, problem.images.device)  # refuses an unknown name even where no copy is made
-    return ConstrainedObjective(problem.logits_of, problem.labels, constraint=bound)
+    return ConstrainedObjective(problem.logits_of, problem.labels, loss=raised, constraint=bound)
 
 
 @dataclass(frozen=True)
@@ -119,15 +122,15 @@ class _Task:
 
     def rank(self, images: Tensor) -> Tensor:
         """For all images: FOOLED, else HELD where the bound is held or there is none, else MISSED, (N,)."""
-        value, logits = self.objective(images)
-        held = self.objective.holds(value)
-        return torch.where(self.objective.succeeded(value, logits), FOOLED, torch.where(held, HELD, MISSED))
+        found = self.objective.standing(images)
+        return torch.where(found.success, FOOLED, torch.where(found.held, HELD, MISSED))
 
     def attack(
         self, ball: Ball, delta: Tensor, rows: Tensor, steps: int, step_size: float, restarts: int
     ) -> None:
         """Attack the images `rows` from their perturbations `delta` (N, C, H, W), which are replaced."""
-        highest = torch.full_like(delta[:, 0, 0, 0], -torch.inf)
+        none = torch.zeros_like(self.problem.labels, dtype=torch.bool)
+        best = Standing(none, none.clone(), torch.full_like(none, -torch.inf, dtype=delta.dtype))
         for restart in range(restarts):
             if not len(rows):
                 return
@@ -135,11 +138,12 @@ class _Task:
             start = delta[rows] if restart == 0 else inside.start(own, self.problem.seeds(restart, rows=rows))
             run = self.objective.only(rows)
             end = perturb_until_fooled(run, own, inside, start, steps=steps, step_size=step_size)
-            value, logits = run(own + end)
-            fooled = run.succeeded(value, logits)
-            better = fooled | (value > highest[rows])
-            delta[rows[better]], highest[rows[better]] = end[better], value[better].to(highest.dtype)
-            rows = rows[~fooled]
+            standing = run.standing(own + end)
+            better = standing.above(best.only(rows)).nonzero().flatten()
+            delta[rows[better]] = end[better]
+            for old, new in zip(best, standing, strict=True):
+                old[rows[better]] = new[better].to(old.dtype)
+            rows = rows[~standing.success]
 
 
 def _better(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

@@ -24,7 +24,7 @@ def perturb_until_fooled(
     delta = clipped(images, ball.project(start))
     found, rows = delta.clone(), torch.arange(len(images), device=images.device)
     stands = torch.ones_like(rows, dtype=torch.bool)
-    for _, length in objective.plan(steps):
+    for length in objective.plan(steps):
         seen, share = images + delta, step_size * length
         here = boxed(ball, images, seen)
         direction, logits = objective.ascent(seen, here, share)

@@ -14,6 +14,7 @@ from dualperturb.core.balls import boxed
 from dualperturb.core.budgets import NORMS
 from dualperturb.core.devices.memory import BatchSize
 from dualperturb.core.gradient_copy import gradient_copy_of
+from dualperturb.core.losses import loss_named
 from dualperturb.core.norms import LARGEST_RADIUS
 from dualperturb.core.objectives import Objective
 from dualperturb.core.pgd import perturb, pgd
@@ -84,6 +85,7 @@ def iterated(subject: Subject, threat: ThreatModel, settings: AttackSettings) ->
             restarts=settings.restarts,
             seed=settings.seed,
             indices=chosen.tolist(),
+            loss=settings.loss,
             precision=settings.precision,
         ).images
 
@@ -97,7 +99,7 @@ def one_more_restart(subject: Subject, threat: ThreatModel, settings: AttackSett
         chosen, images, labels, foreground = batch
         copied = gradient_copy_of(subject.model, settings.precision, images[:1])
         return perturb(
-            Objective(subject.model, labels, climbed=copied),
+            Objective(subject.model, labels, climbed=copied, loss=loss_named(settings.loss)),
             images.clone(),
             threat.ball(foreground),
             steps=settings.steps,
@@ -113,7 +115,7 @@ def one_step(subject: Subject, threat: ThreatModel) -> Attack:
 
     def attack(batch: Batch) -> Tensor:
         _, images, labels, foreground = batch
-        gradient = Objective(subject.model, labels).gradient(images, 0.0)
+        gradient = Objective(subject.model, labels).gradient(images)
         ball = boxed(threat.ball(foreground), images, images)
         return (images + ball.project(ball.ascend(gradient, 1.0))).clamp(0, 1)
 

@@ -34,7 +34,7 @@ class AttackSettings:
     restarts: int
     batch_size: BatchSize
     seed: int
-    objective: str = "paper"
+    loss: str = "cross_entropy"
     salience_every: int = 1
     precision: str = "fp32"
 
@@ -90,7 +90,7 @@ def attack_at_once(
             indices=chosen.tolist(),
             saliency=subject.saliency,
             salience_weight=salience_weight,
-            objective=settings.objective,
+            loss=settings.loss,
             salience_every=settings.salience_every,
             precision=settings.precision,
         ).images

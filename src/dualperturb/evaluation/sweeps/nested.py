@@ -78,6 +78,7 @@ def _at_once(
         restarts=settings.restarts,
         seed=settings.seed,
         indices=chosen.tolist(),
+        loss=settings.loss,
         precision=settings.precision,
         around=around(moving),
     )

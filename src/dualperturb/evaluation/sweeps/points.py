@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from dualperturb.core.objectives import OBJECTIVES
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.evaluation.measuring.scoring import (
@@ -19,14 +18,14 @@ from dualperturb.evaluation.measuring.scoring import (
 )
 from dualperturb.evaluation.measuring.subject import Subject
 from dualperturb.evaluation.sweeps.nested import attack_nested
-from dualperturb.params import AXES
+from dualperturb.params import AXES, SALIENCE_LOSSES
 
 
 @dataclass(frozen=True)
 class Point:
     """Budgets at the paper's scale. eps_b None: plain PGD with the budget eps_f over the whole image.
 
-    objective: how the salience term is climbed, as in `pgd`.
+    loss: as in `pgd`.
     """
 
     axis: str
@@ -34,7 +33,7 @@ class Point:
     eps_f: float
     eps_b: float | None
     salience_weight: float
-    objective: str
+    loss: str
 
 
 def points(
@@ -43,11 +42,12 @@ def points(
     eps_f: float,
     eps_b: float,
     salience_weight: float,
-    objective: str,
+    loss: str,
 ) -> list[Point]:
     """The points of one panel: the parameter `axis` takes the values, the others stay fixed.
 
-    Over the salience weight every objective is measured, so that the figure can show them side by side.
+    Over the salience weight each of `SALIENCE_LOSSES` is measured, so that the figure can show them side by
+    side.
     Raises UserError for an unknown axis.
     """
     if axis not in AXES:
@@ -55,13 +55,13 @@ def points(
     made = []
     for value in values:
         if axis == "eps":
-            made.append(Point(axis, value, value, None, 0.0, "paper"))
+            made.append(Point(axis, value, value, None, 0.0, loss))
         elif axis == "eps_f":
-            made.append(Point(axis, value, value, eps_b, salience_weight, objective))
+            made.append(Point(axis, value, value, eps_b, salience_weight, loss))
         elif axis == "eps_b":
-            made.append(Point(axis, value, eps_f, value, salience_weight, objective))
+            made.append(Point(axis, value, eps_f, value, salience_weight, loss))
         else:
-            made.extend(Point(axis, value, eps_f, eps_b, value, name) for name in OBJECTIVES)
+            made.extend(Point(axis, value, eps_f, eps_b, value, name) for name in SALIENCE_LOSSES)
     return made
 
 
@@ -85,8 +85,8 @@ def sweep(
     nested = all(point.axis != "salience_weight" and point.salience_weight == 0 for point in panel)
     tables = (_nested if nested else _each)(subject, threats, settings)
     images = [
-        tables[point].assign(axis=point.axis, value=point.value, objective=point.objective)[
-            ["axis", "value", "objective", *COLUMNS]
+        tables[point].assign(axis=point.axis, value=point.value, loss=point.loss)[
+            ["axis", "value", "loss", *COLUMNS]
         ]
         for point in panel
     ]
@@ -97,22 +97,21 @@ def sweep(
 def _nested(
     subject: Subject, threats: dict[Point, ThreatModel], settings: AttackSettings
 ) -> dict[Point, pd.DataFrame]:
-    once = list(dict.fromkeys(threats.values()))
-    tables = dict(zip(once, attack_nested(subject, once, settings), strict=True))
+    once, (loss,) = list(dict.fromkeys(threats.values())), {point.loss for point in threats}
+    tables = dict(zip(once, attack_nested(subject, once, replace(settings, loss=loss)), strict=True))
     return {point: tables[threat] for point, threat in threats.items()}
 
 
 def _each(
     subject: Subject, threats: dict[Point, ThreatModel], settings: AttackSettings
 ) -> dict[Point, pd.DataFrame]:
-    """Attacks each point by itself, but equal attacks only once: at weight 0 all objectives are the same."""
+    """Attacks each point by itself, but equal attacks only once: two panels share a point."""
     found: dict[tuple[ThreatModel, float, str], pd.DataFrame] = {}
     tables = {}
     for point, threat in threats.items():
-        objective = point.objective if point.salience_weight else settings.objective
-        attack = threat, point.salience_weight, objective
+        attack = threat, point.salience_weight, point.loss
         if attack not in found:
-            own = replace(settings, objective=objective)
+            own = replace(settings, loss=point.loss)
             found[attack] = attack_images(subject, threat, point.salience_weight, own)
         tables[point] = found[attack]
     return tables
@@ -127,7 +126,7 @@ def _row(
         "value": point.value,
         **budget_columns(threat, point.eps_f, point.eps_b),
         "salience_weight": point.salience_weight,
-        "objective": point.objective,
+        "loss": point.loss,
         "salience_every": settings.salience_every if point.salience_weight else 1,
         "steps": settings.steps,
         **outcome_columns(table),

@@ -26,11 +26,13 @@ def test_the_judges() -> None:
     table["models"] = table["climbed"].replace("none", "").str.split().map(len)
     expected = {}
     for (name, judge), own in table.groupby(["classifier", "judge"]):
-        unseen = {count: part["share"] for count, part in own[~own["seen"]].groupby("models")}
-        shares = (unseen[0].max(), unseen[1].mean(), unseen[1].max(), unseen[3].max())
-        of_all = own.loc[own["models"] == 4, "share"].item()
-        expected[f"{label(str(name).partition('/')[0])}, {judge}"] = [
-            f"{one:.1f}" for one in (*shares, of_all)
-        ]
-    shown = {row[0].replace("`", ""): row[1:] for row in rows(SALIENCY) if len(row) == 6 and ", `" in row[0]}
+        shares: list[float] = [own.loc[own["models"] == 0, "share"].item()]
+        for bound in ("clean", "clean+0.05"):
+            unseen = own[~own["seen"] & (own["bound"] == bound)]
+            one, three = (unseen.loc[unseen["models"] == count, "share"] for count in (1, 3))
+            shares += [one.mean(), one.max(), three.item()]
+        shares.append(own.loc[own["models"] == 4, "share"].item())
+        whose = f"{label(str(name).partition('/')[0])}, {judge}"
+        expected[whose] = [f"{share:.1f}" for share in shares]
+    shown = {row[0].replace("`", ""): row[1:] for row in rows(SALIENCY) if len(row) == 9 and ", `" in row[0]}
     assert shown == expected != {}

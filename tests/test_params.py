@@ -481,7 +481,7 @@ def test_the_figures_norms_are_the_papers_whatever_those_of_training() -> None:
 
 @pytest.mark.parametrize("bound", [0, 0.9, 1, "clean", "clean-0", "clean-0.05", "clean-1.0"])
 def test_the_bounds_of_params_are_those_of_the_attack(bound: float | str) -> None:
-    from dualperturb.core.constraint import constraint
+    from dualperturb.core.bounded import constraint
 
     params = Params.model_validate(changed(**{FIG1_BOUND: bound}))
     assert params.figures.fig1.min_foreground_score == bound

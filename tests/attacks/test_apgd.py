@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from dualperturb import L2, Dual, Linf, UserError, pgd
-from dualperturb.attacks.apgd import apgd, checkpoints
+from dualperturb.attacks.apgd import apgd
+from dualperturb.attacks.apgd.run import checkpoints
 from dualperturb.attacks.losses import LOSSES
 from dualperturb.core.losses import cross_entropy
 

@@ -10,13 +10,16 @@ import torch
 from torch import Tensor
 
 from dualperturb import L2, Linf
-from dualperturb.attacks.apgd import RunState, Task, Visited, _adapted, _stepped, climb
+from dualperturb.attacks.apgd.run import RunState, _adapted, _stepped, climb
+from dualperturb.attacks.apgd.task import Task, Visited
 
 
 def point(place: float, value: float, fooled: bool = False) -> Visited:
     """A single pixel's."""
     delta = torch.full((1, 1, 1, 1), place)
-    return Visited(delta, torch.tensor([value]), torch.ones_like(delta), torch.tensor([fooled]))
+    gradient, one = torch.ones_like(delta), torch.ones(1)
+    held = torch.tensor([True])
+    return Visited(delta, value * one, gradient, gradient[:, :0], 0 * one, held, torch.tensor([fooled]))
 
 
 def progress(

@@ -51,7 +51,7 @@ def attack(bound: Any, part: NormBall = HALF, steps: int = 6, **changes: Any) ->
 @settings(max_examples=25)
 @given(
     st.sampled_from([L2(0.3), L2(2.0), Linf(0.02)]),
-    st.one_of(st.floats(0, 1), st.sampled_from(["clean", "clean-0.05"])),
+    st.one_of(st.floats(0, 1), st.sampled_from(["clean", "clean-0.05", "clean+0.05"])),
     st.integers(1, 8),
     st.integers(1, 2),
     st.sampled_from(sorted(LOSSES)),
@@ -62,14 +62,14 @@ def test_feasible_means_that_the_score_holds_the_bound(
     images, labels, foreground = batch()
     found = attack(bound, ball, steps, restarts=restarts, loss=loss)
     clean, scores = (foreground_score(BUILTIN(some.double()), foreground) for some in (images, found.images))
-    least = {"clean": clean, "clean-0.05": clean - 0.05}[bound] if isinstance(bound, str) else bound
+    least = clean + float(bound.removeprefix("clean") or 0) if isinstance(bound, str) else bound
     assert found.feasible is not None and found.foreground_score is not None
     assert (scores >= least)[found.feasible].all()
     assert torch.allclose(found.foreground_score.double(), scores, atol=1e-6)
     assert (found.norms["foreground"] <= ball.radius * 1.001).all()
     assert (found.norms["background"] <= 2 * ball.radius * 1.001).all()
     assert (found.success == (net()(found.images).argmax(dim=1) != labels)).all()
-    if isinstance(bound, str):
+    if bound in ("clean", "clean-0.05"):
         assert found.feasible.all(), "the image itself holds such a bound"
 
 
@@ -77,6 +77,19 @@ def test_a_bound_of_zero_is_the_plain_dual_attack() -> None:
     bounded, plain = attack(0), attack(None)
     assert torch.equal(bounded.images, plain.images) and torch.equal(bounded.success, plain.success)
     assert bounded.feasible is not None and bounded.feasible.all() and plain.feasible is None
+
+
+def test_a_reserve_is_kept_where_the_ball_leaves_room_for_it() -> None:
+    images, labels, foreground = batch()
+    clean = foreground_score(BUILTIN(images), foreground)
+    found = attack("clean+0.05", steps=20)
+    assert found.feasible is not None and (found.feasible & found.success).any()
+    assert (foreground_score(BUILTIN(found.images), foreground) >= clean + 0.05)[found.feasible].all()
+
+
+def test_a_bound_that_comes_to_lie_above_1_is_no_error() -> None:
+    found = attack("clean+0.9")
+    assert found.feasible is not None and not found.feasible.any()
 
 
 @pytest.mark.parametrize(("loss", "fools"), [("cross_entropy", False), ("margin", True), ("dlr", True)])
@@ -176,7 +189,9 @@ def test_without_a_region_the_score_is_a_matter_of_definition(full: bool) -> Non
     assert found.success.all(), "nothing is to be held, or nothing can be"
 
 
-NUMBER = 'accepted: a number from 0 to 1, a tensor of them (N,), "clean" or such as "clean-0.05"'
+NUMBER = (
+    'accepted: a number from 0 to 1, a tensor of them (N,), "clean", or such as "clean-0.05" or "clean+0.05"'
+)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +200,9 @@ NUMBER = 'accepted: a number from 0 to 1, a tensor of them (N,), "clean" or such
         (1.2, {}, f"min_foreground_score: found 1.2; {NUMBER}"),
         (float("nan"), {}, f"min_foreground_score: found nan; {NUMBER}"),
         (True, {}, f"min_foreground_score: found True; {NUMBER}"),
-        ("clean+0.1", {}, f"min_foreground_score: found 'clean+0.1'; {NUMBER}"),
+        ("clean+1.5", {}, f"min_foreground_score: found 'clean+1.5'; {NUMBER}"),
+        ("clean0.1", {}, f"min_foreground_score: found 'clean0.1'; {NUMBER}"),
+        ("clean+-0.1", {}, f"min_foreground_score: found 'clean+-0.1'; {NUMBER}"),
         ("clean-2", {}, f"min_foreground_score: found 'clean-2'; {NUMBER}"),
         (torch.rand(3), {}, f"min_foreground_score: found torch.float32 (3,); {NUMBER}"),
         (torch.tensor([0.5, 0.5, torch.nan, 0.5]), {}, f"min_foreground_score: found nan; {NUMBER}"),

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dualperturb import Linf
 from dualperturb.attacks.apgd import apgd
 from dualperturb.attacks.jsma import jsma
-from dualperturb.attacks.nested import perturb_until_fooled
+from dualperturb.attacks.nested.run import perturb_until_fooled
 from dualperturb.core.objectives import Objective
 from dualperturb.core.pgd import perturb
 

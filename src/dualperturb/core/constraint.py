@@ -7,7 +7,7 @@ example is sought that fools and leaves the eye on the foreground. The paper add
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -15,23 +15,18 @@ import torch
 from torch import Tensor
 
 from dualperturb.core.balls import Ball
-from dualperturb.core.bounds import ACCEPTED, reserve
-from dualperturb.core.checks import check_place, is_number
 from dualperturb.core.gradients import gradient_of
 from dualperturb.core.norms import L2
 from dualperturb.core.objectives import Objective, Saliency, Standing
 from dualperturb.core.regions import regions_of
 from dualperturb.core.score import foreground_score
 from dualperturb.core.shown import misclassified
-from dualperturb.errors import UserError
 
-Bound = float | str | Tensor
 # A changed image's score lies above its bound by as much, and so in float64, too: float32 rounds by less.
 GUARD = 1e-5
 # The score's weight in a step that keeps the bound, beside the loss's 1. Chosen, with the other steps, on one
 # half of 200 test images of shapes6 under the built-in saliency model; docs/saliency.md tells of others.
 WEIGHTS = (0.0, 0.5, 1.0, 2.0)
-_ACCEPTED = f"accepted: {ACCEPTED}, or a tensor of numbers (N,)"
 
 
 @dataclass(frozen=True)
@@ -66,6 +61,31 @@ class Constraint:
         changed = (images != self.clean).flatten(1).any(dim=1)
         return margin >= GUARD * (changed & ~fixed)
 
+    def climb(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The margin's gradient, (N, C, H, W), and the margin."""
+        points = images.detach().requires_grad_(True)
+        with torch.enable_grad():
+            margin = self.margin(points)
+            climb = gradient_of("saliency", margin, points)
+        return climb.contiguous(), margin.detach()
+
+    def direction(self, at: Slopes, move: Callable[[Tensor], Tensor]) -> Tensor:
+        """What to climb at some images so as to fool within the bound, (N, C, H, W).
+
+        Where the bound is held, it is the loss's gradient and, by the smallest of `WEIGHTS` that keeps the
+        bound to first order, the score's. Where it is not, it is both alike, or the score's alone if the
+        image is fooled already. Each gradient has unit length in each region. move: a direction -> the
+        change of the images that comes of it.
+        """
+        regions = regions_of(self.foreground, at.loss)
+        ascent, salient = (L2.step(climb, (1, 1), regions) for climb in (at.loss, at.score))
+        mixed = [ascent + weight * salient for weight in WEIGHTS]
+        chosen = mixed[-1]
+        for one in reversed(mixed):  # the smallest weight is the last to be asked
+            keeps = at.margin + (at.score * move(one)).flatten(1).sum(dim=1) >= 0
+            chosen = _where(keeps, one, chosen)
+        return _where(at.held, chosen, _where(at.fooled, salient, ascent + salient))
+
     def only(self, rows: Tensor) -> Constraint:
         """The same for some of the images; rows: positions, or bool (N,)."""
         return replace(
@@ -73,26 +93,15 @@ class Constraint:
         )
 
 
-@torch.no_grad()
-def constraint(models: Sequence[Saliency], images: Tensor, foreground: Tensor, bound: Bound) -> Constraint:
-    """The constraint that `bound` names (see `pgd`). Raises UserError for what is no such bound."""
-    no_bound = torch.zeros(len(models), len(images), dtype=images.dtype, device=images.device)
-    unbounded = Constraint(tuple(models), images, foreground, no_bound)
-    if isinstance(bound, str):
-        added = reserve(bound)
-        if added is None:
-            raise UserError(f"min_foreground_score: found {bound!r}; {_ACCEPTED}")
-        return replace(unbounded, bounds=unbounded.scores(images) + added)
-    if isinstance(bound, Tensor):
-        if bound.shape != (len(images),) or not bound.is_floating_point():
-            raise UserError(f"min_foreground_score: found {bound.dtype} {tuple(bound.shape)}; {_ACCEPTED}")
-        check_place("min_foreground_score", bound, images)
-        wrong = bound[~((bound >= 0) & (bound <= 1))]
-        if len(wrong):
-            raise UserError(f"min_foreground_score: found {float(wrong[0])}; {_ACCEPTED}")
-    elif isinstance(bound, bool) or not is_number(bound) or not 0 <= bound <= 1:
-        raise UserError(f"min_foreground_score: found {bound!r}; {_ACCEPTED}")
-    return replace(unbounded, bounds=no_bound + bound)
+class Slopes(NamedTuple):
+    """What a step under a constraint goes by, at some images: the gradients of loss and margin, (N, C, H, W),
+    the margin (N,), and whether the bound is held and the image fooled, bool (N,)."""
+
+    loss: Tensor
+    score: Tensor
+    margin: Tensor
+    held: Tensor
+    fooled: Tensor
 
 
 class _Best(NamedTuple):
@@ -106,10 +115,8 @@ class _Best(NamedTuple):
 class ConstrainedObjective(Objective):
     """A loss under a constraint; returned are the best images met on the way.
 
-    The best are those that fool and hold the bound, then those that hold it, then those of higher loss. Where
-    the bound is held, a step follows the loss and, by the smallest of `WEIGHTS` that keeps the bound to first
-    order, the score. Where it is not, a step follows both alike, or the score alone if the image is fooled
-    already. Each gradient has unit length in each region. Steps shrink over the second half of the run.
+    The best are those that fool and hold the bound, then those that hold it, then those of higher loss. Steps
+    follow `Constraint.direction`, and shrink over the second half of the run.
     """
 
     constraint: Constraint | None = None
@@ -119,18 +126,16 @@ class ConstrainedObjective(Objective):
         return [min(1.0, 2 * (1 - step / steps)) for step in range(steps)]
 
     def step(self, images: Tensor, ball: Ball, share: float) -> Tensor:
+        direction, _ = self.ascent(images, ball, share)
+        return ball.ascend(direction, share)
+
+    def ascent(self, images: Tensor, ball: Ball, share: float) -> tuple[Tensor, Tensor]:
         climb_loss, logits = self.loss_gradient(images)
-        climb_score, margin = self._margin_gradient(images)
+        climb_score, margin = self._held.climb(images)
         held, fooled = self._held.met(images, margin), misclassified(logits, self.labels)
         self._remember(images, self._standing(logits, held))
-        regions = regions_of(self._held.foreground, images)
-        ascent, salient = (L2.step(climb, (1, 1), regions) for climb in (climb_loss, climb_score))
-        steps = {weight: ball.ascend(ascent + weight * salient, share) for weight in WEIGHTS}
-        chosen = steps[WEIGHTS[-1]]
-        for step in reversed(steps.values()):  # the smallest weight is the last to be asked
-            keeps = margin + (climb_score * step).flatten(1).sum(dim=1) >= 0
-            chosen = _where(keeps, step, chosen)
-        return _where(held, chosen, _where(fooled, ball.ascend(salient, share), steps[1.0]))
+        slopes = Slopes(climb_loss, climb_score, margin, held, fooled)
+        return self._held.direction(slopes, lambda direction: ball.ascend(direction, share)), logits
 
     @torch.no_grad()
     def outcome(self, images: Tensor) -> Tensor:
@@ -140,20 +145,22 @@ class ConstrainedObjective(Objective):
     def standing(self, images: Tensor) -> Standing:
         return self._standing(self.model(images), self._held.met(images, self._held.margin(images)))
 
+    @torch.no_grad()
+    def fooled(self, images: Tensor, logits: Tensor, among: Tensor) -> Tensor:
+        """As `Objective.fooled`, and the bound is held; images: those of the last step's beginning."""
+        assert self._best is not None
+        return (among & self._best.standing.success).nonzero().flatten()
+
     def only(self, rows: Tensor) -> Objective:
-        return replace(self, labels=self.labels[rows], constraint=self._held.only(rows))
+        chosen = replace(self, labels=self.labels[rows], constraint=self._held.only(rows))
+        if self._best is not None:
+            chosen._best = _Best(self._best.images[rows], self._best.standing.only(rows))
+        return chosen
 
     @property
     def _held(self) -> Constraint:
         assert self.constraint is not None
         return self.constraint
-
-    def _margin_gradient(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        points = images.detach().requires_grad_(True)
-        with torch.enable_grad():
-            margin = self._held.margin(points)
-            climb = gradient_of("saliency", margin, points)
-        return climb.contiguous(), margin.detach()
 
     def _standing(self, logits: Tensor, held: Tensor) -> Standing:
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -90,6 +90,10 @@ class Objective:
         """The step from `images`, (N, C, H, W), by a share of the ball's radius."""
         return ball.ascend(self.gradient(images), share)
 
+    def ascent(self, images: Tensor, ball: Ball, share: float) -> tuple[Tensor, Tensor]:
+        """The direction of such a step, without a salience term, and the logits; both at `images`."""
+        return self.loss_gradient(images)
+
     def plan(self, steps: int) -> list[float]:
         """For each step of a run, its length in step sizes."""
         return [1.0] * steps
@@ -105,7 +109,7 @@ class Objective:
         return images
 
     def only(self, rows: Tensor) -> Objective:
-        """The same for some of the images, before the first step; rows: positions, or bool (N,)."""
+        """The same for some of the images, without an older score gradient; rows: positions or bool (N,)."""
         foreground = None if self.foreground is None else self.foreground[rows]
         return replace(self, labels=self.labels[rows], foreground=foreground)
 

@@ -7,22 +7,21 @@ and the salience term. The classifier is left as it is: its mode, its parameters
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from dualperturb.core.balls import Ball, Dual, boxed
+from dualperturb.core.bounded import Bound, constraint, judged
 from dualperturb.core.checks import check_counts, check_step_size
 from dualperturb.core.climbed import check_models, climbed_models
-from dualperturb.core.constraint import Bound, ConstrainedObjective, Constraint, constraint
+from dualperturb.core.constraint import ConstrainedObjective
 from dualperturb.core.devices.precision import resolved
 from dualperturb.core.losses import loss_named
 from dualperturb.core.objectives import Objective, Saliency, Standing
 from dualperturb.core.problem import Problem, posed
 from dualperturb.core.result import AttackResult, checked_norms
-from dualperturb.core.shown import misclassified
 
 
 def perturb(
@@ -86,10 +85,10 @@ def pgd(
     salience_every: the gradient of the foreground score is renewed once in so many steps.
     min_foreground_score: a constraint in place of the salience term (see `constraint`; ours): the loss is
     maximised subject to a foreground score of at least this number in [0, 1], a number per image in a tensor
-    (N,), "clean" (its own score before the attack) or such as "clean-0.05". saliency may then be several
-    models; the bound holds for each. The best image met is returned: one that fools and holds the bound, else
-    one that holds it, else one of higher loss. The image itself counts as met. A bound that cannot be held is
-    no error: the result's `feasible` is False there. A bound of 0 is none.
+    (N,), "clean" (its own score before the attack) or such as "clean-0.05" and, with a reserve, "clean+0.05".
+    saliency may then be several models; the bound holds for each. The best image met is returned: one that
+    fools and holds the bound, else one that holds it, else one of higher loss. The image itself counts as
+    met. A bound that cannot be held is no error: `feasible` is False there. A bound of 0 is none.
     precision: "bf16" takes gradients of a copy of the classifier in bfloat16 (see `gradient_copy`; the model
     must be in eval mode), "auto" of a copy in bfloat16 where the hardware is fast in it, else in float32.
     Where no copy works, they are taken of the model itself, which always judges success. The constraint
@@ -123,8 +122,9 @@ def pgd(
         copied = problem.gradient_copy(precision)
         whole = Objective(problem.logits_of, labels, *salience, copied, climbed_loss)
     kept = _restarted(whole, problem, ball, kept, restarts, steps=steps, step_size=step_size)
-    result = AttackResult(kept.images, kept.standing.success, checked_norms(ball, wide, kept.images))
-    return result if bound is None else _judged(result, bound, problem)
+    if bound is not None:
+        return judged(problem, ball, kept.images, bound)
+    return AttackResult(kept.images, kept.standing.success, checked_norms(ball, wide, kept.images))
 
 
 def _restarted(
@@ -140,19 +140,6 @@ def _restarted(
         own = wide[rows] if len(rows) < len(wide) else wide  # no copy while all are attacked
         kept = kept.or_better(rows, perturb(run, own, ball.only(rows), seeds=seeds, **settings), run)
     return kept
-
-
-@torch.no_grad()
-def _judged(result: AttackResult, bound: Constraint, problem: Problem) -> AttackResult:
-    """The result with its foreground scores, and success as it is without them: not classified as label."""
-    scores = bound.scores(result.images)
-    margin = (scores - bound.bounds).min(dim=0).values
-    return replace(
-        result,
-        success=misclassified(problem.logits_of(result.images), problem.labels),
-        foreground_score=scores.min(dim=0).values,
-        feasible=bound.met(result.images, margin),
-    )
 
 
 class _Kept(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,11 @@ class Problem:
         """One seed per image, or only for the images at the positions `rows`; salt: see `image_seeds`."""
         names = self.names if rows is None else [self.names[row] for row in rows.tolist()]
         return image_seeds(self.seed, names, *salt)
+
+    def only(self, rows: Tensor) -> Problem:
+        """The same for the images at the positions `rows`."""
+        names = [self.names[row] for row in rows.tolist()]
+        return replace(self, images=self.images[rows], labels=self.labels[rows], names=names)
 
     def gradient_copy(self, precision: str) -> GradientCopy | None:
         """The copy that gradients are taken of; None where they are taken of the classifier itself.

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from dualperturb.core.constraint import Bound
+from dualperturb.core.bounded import Bound
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_batch
 from dualperturb.evaluation.measuring.subject import Batch, Subject

@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from dualperturb.core.bounded import Bound, constraint
 from dualperturb.core.budgets import NORMS
-from dualperturb.core.constraint import Bound, constraint
 from dualperturb.core.devices import ranks
 from dualperturb.core.devices.memory import BatchSize
 from dualperturb.core.objectives import Saliency

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dualperturb.core.constraint import Bound
+from dualperturb.core.bounded import Bound
 from dualperturb.core.objectives import Saliency
 from dualperturb.core.score import foreground_score
 from dualperturb.core.threat_model import ThreatModel

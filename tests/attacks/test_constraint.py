@@ -107,9 +107,10 @@ def test_a_numbers_tensor_and_the_number_are_the_same_bound() -> None:
     assert torch.equal(attack(torch.full((4,), 0.5)).images, attack(0.5).images)
 
 
-def test_an_image_is_attacked_alike_alone_and_among_others() -> None:
+@pytest.mark.parametrize("bound", ["clean", torch.tensor([0.0, 0.5, 0.9, 0.0])])
+def test_an_image_is_attacked_alike_alone_and_among_others(bound: str | Tensor) -> None:
     images, labels, foreground = batch()
-    whole = attack("clean")
+    whole = attack(bound)
     for row in range(len(images)):
         part = slice(row, row + 1)
         ball = Dual(L2(0.5), L2(1.0), foreground[part])
@@ -122,7 +123,7 @@ def test_an_image_is_attacked_alike_alone_and_among_others() -> None:
             step_size=0.3,
             indices=[row],
             saliency=BUILTIN,
-            min_foreground_score="clean",
+            min_foreground_score=bound if isinstance(bound, str) else bound[part],
         )
         assert torch.allclose(alone.images, whole.images[part], atol=1e-4)
 
@@ -190,7 +191,8 @@ def test_without_a_region_the_score_is_a_matter_of_definition(full: bool) -> Non
 
 
 NUMBER = (
-    'accepted: a number from 0 to 1, a tensor of them (N,), "clean", or such as "clean-0.05" or "clean+0.05"'
+    'accepted: a number from 0 to 1, "clean", or such as "clean-0.05" or "clean+0.05", '
+    "or a tensor of numbers (N,)"
 )
 
 

@@ -53,12 +53,16 @@ def constraint(models: Sequence[Saliency], images: Tensor, foreground: Tensor, b
             raise UserError(f"min_foreground_score: found {float(wrong[0])}; {_ACCEPTED}")
     elif isinstance(bound, bool) or not is_number(bound) or not 0 <= bound <= 1:
         raise UserError(f"min_foreground_score: found {bound!r}; {_ACCEPTED}")
-    return replace(unbounded, bounds=no_bound + bound)
+    binds = isinstance(bound, Tensor) or bound > 0
+    return replace(unbounded, bounds=no_bound + bound, binds=binds)
 
 
 def binding(bound: Constraint | None) -> Constraint | None:
-    """The constraint, or None where every image holds it whatever an attack does."""
-    return bound if bound is not None and (bound.bounds > 0).any() else None
+    """The constraint, or None where the number 0 was asked for, which every image holds.
+
+    It is not asked of the images' bounds: what an attack does to one image may not depend on the others.
+    """
+    return bound if bound is not None and bound.binds else None
 
 
 @torch.no_grad()

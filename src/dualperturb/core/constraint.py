@@ -34,14 +34,15 @@ class Constraint:
     """S(x + delta) >= bound under each of several saliency models.
 
     models: each maps images to a log density (N, H, W). clean: the images before the attack, (N, C, H, W).
-    foreground: bool (N, 1, H, W). bounds: (K, N), one row per model. An empty foreground has a score of 0, a
-    full one of 1, by definition.
+    foreground: bool (N, 1, H, W). bounds: (K, N), one row per model. binds: False for the number 0, which is no
+    bound. An empty foreground has a score of 0, a full one of 1, by definition.
     """
 
     models: tuple[Saliency, ...]
     clean: Tensor
     foreground: Tensor
     bounds: Tensor
+    binds: bool = True
 
     def scores(self, images: Tensor) -> Tensor:
         """The foreground score under each model, (K, N)."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb.core.balls import Ball, Dual, boxed
-from dualperturb.core.bounded import Bound, constraint, judged
+from dualperturb.core.bounded import Bound, binding, constraint, judged
 from dualperturb.core.checks import check_counts, check_step_size
 from dualperturb.core.climbed import check_models, climbed_models
 from dualperturb.core.constraint import ConstrainedObjective
@@ -112,7 +112,7 @@ def pgd(
     if min_foreground_score is not None and foreground is not None:
         bound = constraint(models, wide, foreground, min_foreground_score)
     kept = _Kept.clean(wide, labels)
-    if bound is not None and (bound.bounds > 0).any():
+    if binding(bound) is not None:
         whole: Objective = ConstrainedObjective(
             problem.logits_of, labels, loss=climbed_loss, constraint=bound
         )

@@ -25,7 +25,7 @@ from dualperturb.core.shown import misclassified
 # A changed image's score lies above its bound by as much, and so in float64, too: float32 rounds by less.
 GUARD = 1e-5
 # The score's weight in a step that keeps the bound, beside the loss's 1. Chosen, with the other steps, on one
-# half of 200 test images of shapes6 under the built-in saliency model; docs/saliency.md tells of others.
+# half of 200 test images of shapes6 under the built-in saliency model; docs/unsuspicious.md tells of others.
 WEIGHTS = (0.0, 0.5, 1.0, 2.0)
 
 
@@ -34,8 +34,8 @@ class Constraint:
     """S(x + delta) >= bound under each of several saliency models.
 
     models: each maps images to a log density (N, H, W). clean: the images before the attack, (N, C, H, W).
-    foreground: bool (N, 1, H, W). bounds: (K, N), one row per model. binds: False for the number 0, which is no
-    bound. An empty foreground has a score of 0, a full one of 1, by definition.
+    foreground: bool (N, 1, H, W). bounds: (K, N), one row per model. binds: False for the number 0, which is
+    no bound. An empty foreground has a score of 0, a full one of 1, by definition.
     """
 
     models: tuple[Saliency, ...]

@@ -88,7 +88,7 @@ def _trained(
         measured,
         data=data,
         foreground=load_foreground(MASKS / dataset, "train"),
-        indices=data.choose(min(len(measured.indices), len(data)), settings.seed),
+        indices=data.choose(min(len(measured.indices), len(data)), settings.seeds.data),
     )
     epochs = training_settings(settings, dataset, defence).epochs
     # So few images are not worth compiling for.

@@ -42,7 +42,7 @@ from stages.results import read_results
 
 T = TypeVar("T")
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "matplotlib")
-SETTINGS = ("datasets", "seed", "norms", "eps_f", "eps_b", "salience_weight", "examples")
+SETTINGS = ("datasets", "seeds", "norms", "eps_f", "eps_b", "salience_weight", "examples")
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ def main(dataset: str) -> None:
             chosen.samples,
             chosen.alpha,
             chosen.batch_size,
-            settings.seed,
+            settings.seeds.attack,
         )
         for row in certified_accuracy(certify_images(measured, sampling, chosen.n0), chosen.radii).to_dict(
             "records"

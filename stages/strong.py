@@ -67,7 +67,7 @@ def standard(measured: Subject, threat: ThreatModel, settings: Params, queries: 
     from dualperturb.evaluation.libraries import standard_auto_attack
     from dualperturb.evaluation.measuring.intervals import accuracy_columns
 
-    right = standard_auto_attack(measured, threat, settings.seed, queries)
+    right = standard_auto_attack(measured, threat, settings.seeds.attack, queries)
     row = {"attack": "autoattack", "axis": "strong", "square_queries": queries} | _budgets(threat, settings)
     return row | accuracy_columns(int(right.sum()), len(right))
 

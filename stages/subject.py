@@ -25,7 +25,7 @@ def subject(
     images: int | tuple[int, ...] | None = None,
 ) -> Subject:
     """The classifier trained with `norm`, and test images: those at the positions `images`, or so many (by
-    default DATASET.evaluate.n) drawn by the seed. A smaller number draws a subset of what a larger one draws.
+    default DATASET.evaluate.n) drawn by seeds.data. A smaller number draws a subset of a larger one's.
     """
     data = load_split(PREPARED / dataset, "test")
     settings.of(dataset).check_test_images(dataset, len(data))
@@ -33,7 +33,7 @@ def subject(
         indices = np.asarray(images, dtype=np.int64)
         data.check_indices(indices, f"{dataset}.evaluate.examples")
     else:
-        indices = data.choose(images or settings.of(dataset).evaluate.n, settings.seed)
+        indices = data.choose(images or settings.of(dataset).evaluate.n, settings.seeds.data)
     foreground = load_foreground(MASKS / dataset, "test")
     if foreground.shape != (len(data), 1, data.side, data.side):
         raise UserError(
@@ -64,7 +64,7 @@ def attack_settings(dataset: str, settings: Params) -> AttackSettings:
         chosen.step_size,
         chosen.restarts,
         chosen.batch_size,
-        settings.seed,
+        settings.seeds.attack,
         chosen.objective,
         chosen.salience_every,
         settings.runtime.precision,

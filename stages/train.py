@@ -51,7 +51,7 @@ def main(defence: str, dataset: str, norm: Annotated[str | None, typer.Argument(
         foreground = load_foreground(MASKS / dataset, "train")
         classifier = chosen.of(dataset).train.classifier
         spec = ClassifierSpec(classifier.architecture, data.class_names)
-        model = build_classifier(spec, classifier.weights, chosen.seed).to(device())
+        model = build_classifier(spec, classifier.weights, settings.seed).to(device())
         check_takes(model, data.side, f"{dataset}.train.classifier.architecture: {classifier.architecture}")
         adversary = training_adversary(chosen, dataset, defence, norm, data.side, saliency)
         checkpoint = checkpoint_path(chosen, defence, dataset, norm, data.side)

@@ -43,7 +43,7 @@ def params() -> Params:
 def test_settings_are_those_of_the_data_set_and_the_defence(params: Params) -> None:
     raw = YAML(typ="safe", pure=True).load(PARAMS.read_text())["shapes6"]["train"]
     for defence in DEFENCES:
-        settings = training_settings(changed("seed", 7), "shapes6", defence)
+        settings = training_settings(changed("seeds.training", (7,)), "shapes6", defence)
         assert settings.epochs == raw[defence]["epochs"] and settings.seed == 7
         assert settings.warmup_epochs == raw[defence].get("warmup_epochs", 0)
         assert settings.optimiser.model_dump() == raw["optimiser"]
@@ -134,7 +134,9 @@ def test_a_norm_that_does_not_fit_is_refused(
 
 ALL = set(DEFENCES)
 CHANGES = [
-    ("seed", 1, ALL),
+    ("seeds.training", (1,), ALL),
+    ("seeds.data", 1, set()),
+    ("seeds.attack", 1, set()),
     ("shapes6.train.classifier.architecture", "resnet18", ALL),
     ("shapes6.train.classifier.weights", "imagenet", ALL),
     ("shapes6.train.optimiser.batch_size", 64, ALL),

@@ -40,7 +40,7 @@ def training_settings(params: Params, dataset: str, defence: str) -> TrainingSet
         params.of(dataset).train.augment,
         section.epochs,
         section.warmup_epochs if isinstance(section, AdversarialTraining) else 0.0,
-        params.seed,
+        params.seeds.training[0],
         params.runtime.precision,
     )
 
@@ -95,7 +95,7 @@ def fingerprint(
     section, train = _section(params, dataset, defence), params.of(dataset).train
     parts: dict[str, Any] = {
         "defence": defence,
-        "seed": params.seed,
+        "seed": params.seeds.training[0],
         "precision": params.runtime.precision,
         "classifier": train.classifier.model_dump(),
         "optimiser": train.optimiser.model_dump(),

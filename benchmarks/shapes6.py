@@ -36,7 +36,7 @@ def add_workspace(parser: argparse.ArgumentParser, images: int) -> argparse.Argu
 
 def present(workspace: Path) -> bool:
     """Has the pipeline run there?"""
-    return all((workspace / "models/shapes6" / name / "classifier.json").exists() for name in CLASSIFIERS)
+    return all((_folder(workspace, name) / "classifier.json").exists() for name in CLASSIFIERS)
 
 
 def subject(options: argparse.Namespace, name: str) -> Subject:
@@ -45,13 +45,17 @@ def subject(options: argparse.Namespace, name: str) -> Subject:
         return stand_in(options)
     data = load_split(options.workspace / "data/prepared/shapes6", "test")
     return Subject(
-        load_classifier(options.workspace / "models/shapes6" / name).to(options.device),
+        load_classifier(_folder(options.workspace, name)).to(options.device),
         data,
         load_foreground(options.workspace / "data/masks/shapes6", "test"),
         data.choose(options.images, SETTINGS.seed),
         BuiltinSaliency(),
         options.device,
     )
+
+
+def _folder(workspace: Path, name: str) -> Path:
+    return workspace / "models/shapes6" / name / str(SETTINGS.seed)
 
 
 def stand_in(options: argparse.Namespace) -> Subject:

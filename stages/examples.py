@@ -18,7 +18,7 @@ def main(dataset: str) -> None:
     norm, budgets = settings.norms[0], settings.budgets(settings.norms[0])
     trained = norm if norm in settings.trained(defence) else None
     with timed(dataset, "examples"):
-        shown = subject(dataset, defence, trained, settings, positions)
+        shown = subject(dataset, defence, trained, settings.seeds.training[0], settings, positions)
         radii = [settings.radius(dataset, norm, value, shown.data.side) for value in budgets]
         arrays = example_arrays(
             shown,

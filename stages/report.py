@@ -13,6 +13,7 @@ import pandas as pd
 
 import dualperturb
 from dualperturb.errors import REMAKE, UserError
+from dualperturb.evaluation.tables import over_trainings
 from dualperturb.figures import read_arrays
 from dualperturb.files import read_csv, replacing
 from dualperturb.params import Params
@@ -81,10 +82,13 @@ def section(settings: Params, results: pd.DataFrame, dataset: str) -> DatasetRep
     chosen = settings.of(dataset)
     certificate = chosen.evaluate.smoothing
     certified = Certificate(chosen.train.smoothing.sigma, certificate.alpha, certificate.samples)
-    own = results[results["dataset"] == dataset]
+    every = results[results["dataset"] == dataset]
+    own, seeds = over_trainings(every), settings.seeds.training
     return DatasetReport(
         dataset,
         own,
+        over_trainings(every[every["training"] == seeds[0]]),
+        len(seeds),
         {norm: settings.budgets(norm) for norm in settings.norms},
         mask_summary(dataset),
         certified,

@@ -2,7 +2,7 @@
 
 SWEEP is eps (PGD), dual (the dual-perturbation attack over eps_f and over eps_b, the other fixed: two panels
 that share a point), or salience_weight. Every classifier of the defence is measured, one for each norm that
-it is trained with; over the salience weight, only the one trained with NORM.
+it is trained with and each training; over the salience weight, only those trained with NORM.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from stages.common import SWEEP_TABLES, SWEEPS, params, run, timed
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from stages.subject import Classifier
 
 
 def main(sweep: str, dataset: str, defence: str, norm: str) -> None:
@@ -27,7 +29,11 @@ def main(sweep: str, dataset: str, defence: str, norm: str) -> None:
         every = settings.trained(defence)
         alike = tuple(one for one in every if one in (None, norm))  # as the paper's Fig. 3 has it
         chosen = alike if sweep == "salience_weight" else every
-        measured = [panels(sweep, dataset, defence, norm, one, settings) for one in chosen]
+        measured = [
+            panels(sweep, dataset, (defence, one, training), norm, settings)
+            for training in settings.seeds.training
+            for one in chosen
+        ]
         if launch.rank() > 0:
             return
         for tables, suffix in zip(zip(*measured, strict=True), ("", ".images"), strict=True):
@@ -38,13 +44,13 @@ def main(sweep: str, dataset: str, defence: str, norm: str) -> None:
 
 
 def panels(
-    sweep: str, dataset: str, defence: str, norm: str, trained: str | None, settings: Params
+    sweep: str, dataset: str, one: Classifier, norm: str, settings: Params
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The tables of points and of images for the classifier trained with the norm `trained`."""
+    """The tables of points and of images for one classifier."""
     from dualperturb.evaluation.sweeps import points as sweeps
     from stages.subject import attack_settings, identity, subject
 
-    measured = subject(dataset, defence, trained, settings)
+    measured = subject(dataset, *one, settings)
     objective = settings.of(dataset).evaluate.objective
     fixed = (*settings.budgets(norm), settings.salience_weight[dataset], objective)
     table, images = sweeps.sweep(
@@ -58,9 +64,11 @@ def panels(
         lambda value: settings.radius(dataset, norm, value, measured.data.side),
         attack_settings(dataset, settings),
     )
-    for place, (name, value) in enumerate(identity(dataset, defence, trained).items()):
+    own = identity(dataset, *one)
+    for place, (name, value) in enumerate(own.items()):
         table.insert(place, name, value)
-    images.insert(0, "trained_norm", trained or "none")
+    for name in ("training", "trained_norm"):
+        images.insert(0, name, own[name])
     return table, images
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from dualperturb.evaluation.tables import curves, metrics
+from dualperturb.evaluation.tables import curves, metrics, over_trainings
 from dualperturb.files import replacing, write_csv, write_json
 from dualperturb.params import AXES
 from stages.common import CURVES, METRICS, RESULTS, params, run
@@ -17,8 +17,9 @@ from stages.results import norms_of, read_parts
 
 def main() -> None:
     settings = params()
-    results = pd.concat(read_parts(settings), ignore_index=True)
-    write_csv(RESULTS, results)
+    every = pd.concat(read_parts(settings), ignore_index=True)
+    write_csv(RESULTS, every)
+    results = over_trainings(every)
     write_json(METRICS, metrics(results, {norm: settings.budgets(norm) for norm in settings.norms}))
     with replacing(CURVES) as folder:
         for axis in AXES:

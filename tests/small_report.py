@@ -70,6 +70,8 @@ def _sections(
             DatasetReport(
                 dataset,
                 own,
+                own,
+                1,
                 {norm: BUDGETS[norm] for norm in norms},
                 MASKS[dataset],
                 CERTIFICATE,

@@ -97,7 +97,6 @@ REFUSED: list[tuple[str, object, str]] = [
     ("seeds.training", [], ": found []; accepted: a list of at least one value"),
     ("seeds.training", 0, ": found 0; accepted: a list of at least one value"),
     ("seeds.training", [1, 1], ": holds 1 twice"),
-    ("seeds.training", [0, 1], ": found [0, 1]; accepted: a list of one"),
     ("seeds", 0, ": found 0; accepted: a mapping with the keys data, training, attack"),
     ("shapes6.evaluate.n", True, f": found true; accepted: {WHOLE}"),
     ("shapes6.evaluate.n", 2.0, f": found 2.0; accepted: {WHOLE}"),

@@ -10,7 +10,7 @@ from tests.pipeline.workspace import DVC, Workspace
 
 VERIFY = ("dualperturb", "workflow", "verify")
 CHECK = ("dualperturb", "workflow", "check")
-WEIGHTS = Path("models/shapes6/clean/weights.safetensors")
+WEIGHTS = Path("models/shapes6/clean/0/weights.safetensors")
 
 
 def cached(workspace: Workspace, path: Path) -> Path:

@@ -48,7 +48,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         np.save(folder / f"data/masks/shapes6/{split}.foreground.npy", np.ones((12, 1, 32, 32), np.bool_))
     spec = ClassifierSpec("small_resnet", tuple(meta["class_names"]))
     for defence, norm in CLASSIFIERS:
-        save_classifier(folder / classifier_folder("shapes6", defence, norm), build_classifier(spec), spec)
+        save_classifier(
+            folder / classifier_folder("shapes6", defence, norm, TRAINING), build_classifier(spec), spec
+        )
     return folder
 
 
@@ -78,10 +80,10 @@ def test_images_are_drawn_and_chosen_by_that_of_data(home: Path, monkeypatch: py
     params, data = load_params(home / "params.yaml"), load_split(home / "data/prepared/shapes6", "test")
     drawn, _, _ = shapes6.draw(12, DATA, "test", params.of("shapes6").data.background_match)
     assert np.array_equal(data.images, drawn)
-    measured = subject("shapes6", "clean", None, params)
+    measured = subject("shapes6", "clean", None, TRAINING, params)
     assert measured.indices.tolist() == data.choose(4, DATA).tolist() != data.choose(4, ATTACK).tolist()
     monkeypatch.setattr(health, "_logged", lambda *_: 0.0)
-    trained = health._trained("shapes6", "at_pgd", "L2", params, measured)
+    trained = health._trained("shapes6", "at_pgd", "L2", TRAINING, params, measured)
     assert trained is not None and trained.subject.indices.tolist() == data.choose(4, DATA).tolist()
 
 
@@ -106,7 +108,7 @@ def test_attacks_start_by_that_of_attacks(home: Path, handed: Callable[..., tupl
         lambda: strong.main("shapes6", "clean", "L2"),
     )
     assert own[3].seed == ATTACK
-    measured = subject("shapes6", "clean", None, params)
+    measured = subject("shapes6", "clean", None, TRAINING, params)
     plain = threats(params, "shapes6", "L2", 32)["pgd"]
     library = "dualperturb.evaluation.libraries.standard_auto_attack"
     assert handed(library, lambda: strong.standard(measured, plain, params, 5))[2] == ATTACK

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from dualperturb.evaluation.measuring.intervals import wilson
 from dualperturb.params import DEFENCES
 
 # Of unsuspicious adversarial accuracy. ANY, in the column `attack`: all attacks together. UNSEEN, in `judge`:
@@ -15,7 +16,7 @@ ANY, UNSEEN = "any", "unseen"
 HIGH = 0.9
 BOUNDS = tuple(round(0.05 * step, 2) for step in range(21))
 
-_OWN = ("dataset", "defence", "trained_norm", "axis")
+_OWN = ("dataset", "defence", "trained_norm", "training", "axis")
 _ATTACKED = (*_OWN, "attack", "norm", "n", "accuracy", "accuracy_low", "accuracy_high")
 _SPENT = (*_ATTACKED, "eps_f", "eps_b", "eps_f_spent", "eps_b_spent", "salience_weight", "steps")
 
@@ -42,8 +43,40 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 RESULT_COLUMNS = tuple(dict.fromkeys(column for columns in COLUMNS.values() for column in columns))
 
+# The columns that say what was measured: rows that agree in all of them differ in the training alone.
+_KEYS = (
+    *(*_OWN[:3], "axis", "attack", "norm", "value", "judge", "source", "objective", "salience_every"),
+    *("eps_f", "eps_b", "eps_f_spent", "eps_b_spent", "salience_weight", "steps", "square_queries"),
+)
+_COUNTS = ("n", "crossed_half", "gradient_zero_gradients")  # of images
+
 SWEPT = ("pgd", "dual")  # the attacks of the panels; others are read off at the same budgets
 Metrics = dict[str, dict[str, dict[str, dict[str, float]]]]
+
+
+def over_trainings(results: pd.DataFrame) -> pd.DataFrame:
+    """The results of several trainings as means over them, a row a point; those of one training as they are.
+
+    The column `training` goes. An accuracy's interval is Wilson's at the mean and at n, other intervals have
+    the means of their ends: they tell of the test images alone. For the trainings there are accuracy_least,
+    accuracy_most and `trainings`, the number of them. Counts of images are rounded.
+    """
+    seeds, rows = results["training"].nunique(), results.drop(columns="training")
+    if seeds == 1:
+        return rows
+    keys = [name for name in _KEYS if name in rows]
+    groups = rows.groupby(keys, sort=False, dropna=False)
+    found = groups.mean()
+    counts = [name for name in _COUNTS if name in found]
+    found[counts] = found[counts].round()
+    found["n"] = found["n"].astype(int)
+    points = zip(found["accuracy"], found["n"], strict=True)
+    intervals = [(share, share) if pd.isna(share) else wilson(share * n, n) for share, n in points]
+    found[["accuracy_low", "accuracy_high"]] = intervals
+    found["accuracy_least"], found["accuracy_most"] = groups["accuracy"].min(), groups["accuracy"].max()
+    return found.assign(trainings=seeds).reset_index()[
+        [*rows, "accuracy_least", "accuracy_most", "trainings"]
+    ]
 
 
 def metrics(results: pd.DataFrame, budgets: Mapping[str, tuple[float, float]]) -> Metrics:

@@ -9,22 +9,15 @@ from pydantic import AfterValidator, BeforeValidator, TypeAdapter, ValidationErr
 from dualperturb.params.fields import Section, Seed, are_distinct, first_line, is_list, wrong_key
 
 
-def _is_one(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    if len(seeds) > 1:
-        raise ValueError(f"found {list(seeds)}; accepted: a list of one")
-    return seeds
-
-
 class Seeds(Section):
-    """data: of the images that shapes6 draws, and of which test images are measured; training: of a training.
+    """data: of the images that shapes6 draws, and of which test images are measured; training: of trainings.
 
-    attack: of attacks' random starts and of AutoAttack, and of smoothing's noise at test time.
+    Every classifier is trained once by each seed of training; pictures show the first. attack: of attacks'
+    random starts and of AutoAttack, and of smoothing's noise at test time.
     """
 
     data: Seed
-    training: Annotated[
-        tuple[Seed, ...], BeforeValidator(is_list), AfterValidator(are_distinct), AfterValidator(_is_one)
-    ]
+    training: Annotated[tuple[Seed, ...], BeforeValidator(is_list), AfterValidator(are_distinct)]
     attack: Seed
 
 

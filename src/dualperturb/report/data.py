@@ -59,12 +59,15 @@ class ReportFigure:
 class DatasetReport:
     """One data set's part. Raises `UserError` where a table is of another data set or of several.
 
-    `results`: its rows of reports/results.csv; `health`: one row per check, classifier and norm; `gallery`:
-    the arrays of `evaluation.gallery.gallery_arrays`; `budgets`: those of the summary and of the claims.
+    `results`: its rows of reports/results.csv, means over `trainings` trainings; `claimed`: those of the
+    first, by which claims are judged; `health`: one row per check, classifier and norm; `gallery`: the arrays
+    of `evaluation.gallery.gallery_arrays`; `budgets`: those of the summary and of the claims.
     """
 
     dataset: str
     results: pd.DataFrame
+    claimed: pd.DataFrame
+    trainings: int
     budgets: Budgets
     masks: MaskSummary
     certificate: Certificate

@@ -74,10 +74,11 @@ def _content(report: ReportData) -> dict[str, Any]:
 
 def _section(section: DatasetReport) -> dict[str, Any]:
     results, budgets = section.results, section.budgets
-    claims = claims_table(results, budgets)
+    claims = claims_table(section.claimed, budgets)
     opening = next((figure for figure in section.figures if figure.stem.startswith("accuracy")), None)
     return {
         "dataset": section.dataset,
+        "trainings": section.trainings,
         "claims": claims,
         "claim_groups": [
             (claim, rule, rows.drop(columns=["claim", "holds if"]))

@@ -23,6 +23,7 @@ from dualperturb.core.threat_model import ThreatModel
 from dualperturb.datasets import prepare
 from dualperturb.errors import UserError
 from dualperturb.evaluation.health.training import Trained
+from dualperturb.figures import read_arrays
 from dualperturb.params import AXES, DEFENCES, load_params
 from stages import (
     common,
@@ -235,6 +236,22 @@ def test_every_training_is_measured(several: Path) -> None:
     assert not first["foreground_score"].equals(second["foreground_score"])
     images = pd.read_csv(several / "reports/cells/shapes6/eps/at_pgd/L2.images.csv")
     assert (images.groupby(["training", "value"]).size() == 5).all() and set(images["training"]) == {0, 3}
+
+
+def test_pictures_are_those_of_the_first_training(
+    several: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made anew where there is no other."""
+    shutil.copy(several / "params.yaml", tmp_path)
+    (tmp_path / "data").symlink_to(several / "data")
+    shutil.copytree(several / "models", tmp_path / "models", ignore=shutil.ignore_patterns("3"))
+    monkeypatch.chdir(tmp_path)
+    examples.main("shapes6")
+    gallery.main("shapes6")
+    for name in ("examples/shapes6.npz", "gallery/shapes6.npz"):
+        ours, theirs = (read_arrays(folder / "reports" / name) for folder in (tmp_path, several))
+        assert all(np.array_equal(ours[key], theirs[key]) for key in theirs)
+    assert len(ours["classifiers"]) == 3
 
 
 def test_several_trainings_are_shown_as_their_mean(several: Path) -> None:

@@ -16,13 +16,14 @@ ANY, UNSEEN = "any", "unseen"
 HIGH = 0.9
 BOUNDS = tuple(round(0.05 * step, 2) for step in range(21))
 
+_ENDS = ("", "_low", "_high")  # of the names of a measure and of its interval
 _OWN = ("dataset", "defence", "trained_norm", "training", "axis")
 _ATTACKED = (*_OWN, "attack", "norm", "n", "accuracy", "accuracy_low", "accuracy_high")
 _SPENT = (*_ATTACKED, "eps_f", "eps_b", "eps_f_spent", "eps_b_spent", "salience_weight", "steps")
 
 
 def _means(*names: str) -> tuple[str, ...]:
-    return tuple(f"{name}{end}" for name in names for end in ("", "_low", "_high"))
+    return tuple(f"{name}{end}" for name in names for end in _ENDS)
 
 
 # The columns that metrics, curves, figures and report need of each measure's table: measure -> columns.
@@ -43,11 +44,6 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 RESULT_COLUMNS = tuple(dict.fromkeys(column for columns in COLUMNS.values() for column in columns))
 
-# The columns that say what was measured: rows that agree in all of them differ in the training alone.
-_KEYS = (
-    *(*_OWN[:3], "axis", "attack", "norm", "value", "judge", "source", "objective", "salience_every"),
-    *("eps_f", "eps_b", "eps_f_spent", "eps_b_spent", "salience_weight", "steps", "square_queries"),
-)
 _COUNTS = ("n", "crossed_half", "gradient_zero_gradients")  # of images
 
 SWEPT = ("pgd", "dual")  # the attacks of the panels; others are read off at the same budgets
@@ -59,15 +55,17 @@ def over_trainings(results: pd.DataFrame) -> pd.DataFrame:
 
     The column `training` goes. An accuracy's interval is Wilson's at the mean and at n, other intervals have
     the means of their ends: they tell of the test images alone. For the trainings there are accuracy_least,
-    accuracy_most and `trainings`, the number of them. Counts of images are rounded.
+    accuracy_most and `trainings`, the number of them. Counts of images are rounded. The columns that have an
+    interval and the counts are measures; all others say what was measured.
     """
     seeds, rows = results["training"].nunique(), results.drop(columns="training")
     if seeds == 1:
         return rows
-    keys = [name for name in _KEYS if name in rows]
-    groups = rows.groupby(keys, sort=False, dropna=False)
+    counts = [name for name in _COUNTS if name in rows]
+    measures = {*counts, *(f"{name}{end}" for name in rows if f"{name}_low" in rows for end in _ENDS)}
+    groups = rows.groupby([name for name in rows if name not in measures], sort=False, dropna=False)
+    assert (groups.size() == seeds).all(), "one row a training and point"
     found = groups.mean()
-    counts = [name for name in _COUNTS if name in found]
     found[counts] = found[counts].round()
     found["n"] = found["n"].astype(int)
     points = zip(found["accuracy"], found["n"], strict=True)

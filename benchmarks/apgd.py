@@ -32,7 +32,7 @@ STEPS = 100
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    arguments.add_argument("--classifier", type=Path, default=Path("models/shapes6/at_pgd/L2"))
+    arguments.add_argument("--classifier", type=Path, default=Path("models/shapes6/at_pgd/L2/0"))
     arguments.add_argument("--data", type=Path, default=Path("data/prepared/shapes6"))
     arguments.add_argument("--images", type=int, default=200)
     arguments.add_argument("--budget", action="append", help="default: L2:2 and Linf:4")

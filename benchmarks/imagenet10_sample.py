@@ -169,7 +169,7 @@ def _axes() -> tuple[str, ...]:
 
 
 def _defence(path: Path, work: Path) -> str:
-    return path.relative_to(work / "reports/training" / DATASET).parts[0].removesuffix(".csv")
+    return path.relative_to(work / "reports/training" / DATASET).parts[0]
 
 
 if __name__ == "__main__":

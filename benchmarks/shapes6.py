@@ -37,7 +37,7 @@ def add_workspace(parser: argparse.ArgumentParser, images: int) -> argparse.Argu
 
 def present(workspace: Path) -> bool:
     """Has the pipeline run there?"""
-    return all((workspace / "models/shapes6" / name / "classifier.json").exists() for name in CLASSIFIERS)
+    return all((_folder(workspace, name) / "classifier.json").exists() for name in CLASSIFIERS)
 
 
 def subject(options: argparse.Namespace, name: str) -> Subject:
@@ -46,13 +46,17 @@ def subject(options: argparse.Namespace, name: str) -> Subject:
         return stand_in(options)
     data = load_split(options.workspace / "data/prepared" / options.dataset, "test")
     return Subject(
-        load_classifier(options.workspace / "models" / options.dataset / name).to(options.device),
+        load_classifier(_folder(options.workspace, name, options.dataset)).to(options.device),
         data,
         load_foreground(options.workspace / "data/masks" / options.dataset, "test"),
         data.choose(options.images, SETTINGS.seed),
         BuiltinSaliency(),
         options.device,
     )
+
+
+def _folder(workspace: Path, name: str, dataset: str = "shapes6") -> Path:
+    return workspace / "models" / dataset / name / str(SETTINGS.seed)
 
 
 def stand_in(options: argparse.Namespace) -> Subject:

@@ -84,9 +84,9 @@ def classifier_name(defence: str, norm: str | None) -> str:
     return defence if norm is None else f"{defence}_{norm}"
 
 
-def classifier_folder(dataset: str, defence: str, norm: str | None) -> Path:
-    """models/DATASET/DEFENCE, or in it the folder of the norm."""
-    return MODELS / dataset / defence / (norm or "")
+def classifier_folder(dataset: str, defence: str, norm: str | None, training: int) -> Path:
+    """models/DATASET/DEFENCE/NORM/SEED; without NORM for a defence that knows none."""
+    return MODELS / dataset / defence / (norm or "") / str(training)
 
 
 def run(main: Callable[..., None], ranked: bool = False) -> None:

@@ -73,8 +73,8 @@ def _shown(dataset: str, defence: str, norm: str, settings: Params) -> tuple[Sub
 
     from stages.subject import subject
 
-    trained = settings.trained_for(defence, norm)
-    shown = subject(dataset, defence, trained, settings, settings.of(dataset).evaluate.examples)
+    trained, positions = settings.trained_for(defence, norm), settings.of(dataset).evaluate.examples
+    shown = subject(dataset, defence, trained, settings.seeds.training[0], settings, positions)
     told = {"defence": defence, "trained_norm": trained or "none", "norm": norm}
     return shown, {
         "class_names": np.asarray(shown.data.class_names),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dualperturb.evaluation.tables import over_trainings
 from dualperturb.figures import draw, read_arrays, read_examples, save
 from dualperturb.files import replacing
 from stages.common import EXAMPLES, FIGURES, GRADIENTS, params, run
@@ -10,7 +11,7 @@ from stages.results import read_results
 
 def main(dataset: str) -> None:
     chosen = params(dataset)
-    results = read_results(chosen)
+    results = over_trainings(read_results(chosen))
     drawn = draw(
         results[results["dataset"] == dataset],
         read_examples(EXAMPLES / dataset),

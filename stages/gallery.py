@@ -17,13 +17,15 @@ def main(dataset: str) -> None:
 
     from dualperturb.evaluation.gallery import gallery_arrays
     from dualperturb.files import replacing
-    from stages.subject import classifiers, subject
+    from stages.subject import shown, subject
 
     settings = params(dataset)
     with timed(dataset, "gallery"):
         subjects = {
-            classifier_name(*one): subject(dataset, *one, settings, settings.of(dataset).evaluate.examples)
-            for one in classifiers(settings)
+            classifier_name(*one[:2]): subject(
+                dataset, *one, settings, settings.of(dataset).evaluate.examples
+            )
+            for one in shown(settings)
         }
         side = next(iter(subjects.values())).data.side
         # Many passes of a handful of images: on a CPU a second thread only waits for the first.

@@ -11,23 +11,23 @@ def main(dataset: str) -> None:
 
     from dualperturb.evaluation.gradients import energy_summary, energy_table, gradient_arrays
     from dualperturb.files import replacing, write_csv
-    from stages.subject import classifiers, identity, subject
+    from stages.subject import classifiers, identity, shown, subject
 
     settings = params(dataset)
     chosen = settings.of(dataset).evaluate
     rows = []
     with timed(dataset, "gradients"):
-        for defence, trained in classifiers(settings):
-            table = energy_table(subject(dataset, defence, trained, settings), chosen.batch_size)
+        for one in classifiers(settings):
+            table = energy_table(subject(dataset, *one, settings), chosen.batch_size)
             summary = {f"gradient_{name}": value for name, value in energy_summary(table).items()}
-            rows.append(identity(dataset, defence, trained) | {"axis": "gradient"} | summary)
+            rows.append(identity(dataset, *one) | {"axis": "gradient"} | summary)
         write_csv(
             MEASURES / dataset / "gradients.csv", pd.DataFrame(rows).rename(columns={"gradient_n": "n"})
         )
         arrays = gradient_arrays(
             {
-                classifier_name(*one): subject(dataset, *one, settings, chosen.examples)
-                for one in classifiers(settings)
+                classifier_name(*one[:2]): subject(dataset, *one, settings, chosen.examples)
+                for one in shown(settings)
             }
         )
         with replacing(GRADIENTS / f"{dataset}.npz") as temporary, temporary.open("wb") as file:

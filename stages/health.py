@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dualperturb.evaluation.health.training import Trained
     from dualperturb.evaluation.measuring.subject import Subject
 
-_MEASURED = ("defence", "trained_norm", "attack", "accuracy", "n")
+_MEASURED = ("defence", "trained_norm", "training", "attack", "accuracy", "n")
 SWEEP_COLUMNS = (*_MEASURED, "norm", "axis", "value", "salience_weight")
 TRANSFER_COLUMNS = (*_MEASURED, "source")
 
@@ -44,9 +44,9 @@ def main(dataset: str, norm: str) -> None:
     transferred = read_csv(MEASURES / dataset / "transfer" / f"{norm}.csv", TRANSFER_COLUMNS)
     tables = []
     with timed(dataset, "health", norm):
-        for defence, trained in classifiers(settings, norm):
-            own = identity(dataset, defence, trained)
-            measured = subject(dataset, defence, trained, settings, chosen.n)
+        for defence, trained, training in classifiers(settings, norm):
+            own = identity(dataset, defence, trained, training)
+            measured = subject(dataset, defence, trained, training, settings, chosen.n)
             swept = pd.concat(
                 [
                     read_csv(SWEEP_TABLES / dataset / axis / defence / f"{norm}.csv", SWEEP_COLUMNS)
@@ -60,18 +60,19 @@ def main(dataset: str, norm: str) -> None:
                 attack_settings(dataset, norm, settings),
                 swept[_is(swept, own)],
                 onto.assign(target=classifier_name(defence, trained)),
-                _trained(dataset, defence, trained, settings, measured),
+                _trained(dataset, defence, trained, training, settings, measured),
             )
             tables.append(table.assign(**own, norm=norm))
         write_csv(HEALTH / dataset / f"{norm}.csv", pd.concat(tables, ignore_index=True))
 
 
-def _is(table: pd.DataFrame, own: dict[str, str]) -> pd.Series:
-    return (table["defence"] == own["defence"]) & (table["trained_norm"] == own["trained_norm"])
+def _is(table: pd.DataFrame, own: dict[str, str | int]) -> pd.Series:
+    names = ["defence", "trained_norm", "training"]
+    return (table[names] == [own[name] for name in names]).all(axis="columns")
 
 
 def _trained(
-    dataset: str, defence: str, norm: str | None, settings: Params, measured: Subject
+    dataset: str, defence: str, norm: str | None, training: int, settings: Params, measured: Subject
 ) -> Trained | None:
     """The classifier with as many training images as test images, or all there are; None if training made
     no adversarial examples."""
@@ -88,13 +89,12 @@ def _trained(
         measured,
         data=data,
         foreground=load_foreground(MASKS / dataset, "train"),
-        indices=data.choose(min(len(measured.indices), len(data)), settings.seed),
+        indices=data.choose(min(len(measured.indices), len(data)), settings.seeds.data),
     )
-    epochs = training_settings(settings, dataset, defence).epochs
+    epochs = training_settings(settings, dataset, defence, training).epochs
+    logged = _logged(history_path(dataset, defence, norm, training), epochs)
     # So few images are not worth compiling for.
-    return Trained(
-        seen, replace(adversary, compile="off"), _logged(history_path(dataset, defence, norm), epochs)
-    )
+    return Trained(seen, replace(adversary, compile="off"), logged)
 
 
 def _logged(path: Path, epochs: int) -> float:

@@ -27,12 +27,12 @@ def main(dataset: str) -> None:
     shares = (0.0, *chosen.shares)
     rows = []
     with timed(dataset, "jsma"):
-        for defence, trained in classifiers(settings):
-            measured = subject(dataset, defence, trained, settings, chosen.n)
+        for one in classifiers(settings):
+            measured = subject(dataset, *one, settings, chosen.n)
             first = first_fooled(measured, chosen, size)
             for share, right in zip(shares, curve(first, shares, measured.data.side**2), strict=True):
                 point = {"attack": "jsma", "norm": "L0", "axis": "share", "value": share}
-                rows.append(identity(dataset, defence, trained) | point | accuracy_columns(right, len(first)))
+                rows.append(identity(dataset, *one) | point | accuracy_columns(right, len(first)))
         write_csv(MEASURES / dataset / "jsma.csv", pd.DataFrame(rows))
 
 

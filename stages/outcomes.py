@@ -25,11 +25,18 @@ def read_images(settings: Params) -> Iterator[pd.DataFrame]:
             yield images.assign(dataset=dataset, defence=defence, norm=Path(name).stem)
 
 
-def read_judged(dataset: str, settings: Params) -> Iterator[Judged]:
-    """A data set's outcomes of the attacks that saliency models judge, a table for each norm."""
+def read_judged(dataset: str, training: int, settings: Params) -> Iterator[Judged]:
+    """Outcomes of the attacks that saliency models judge, on one training's classifiers, for each norm."""
     own, asked = settings.of(dataset).masks.model.name, settings.of(dataset).evaluate.unsuspicious
     unseen = [model.name for model in asked.judges]
-    columns = ("defence", "attack", "index", "fooled", *(f"score_{name}" for name in (own, *unseen)))
+    columns = (
+        "defence",
+        "training",
+        "attack",
+        "index",
+        "fooled",
+        *(f"score_{name}" for name in (own, *unseen)),
+    )
     for norm in settings.norms:
-        table = MEASURES / dataset / "unsuspicious" / f"{norm}.images.csv"
-        yield Judged(norm, read_csv(table, columns), own, unseen)
+        images = read_csv(MEASURES / dataset / "unsuspicious" / f"{norm}.images.csv", columns)
+        yield Judged(norm, images[images["training"] == training], own, unseen)

@@ -14,6 +14,7 @@ import pandas as pd
 import dualperturb
 from dualperturb.errors import REMAKE, UserError
 from dualperturb.evaluation.claims.lines import COLUMNS as CLAIM_COLUMNS
+from dualperturb.evaluation.tables import over_trainings
 from dualperturb.figures import read_arrays, read_examples
 from dualperturb.files import read_csv, replacing
 from dualperturb.params import Params
@@ -45,7 +46,7 @@ from stages.results import read_results
 
 T = TypeVar("T")
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "matplotlib")
-SETTINGS = ("datasets", "seed", "norms", "eps_f", "eps_b", "salience_weight", "figures")
+SETTINGS = ("datasets", "seeds", "norms", "eps_f", "eps_b", "salience_weight", "figures")
 
 
 def main() -> None:
@@ -86,11 +87,12 @@ def setting(settings: Params) -> dict[str, object]:
 def section(settings: Params, results: pd.DataFrame, claims: pd.DataFrame, dataset: str) -> DatasetReport:
     chosen = settings.of(dataset)
     certified = _certificate(chosen.evaluate.smoothing, chosen.train.smoothing.sigma)
-    own = results[results["dataset"] == dataset]
+    own = over_trainings(results[results["dataset"] == dataset])
     return DatasetReport(
         dataset,
         own,
         claims[claims["dataset"] == dataset],
+        len(settings.seeds.training),
         {norm: settings.budgets(norm) for norm in settings.norms},
         mask_summary(dataset),
         certified,

@@ -68,6 +68,10 @@ def whole(path: Path, table: pd.DataFrame, expected: int) -> pd.DataFrame:
 
 def rows_of(path: Path, settings: Params) -> int:
     """The number of rows that a table has, by its place."""
+    return len(settings.seeds.training) * _of_a_training(path, settings)
+
+
+def _of_a_training(path: Path, settings: Params) -> int:
     if path.is_relative_to(SWEEP_TABLES):
         dataset, axis, defence, name = path.relative_to(SWEEP_TABLES).parts
         return _panel(settings, dataset, axis, defence, name.removesuffix(".csv"))

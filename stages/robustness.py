@@ -2,8 +2,8 @@
 
 SWEEP is eps (PGD), dual (the dual-perturbation attack over eps_f and over eps_b, the other fixed: two panels
 that share a point), or salience_weight. Every classifier of the defence is measured, one for each norm that
-it is trained with; over the salience weight, only the one trained with NORM, which is Fig. 3's: if it is not
-among the norms of params.yaml, the table has no rows, and nothing reads it.
+it is trained with and each training; over the salience weight, only those trained with NORM, which is Fig.
+3's: if it is not among the norms of params.yaml, the table has no rows, and nothing reads it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from stages.common import SWEEP_TABLES, SWEEPS, params, run, timed
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from stages.subject import Classifier
 
 
 def main(sweep: str, dataset: str, defence: str, norm: str) -> None:
@@ -32,7 +34,11 @@ def main(sweep: str, dataset: str, defence: str, norm: str) -> None:
             every = settings.trained(defence)
             alike = tuple(one for one in every if one in (None, norm))  # as the paper's Fig. 3 has it
             chosen = alike if sweep == "salience_weight" else every
-            measured = [panels(sweep, dataset, defence, norm, one, settings) for one in chosen]
+            measured = [
+                panels(sweep, dataset, (defence, one, training), norm, settings)
+                for training in settings.seeds.training
+                for one in chosen
+            ]
         if launch.rank() > 0:
             return
         for tables, suffix in zip(zip(*measured, strict=True), ("", ".images"), strict=True):
@@ -43,16 +49,16 @@ def main(sweep: str, dataset: str, defence: str, norm: str) -> None:
 
 
 def panels(
-    sweep: str, dataset: str, defence: str, norm: str, trained: str | None, settings: Params
+    sweep: str, dataset: str, one: Classifier, norm: str, settings: Params
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The tables of points and of images for the classifier trained with the norm `trained`."""
+    """The tables of points and of images for one classifier."""
     from dualperturb.evaluation.sweeps import points as sweeps
     from stages.subject import attack_settings, identity, subject
 
     how = attack_settings(dataset, norm, settings)
     if sweep == "dual":
         how = replace(how, min_foreground_score=settings.of(dataset).evaluate.min_foreground_score)
-    measured = subject(dataset, defence, trained, settings)
+    measured = subject(dataset, *one, settings)
     loss, fig3 = settings.of(dataset).evaluate.loss, settings.figures.fig3
     budgets = (fig3.eps_f, fig3.eps_b) if sweep == "salience_weight" else settings.budgets(norm)
     fixed = (*budgets, settings.salience_weight[dataset], loss)
@@ -67,9 +73,11 @@ def panels(
         lambda value: settings.radius(dataset, norm, value, measured.data.side),
         how,
     )
-    for place, (name, value) in enumerate(identity(dataset, defence, trained).items()):
+    own = identity(dataset, *one)
+    for place, (name, value) in enumerate(own.items()):
         table.insert(place, name, value)
-    images.insert(0, "trained_norm", trained or "none")
+    for name in ("training", "trained_norm"):
+        images.insert(0, name, own[name])
     return table, images
 
 

@@ -11,35 +11,49 @@ from stages.common import MEASURES, params, run, timed
 if TYPE_CHECKING:
     from dualperturb.core.threat_model import ThreatModel
     from dualperturb.evaluation.measuring.subject import Subject
+    from stages.subject import Classifier
 
 
 def main(dataset: str, defence: str, norm: str) -> None:
     import pandas as pd
-    import torch
 
-    from dualperturb.core.budgets import NORMS
     from dualperturb.files import write_csv
-    from stages.subject import identity, subject, threats
 
     settings = params(dataset, defence, norm=norm)
-    chosen = settings.of(dataset).evaluate.strong
     trained = norm if norm in settings.trained(defence) else None
     with timed(dataset, f"strong_{defence}", norm):
-        measured = subject(dataset, defence, trained, settings, chosen.n)
-        used = threats(settings, dataset, norm, measured.data.side)
-        rows = own_attacks(measured, used, settings, dataset)
-        few = subject(dataset, defence, trained, settings, chosen.library_n)
-        # Thousands of passes of few images: on a CPU a second thread only waits for the first.
-        torch.set_num_threads(1)
-        if NORMS[norm].in_autoattack:
-            rows.append(standard(few, used["pgd"], settings, chosen.square_queries))
-        if norm == "L2":
-            searched = subject(dataset, defence, trained, settings, chosen.cw.n)
-            rows += carlini_wagner(searched, settings, dataset)
-        table = pd.DataFrame([identity(dataset, defence, trained) | row for row in rows])
+        rows = [
+            row
+            for training in settings.seeds.training
+            for row in under_strong_attacks((defence, trained, training), norm, settings, dataset)
+        ]
+        table = pd.DataFrame(rows)
         if "square_queries" not in table:  # every table has AutoAttack's column
             table["square_queries"] = float("nan")
         write_csv(MEASURES / dataset / "strong" / defence / f"{norm}.csv", table)
+
+
+def under_strong_attacks(one: Classifier, norm: str, settings: Params, dataset: str) -> list[dict[str, Any]]:
+    """The rows of one classifier."""
+    import torch
+
+    from dualperturb.core.budgets import NORMS
+    from stages.subject import identity, subject, threats
+
+    chosen, threads = settings.of(dataset).evaluate.strong, torch.get_num_threads()
+    measured = subject(dataset, *one, settings, chosen.n)
+    used = threats(settings, dataset, norm, measured.data.side)
+    rows = own_attacks(measured, used, settings, dataset)
+    few = subject(dataset, *one, settings, chosen.library_n)
+    # Thousands of passes of few images: on a CPU a second thread only waits for the first.
+    torch.set_num_threads(1)
+    if NORMS[norm].in_autoattack:
+        rows.append(standard(few, used["pgd"], settings, chosen.square_queries))
+    if norm == "L2":
+        searched = subject(dataset, *one, settings, chosen.cw.n)
+        rows += carlini_wagner(searched, settings, dataset)
+    torch.set_num_threads(threads)
+    return [identity(dataset, *one) | row for row in rows]
 
 
 def own_attacks(
@@ -69,7 +83,7 @@ def standard(measured: Subject, threat: ThreatModel, settings: Params, queries: 
     from dualperturb.evaluation.libraries import standard_auto_attack
     from dualperturb.evaluation.measuring.intervals import accuracy_columns
 
-    right = standard_auto_attack(measured, threat, settings.seed, queries)
+    right = standard_auto_attack(measured, threat, settings.seeds.attack, queries)
     row = {"attack": "autoattack", "axis": "strong", "square_queries": queries} | _budgets(threat, settings)
     return row | accuracy_columns(int(right.sum()), len(right))
 

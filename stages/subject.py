@@ -16,16 +16,20 @@ from dualperturb.evaluation.measuring.subject import Subject
 from dualperturb.params import Params
 from stages.common import MASKS, PREPARED, SWEPT, classifier_folder, device, saliency
 
+Classifier = tuple[str, str | None, int]  # defence, norm of training if it has one, seed of training
+
 
 def subject(
     dataset: str,
     defence: str,
     norm: str | None,
+    training: int,
     settings: Params,
     images: int | tuple[int, ...] | None = None,
 ) -> Subject:
-    """The classifier trained with `norm`, and test images: those at the positions `images`, or so many (by
-    default DATASET.evaluate.n) drawn by the seed. A smaller number draws a subset of what a larger one draws.
+    """The classifier trained with `norm` by the seed `training`, and test images: those at the positions
+    `images`, or so many (by default DATASET.evaluate.n) drawn by seeds.data. A smaller number draws a subset
+    of a larger one's.
     """
     data = load_split(PREPARED / dataset, "test")
     settings.of(dataset).check_test_images(dataset, len(data))
@@ -33,7 +37,7 @@ def subject(
         indices = np.asarray(images, dtype=np.int64)
         data.check_indices(indices, f"{dataset}.evaluate.examples")
     else:
-        indices = data.choose(images or settings.of(dataset).evaluate.n, settings.seed)
+        indices = data.choose(images or settings.of(dataset).evaluate.n, settings.seeds.data)
     foreground = load_foreground(MASKS / dataset, "test")
     if foreground.shape != (len(data), 1, data.side, data.side):
         raise UserError(
@@ -41,7 +45,7 @@ def subject(
             f"{data.side}x{data.side} pixels; compute the masks again (dvc repro)"
         )
     return Subject(
-        load_classifier(classifier_folder(dataset, defence, norm)).to(device()),
+        load_classifier(classifier_folder(dataset, defence, norm, training)).to(device()),
         data,
         foreground,
         indices,
@@ -65,22 +69,32 @@ def attack_settings(dataset: str, norm: str, settings: Params) -> AttackSettings
         chosen.step_size,
         chosen.restarts,
         chosen.batch_size,
-        settings.seed,
+        settings.seeds.attack,
         chosen.loss,
         chosen.salience_every,
         settings.runtime.precision,
     )
 
 
-def classifiers(settings: Params, norm: str | None = None) -> list[tuple[str, str | None]]:
-    """(defence, norm of training) of all swept classifiers, or of those trained with `norm` or with none."""
-    every = [(defence, trained) for defence in SWEPT for trained in settings.trained(defence)]
-    return [(defence, trained) for defence, trained in every if norm is None or trained in (None, norm)]
+def classifiers(settings: Params, norm: str | None = None) -> list[Classifier]:
+    """All swept classifiers, or those trained with `norm` or with none; training by training."""
+    return [
+        (defence, trained, training)
+        for training in settings.seeds.training
+        for defence in SWEPT
+        for trained in settings.trained(defence)
+        if norm is None or trained in (None, norm)
+    ]
 
 
-def identity(dataset: str, defence: str, trained: str | None) -> dict[str, str]:
+def shown(settings: Params) -> list[Classifier]:
+    """Those whose pictures are shown: of the first training."""
+    return [one for one in classifiers(settings) if one[2] == settings.seeds.training[0]]
+
+
+def identity(dataset: str, defence: str, trained: str | None, training: int) -> dict[str, str | int]:
     """The first columns of a row of the results."""
-    return {"dataset": dataset, "defence": defence, "trained_norm": trained or "none"}
+    return {"dataset": dataset, "defence": defence, "trained_norm": trained or "none", "training": training}
 
 
 def threats(settings: Params, dataset: str, norm: str, side: int) -> dict[str, ThreatModel]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import pandas as pd
 
 from dualperturb.evaluation.claims.table import claims_table
-from dualperturb.evaluation.tables import curves, metrics
+from dualperturb.evaluation.claims.trainings import over_trainings as claims_over_trainings
+from dualperturb.evaluation.tables import curves, metrics, over_trainings
 from dualperturb.evaluation.tidy import tidy
 from dualperturb.files import replacing, write_csv, write_json
-from dualperturb.params import AXES
+from dualperturb.params import AXES, Params
 from stages.common import CLAIMS, CURVES, METRICS, RESULTS, params, run
 from stages.outcomes import read_images, read_judged
 from stages.results import norms_of, read_parts
@@ -20,12 +21,11 @@ from stages.results import norms_of, read_parts
 
 def main() -> None:
     settings = params()
-    results = pd.concat(read_parts(settings), ignore_index=True)
+    every = pd.concat(read_parts(settings), ignore_index=True)
+    write_csv(RESULTS, tidy(every))
+    results = over_trainings(every)
     budgets = {norm: settings.budgets(norm) for norm in settings.norms}
-    images = pd.concat(read_images(settings), ignore_index=True)
-    write_csv(RESULTS, tidy(results))
-    judged = {dataset: list(read_judged(dataset, settings)) for dataset in settings.datasets}
-    write_csv(CLAIMS, claims_table(images, results, budgets, judged))
+    write_csv(CLAIMS, claims(every, budgets, settings))
     write_json(METRICS, metrics(results, budgets))
     with replacing(CURVES) as folder:
         for axis in AXES:
@@ -33,6 +33,17 @@ def main() -> None:
                 for norm in norms_of(axis, settings):
                     rows = results[(results["dataset"] == dataset) & (results["norm"] == norm)]
                     write_csv(folder / axis / f"{dataset}_{norm}.csv", curves(rows, axis))
+
+
+def claims(results: pd.DataFrame, budgets: dict[str, tuple[float, float]], settings: Params) -> pd.DataFrame:
+    """The table of claims, judged over all trainings. results: of all measures and trainings."""
+    images = pd.concat(read_images(settings), ignore_index=True)
+    tables = []
+    for training in settings.seeds.training:
+        judged = {dataset: list(read_judged(dataset, training, settings)) for dataset in settings.datasets}
+        own, points = (table[table["training"] == training] for table in (images, results))
+        tables.append(claims_table(own, points, budgets, judged))
+    return claims_over_trainings(tables)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Training of a classifier: prepared images and masks -> models/DATASET/DEFENCE, history in reports/training.
+"""Trainings of a classifier, one by each seed: prepared images and masks -> models/DATASET/DEFENCE.
 
-Every epoch leaves a checkpoint, from which a run that was killed goes on. It is named after what the result
-depends on. The code has no part in that name, so remove the folder of the checkpoints after changing how
-training works; neither has the number of ranks.
+Their histories go to reports/training. Every epoch leaves a checkpoint, from which a run that was killed goes
+on. It is named after what the result depends on. The code has no part in that name, so remove the folder of
+the checkpoints after changing how training works; neither has the number of ranks.
 """
 
 from __future__ import annotations
@@ -29,46 +29,68 @@ from stages.common import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import nn
+
+    from dualperturb.core.images import ImageSet
 
 
 def main(defence: str, dataset: str, norm: Annotated[str | None, typer.Argument()] = None) -> None:
+    from dualperturb import launch
+    from dualperturb.core.images import load_foreground, load_split
+
+    chosen = params(dataset, defence)
+    with timed(dataset, f"train_{defence}", norm):
+        images = load_split(PREPARED / dataset, "train"), load_foreground(MASKS / dataset, "train")
+        seeds = chosen.seeds.training
+        checkpoints = [train_by(seed, chosen, defence, dataset, norm, *images) for seed in seeds]
+        if launch.rank() == 0:
+            # Only now: DVC removes what a stage that was killed had written.
+            for checkpoint in checkpoints:
+                checkpoint.unlink()
+
+
+def train_by(
+    seed: int,
+    chosen: Params,
+    defence: str,
+    dataset: str,
+    norm: str | None,
+    data: ImageSet,
+    foreground: np.ndarray,
+) -> Path:
+    """Train and save one classifier; returns the checkpoint of its last epoch."""
     from rich.console import Console
 
     from dualperturb import launch
     from dualperturb.core.classifiers.storage import ClassifierSpec, build_classifier, save_classifier
     from dualperturb.core.devices.memory import enough_memory
-    from dualperturb.core.images import load_foreground, load_split
     from dualperturb.files import write_csv
     from dualperturb.progress import TrainingProgress
     from dualperturb.training.loop import train
     from dualperturb.training.settings import training_adversary, training_settings
 
-    chosen = params(dataset, defence)
-    settings, name = training_settings(chosen, dataset, defence), classifier_name(defence, norm)
-    with timed(dataset, f"train_{defence}", norm):
-        data = load_split(PREPARED / dataset, "train")
-        foreground = load_foreground(MASKS / dataset, "train")
-        classifier = chosen.of(dataset).train.classifier
-        spec = ClassifierSpec(classifier.architecture, data.class_names)
-        model = build_classifier(spec, classifier.weights, chosen.seed).to(device())
-        check_takes(model, data.side, f"{dataset}.train.classifier.architecture: {classifier.architecture}")
-        adversary = training_adversary(chosen, dataset, defence, norm, data.side, saliency)
-        checkpoint = checkpoint_path(chosen, defence, dataset, norm, data.side)
-        console = None if launch.rank() == 0 else Console(quiet=True)
-        if console is None:
-            report_checkpoint(checkpoint, settings.epochs)
-        progress = TrainingProgress(f"{dataset} {name}", settings.epochs, console)
-        with progress, enough_memory(too_large(dataset, settings.optimiser.batch_size)):
-            history = train(model, data, foreground, adversary, settings, checkpoint, progress)
-        if console is not None:
-            return
+    settings = training_settings(chosen, dataset, defence, seed)
+    classifier = chosen.of(dataset).train.classifier
+    spec = ClassifierSpec(classifier.architecture, data.class_names)
+    model = build_classifier(spec, classifier.weights, settings.seed).to(device())
+    check_takes(model, data.side, f"{dataset}.train.classifier.architecture: {classifier.architecture}")
+    adversary = training_adversary(chosen, dataset, defence, norm, data.side, saliency)
+    checkpoint = checkpoint_path(chosen, defence, dataset, norm, seed, data.side)
+    console = None if launch.rank() == 0 else Console(quiet=True)
+    if console is None:
+        report_checkpoint(checkpoint, settings.epochs)
+    name = classifier_name(defence, norm) + (f", seed {seed}" if len(chosen.seeds.training) > 1 else "")
+    progress = TrainingProgress(f"{dataset} {name}", settings.epochs, console)
+    with progress, enough_memory(too_large(dataset, settings.optimiser.batch_size)):
+        history = train(model, data, foreground, adversary, settings, checkpoint, progress)
+    if console is None:
         # Imported only here, because the training needs no table before its end.
         import pandas as pd
 
-        save_classifier(classifier_folder(dataset, defence, norm), model, spec)
-        write_csv(history_path(dataset, defence, norm), pd.DataFrame(history))
-        checkpoint.unlink()
+        save_classifier(classifier_folder(dataset, defence, norm, seed), model, spec)
+        write_csv(history_path(dataset, defence, norm, seed), pd.DataFrame(history))
+    return checkpoint
 
 
 def check_takes(model: nn.Module, side: int, who: str) -> None:
@@ -91,12 +113,14 @@ def too_large(dataset: str, batch_size: int) -> str:
     )
 
 
-def history_path(dataset: str, defence: str, norm: str | None) -> Path:
-    """reports/training/DATASET/DEFENCE.csv, or in the folder DEFENCE the file of the norm."""
-    return TRAINING / dataset / (f"{defence}.csv" if norm is None else f"{defence}/{norm}.csv")
+def history_path(dataset: str, defence: str, norm: str | None, training: int) -> Path:
+    """reports/training/DATASET/DEFENCE/NORM/SEED.csv; without NORM for a defence that knows none."""
+    return TRAINING / dataset / defence / (norm or "") / f"{training}.csv"
 
 
-def checkpoint_path(chosen: Params, defence: str, dataset: str, norm: str | None, side: int) -> Path:
+def checkpoint_path(
+    chosen: Params, defence: str, dataset: str, norm: str | None, training: int, side: int
+) -> Path:
     """checkpoints/DATASET/CLASSIFIER-FINGERPRINT.pt: other settings, images or masks never meet this file."""
     from dualperturb.core.images import load_meta
     from dualperturb.files import sha256
@@ -108,7 +132,7 @@ def checkpoint_path(chosen: Params, defence: str, dataset: str, norm: str | None
         "train": meta["splits"]["train"],
         "masks": sha256(MASKS / dataset / "train.foreground.npy"),
     }
-    print_of = fingerprint(chosen, dataset, defence, norm, side, data)
+    print_of = fingerprint(chosen, dataset, defence, norm, training, side, data)
     return CHECKPOINTS / dataset / f"{classifier_name(defence, norm)}-{print_of}.pt"
 
 

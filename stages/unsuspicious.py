@@ -30,9 +30,9 @@ def main(dataset: str, norm: str) -> None:
     rows, images = [], []
     with timed(dataset, "unsuspicious", norm):
         models = judges(settings, dataset)
-        for defence, trained in classifiers(settings, norm):
-            own = identity(dataset, defence, trained)
-            attacked = subject(dataset, defence, trained, settings, asked.n)
+        for one in classifiers(settings, norm):
+            own = identity(dataset, *one)
+            attacked = subject(dataset, *one, settings, asked.n)
             used = threats(settings, dataset, norm, attacked.data.side)
             runs = attempts(settings, dataset, attacked, used, models)
             rows += [own | row for row in measured(settings, dataset, used, runs, list(models))]

@@ -76,6 +76,7 @@ def _sections(
                 dataset,
                 own,
                 small_claims(norms).assign(dataset=dataset),
+                1,
                 {norm: BUDGETS[norm] for norm in norms},
                 MASKS[dataset],
                 CERTIFICATE,

@@ -96,10 +96,16 @@ REFUSED: list[tuple[str, object, str]] = [
     ("eps_b", float("inf"), f": found inf; accepted: {BUDGET}"),
     ("eps_b", True, f": found true; accepted: {BUDGET}"),
     ("eps_f", {"L2": 1.0, "L9": 1.0}, f": found {{'L2': 1.0, 'L9': 1.0}}; accepted: {BUDGET}"),
-    ("seed", 2**63, f": found {2**63}; accepted: a whole number from 0 to {2**63 - 1}"),
     ("shapes6.evaluate.steps", 2.5, f": found 2.5; accepted: {STEPS}"),
     ("shapes6.evaluate.steps", 0, f": found 0; accepted: {STEPS}"),
     ("shapes6.evaluate.steps", {"L2": 5, "L9": 5}, f": found {{'L2': 5, 'L9': 5}}; accepted: {STEPS}"),
+    ("seeds.attack", 2**63, f": found {2**63}; accepted: a whole number from 0 to {2**63 - 1}"),
+    ("seeds.data", -1, f": found -1; accepted: a whole number from 0 to {2**63 - 1}"),
+    ("seeds.training", [-1], f"[0]: found -1; accepted: a whole number from 0 to {2**63 - 1}"),
+    ("seeds.training", [], ": found []; accepted: a list of at least one value"),
+    ("seeds.training", 0, ": found 0; accepted: a list of at least one value"),
+    ("seeds.training", [1, 1], ": holds 1 twice"),
+    ("seeds", 0, ": found 0; accepted: a mapping with the keys data, training, attack"),
     ("shapes6.evaluate.n", True, f": found true; accepted: {WHOLE}"),
     ("shapes6.evaluate.n", 2.0, f": found 2.0; accepted: {WHOLE}"),
     ("shapes6.train.optimiser.momentum", 1, ": found 1; accepted: a number of at least 0 and below 1"),
@@ -617,12 +623,40 @@ def test_the_axes_that_have_a_grid_are_its_keys() -> None:
     assert "salience_weights" in Evaluate.model_fields
 
 
+def test_one_seed_is_short_for_all() -> None:
+    short = {key: value for key, value in SHIPPED.items() if key != "seeds"} | {"seed": 3}
+    seeds = Params.model_validate(short).seeds
+    assert (seeds.data, seeds.training, seeds.attack) == (3, (3,), 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({}, "seed: found beside seeds, for all of which it is short; accepted: one of the two"),
+        ({"seeds": ABSENT, "seed": -1}, f"seed: found -1; accepted: a whole number from 0 to {2**63 - 1}"),
+        (
+            {"seeds": ABSENT, "seed": True},
+            f"seed: found true; accepted: a whole number from 0 to {2**63 - 1}",
+        ),
+        ({"seeds": ABSENT, "seed": ABSENT}, "seeds: missing key"),
+    ],
+)
+def test_a_wrong_short_form_is_refused_in_one_line(changes: dict[str, object], line: str) -> None:
+    raw = changed(**{"seed": 0} | {key: value for key, value in changes.items() if value is not ABSENT})
+    for key in [key for key, value in changes.items() if value is ABSENT]:
+        del raw[key]
+    with pytest.raises(ValidationError) as caught:
+        Params.model_validate(raw)
+    assert first_line(caught.value) == line
+
+
 def test_a_tab_before_a_comment_is_read_as_dvc_reads_it(tmp_path: Path) -> None:
     serialize = pytest.importorskip("dvc.utils.serialize")
     path = tmp_path / "params.yaml"
     shipped = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    path.write_text(shipped.replace("\nseed: 0\n", "\nseed: 7\t# another\n"), encoding="utf-8")
-    assert load_params(path).seed == serialize.load_yaml(path)["seed"] == 7
+    assert "\neps_b: 20.0  " in shipped
+    path.write_text(shipped.replace("\neps_b: 20.0", "\neps_b: 7.0\t"), encoding="utf-8")
+    assert load_params(path).eps_b["L2"] == serialize.load_yaml(path)["eps_b"] == 7
 
 
 def test_an_experiment_changes_the_line_of_its_value_alone(tmp_path: Path) -> None:
@@ -630,10 +664,13 @@ def test_an_experiment_changes_the_line_of_its_value_alone(tmp_path: Path) -> No
     hydra = pytest.importorskip("dvc.utils.hydra")
     path = Path(shutil.copy(ROOT / "params.yaml", tmp_path))
     shipped = path.read_text(encoding="utf-8")
-    hydra.apply_overrides(path, ["seed=0"])
+    hydra.apply_overrides(path, ["seeds.attack=0"])
     assert path.read_text(encoding="utf-8") == shipped
-    hydra.apply_overrides(path, ["seed=1"])
-    assert path.read_text(encoding="utf-8") == shipped.replace("\nseed: 0\n", "\nseed: 1\n")
+    hydra.apply_overrides(path, ["seeds.attack=1", "seeds.training=[7]"])
+    changed = shipped.replace("\n  attack: 0 ", "\n  attack: 1 ").replace(
+        "\n  - 0\n  attack", "\n  - 7\n  attack"
+    )
+    assert path.read_text(encoding="utf-8") == changed
 
 
 def test_dvc_looks_at_every_grid_of_the_shipped_file() -> None:

@@ -43,7 +43,7 @@ def params() -> Params:
 def test_settings_are_those_of_the_data_set_and_the_defence(params: Params) -> None:
     raw = YAML(typ="safe", pure=True).load(PARAMS.read_text())["shapes6"]["train"]
     for defence in DEFENCES:
-        settings = training_settings(changed("seed", 7), "shapes6", defence)
+        settings = training_settings(params, "shapes6", defence, 7)
         assert settings.epochs == raw[defence]["epochs"] and settings.seed == 7
         assert settings.warmup_epochs == raw[defence].get("warmup_epochs", 0)
         assert settings.optimiser.model_dump() == raw["optimiser"]
@@ -110,7 +110,7 @@ def test_the_saliency_model_comes_only_with_a_weight() -> None:
 
 def test_unknown_names_are_refused(params: Params) -> None:
     with pytest.raises(UserError, match="defence: found 'at_pgb', accepted are clean, at_pgd, at_dual"):
-        training_settings(params, "shapes6", "at_pgb")
+        training_settings(params, "shapes6", "at_pgb", 0)
     with pytest.raises(UserError, match="data set: found 'shapes7', accepted are .*shapes6"):
         training_adversary(params, "shapes7", "clean", None, 32, no_saliency)
 
@@ -134,7 +134,7 @@ def test_a_norm_that_does_not_fit_is_refused(
 
 ALL = set(DEFENCES)
 CHANGES = [
-    ("seed", 1, ALL),
+    ("seeds", {"data": 1, "training": (0, 1), "attack": 1}, set()),
     ("shapes6.train.classifier.architecture", "resnet18", ALL),
     ("shapes6.train.classifier.weights", "imagenet", ALL),
     ("shapes6.train.optimiser.batch_size", 64, ALL),
@@ -171,7 +171,7 @@ def test_the_fingerprint_changes_with_what_the_weights_depend_on(
 ) -> None:
     other = changed(key, value)
     before, after = (
-        {d: fingerprint(p, "shapes6", d, p.trained(d)[0], 32, DATA) for d in DEFENCES}
+        {d: fingerprint(p, "shapes6", d, p.trained(d)[0], 0, 32, DATA) for d in DEFENCES}
         for p in (params, other)
     )
     assert {defence for defence in DEFENCES if before[defence] != after[defence]} == defences
@@ -185,19 +185,21 @@ def test_the_saliency_model_counts_once_it_has_a_weight(tmp_path: Path) -> None:
     models += [{"name": "deepgaze", "weights": str(checkpoint)}]
     weighted = changed("shapes6.train.at_dual.salience_weight", 1.0)
     chosen = [changed("shapes6.masks.model", model, weighted) for model in models]
-    names = [fingerprint(params, "shapes6", "at_dual", "L2", 32, DATA) for params in chosen]
+    names = [fingerprint(params, "shapes6", "at_dual", "L2", 0, 32, DATA) for params in chosen]
     checkpoint.write_bytes(b"2")
-    names.append(fingerprint(chosen[-1], "shapes6", "at_dual", "L2", 32, DATA))
+    names.append(fingerprint(chosen[-1], "shapes6", "at_dual", "L2", 0, 32, DATA))
     assert len(set(names)) == len(models) + 1
 
 
 def test_the_fingerprint_tells_defences_data_and_sizes_apart(params: Params) -> None:
     names = [
-        fingerprint(params, "shapes6", defence, params.trained(defence)[0], 32, DATA) for defence in DEFENCES
+        fingerprint(params, "shapes6", defence, params.trained(defence)[0], 0, 32, DATA)
+        for defence in DEFENCES
     ]
     names += [
-        fingerprint(params, "shapes6", "at_dual", "L2", 64, DATA),
-        fingerprint(params, "shapes6", "at_dual", "L2", 32, DATA | {"masks": "ef56"}),
+        fingerprint(params, "shapes6", "at_dual", "L2", 1, 32, DATA),
+        fingerprint(params, "shapes6", "at_dual", "L2", 0, 64, DATA),
+        fingerprint(params, "shapes6", "at_dual", "L2", 0, 32, DATA | {"masks": "ef56"}),
     ]
     assert len(set(names)) == len(names)
     assert all(len(name) == 12 and int(name, 16) >= 0 for name in names)
@@ -209,5 +211,5 @@ def test_a_weights_file_counts_by_its_content(tmp_path: Path) -> None:
     names = set()
     for content in (b"one", b"two"):
         weights.write_bytes(content)
-        names.add(fingerprint(chosen, "shapes6", "clean", None, 32, DATA))
+        names.add(fingerprint(chosen, "shapes6", "clean", None, 0, 32, DATA))
     assert len(names) == 2

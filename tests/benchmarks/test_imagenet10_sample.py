@@ -44,7 +44,7 @@ def test_what_cannot_be_run_is_refused_and_leaves_nothing(tmp_path: Path, raw: P
         sample.set_up(tmp_path / "work", tmp_path, [])
     sample.set_up(tmp_path / "work", raw, [])
     with pytest.raises(UserError, match="begun with other parameters; accepted: the same, or a new folder"):
-        sample.set_up(tmp_path / "work", raw, ["seed=1"])
+        sample.set_up(tmp_path / "work", raw, ["seeds.data=1"])
 
 
 def test_what_was_cut_runs_again_and_what_is_done_does_not(

@@ -11,6 +11,7 @@ import pytest
 
 from dualperturb.evaluation.claims.lines import COLUMNS, RULES, Rule
 from dualperturb.evaluation.claims.table import claims_table
+from dualperturb.evaluation.claims.trainings import over_trainings
 from dualperturb.evaluation.claims.unsuspicious import Judged
 from dualperturb.evaluation.tables import LOSS
 from tests.small_tables import BUDGETS, NORMS, classifiers, small_results
@@ -276,3 +277,19 @@ def test_the_tests_are_adjusted_over_each_setting_and_data_set(images: pd.DataFr
 )
 def test_the_whole_interval_gives_the_verdict(rule: Rule, low: float, high: float, verdict: str) -> None:
     assert rule.verdict(low, high) == verdict
+
+
+def test_over_trainings_a_line_holds_where_it_holds_in_each(images: pd.DataFrame) -> None:
+    at = {"defence": "at_pgd", "trained_norm": "L2", "norm": "L2", "axis": "eps_b", "value": 20.0}
+    tables = []
+    for count in (2, 4, 30):
+        put(images, "correct", first(count), **at)
+        tables.append(table(images))
+    two, three = over_trainings(tables[:2]), over_trainings(tables)
+    broken = [found[found["claim"] == "at_pgd_broken"].iloc[0] for found in (two, three)]
+    assert broken[0]["value"] == pytest.approx(0.03) and broken[0]["verdict"] == "holds"
+    assert broken[0]["low"] == tables[0].loc[broken[0].name, "low"]
+    assert broken[0]["high"] == tables[1].loc[broken[0].name, "high"]
+    assert broken[1]["verdict"] == "open" and broken[1]["high"] > 0.3
+    assert over_trainings(tables[:1]) is tables[0]
+    assert set(three[three["claim"] == "carlini_wagner"]["verdict"]) == {"not measured"}

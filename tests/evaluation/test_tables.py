@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 
 from dualperturb.errors import UserError
-from dualperturb.evaluation.tables import RESULT_COLUMNS, curves, metrics
+from dualperturb.evaluation.measuring.intervals import wilson
+from dualperturb.evaluation.tables import RESULT_COLUMNS, curves, metrics, over_trainings
 from dualperturb.files import read_csv
-from tests.small_tables import small_results
+from tests.small_tables import small_results, small_trainings
+
+RANGE = {"accuracy_least", "accuracy_most", "trainings"}
 
 
 def rows(
@@ -102,7 +105,39 @@ def test_over_the_salience_weight_cross_entropy_counts() -> None:
 
 def test_the_columns_asked_for_are_those_that_figures_and_report_know() -> None:
     """The table that they are tested with has these, and no other."""
-    assert set(RESULT_COLUMNS) == set(small_results().columns)
+    assert set(RESULT_COLUMNS) == set(over_trainings(small_trainings())) - RANGE | {"training"}
+
+
+def test_one_training_stays_as_it_is() -> None:
+    alone = small_results()
+    alone.insert(3, "training", 7)
+    pd.testing.assert_frame_equal(over_trainings(alone), small_results(), check_exact=True)
+
+
+def test_several_trainings_are_their_mean_and_their_range() -> None:
+    first, means = small_results(), over_trainings(small_trainings())
+    said = [name for name in first if name not in ("accuracy", "accuracy_low", "accuracy_high")]
+    pd.testing.assert_frame_equal(means[said], first[said], check_dtype=False)
+    measured = first["accuracy"].notna()
+    expected = first["accuracy"][measured]
+    for name, shift in (("accuracy", 0.01), ("accuracy_least", -0.03), ("accuracy_most", 0.06)):
+        assert (
+            np.allclose(means.loc[measured, name], expected + shift)
+            and means.loc[~measured, name].isna().all()
+        )
+    assert set(means["trainings"]) == {3}
+    own = means[measured].iloc[0]
+    assert (own["accuracy_low"], own["accuracy_high"]) == wilson(own["accuracy"] * own["n"], own["n"])
+    assert means.loc[~measured, "accuracy_high"].isna().all()
+
+
+def test_intervals_of_means_have_mean_ends_and_counts_are_whole() -> None:
+    both = pd.DataFrame({"training": [0, 1], "axis": "gradient", "n": [7, 10], "accuracy": np.nan})
+    both = both.assign(gradient_share=[0.5, 0.7], gradient_share_low=[0.4, 0.7], crossed_half=[1, 4])
+    found = over_trainings(both.assign(source=None, accuracy_low=np.nan, accuracy_high=np.nan)).iloc[0]
+    assert found["gradient_share"] == pytest.approx(0.6)
+    assert found["gradient_share_low"] == pytest.approx(0.55)
+    assert (found["n"], found["crossed_half"]) == (8, 2) and np.isnan(found["accuracy_low"])
 
 
 def test_a_table_is_read_back_to_the_last_digit(tmp_path: Path) -> None:

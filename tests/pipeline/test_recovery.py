@@ -10,16 +10,17 @@ from tests.pipeline.workspace import DVC, Workspace
 
 VERIFY = ("dualperturb", "workflow", "verify")
 CHECK = ("dualperturb", "workflow", "check")
-WEIGHTS = Path("models/shapes6/clean/weights.safetensors")
+WEIGHTS = Path("models/shapes6/clean/0/weights.safetensors")
 
 
 def cached(workspace: Workspace, path: Path) -> Path:
     """The file of DVC's cache that an output's file was made from."""
     cache = workspace.root / ".dvc/cache/files/md5"
     outs = {out["path"]: out["md5"] for stage in workspace.lock().values() for out in stage["outs"]}
-    listing = outs[str(path.parent)]
+    out = next(folder for folder in path.parents if str(folder) in outs)
+    listing = outs[str(out)]
     files = json.loads((cache / listing[:2] / listing[2:]).read_text())
-    (md5,) = (file["md5"] for file in files if file["relpath"] == path.name)
+    (md5,) = (file["md5"] for file in files if file["relpath"] == str(path.relative_to(out)))
     return cache / md5[:2] / md5[2:]
 
 

@@ -56,7 +56,12 @@ PARAMETERS: dict[str, tuple[Any, set[str]]] = {
         | TOGETHER
         | RESULTS,
     ),
-    "seed": (1, EVERYTHING),
+    "seeds.data": (1, EVERYTHING),
+    "seeds.training": ([1], EVERYTHING - {"prepare@shapes6", "masks@shapes6"}),
+    "seeds.attack": (
+        1,
+        measured(*SWEEPS, "strong") | ATTACKING | {"smoothing@shapes6"} | EXAMPLES | RESULTS,
+    ),
     "shapes6.train.clean.epochs": (
         2,
         {CLEAN} | measured(*SWEEPS, "strong", on=("clean",)) | TOGETHER | RESULTS,

@@ -28,7 +28,7 @@ from dualperturb.evaluation.health.training import Trained
 from dualperturb.evaluation.smoothing import Sampling
 from dualperturb.evaluation.tables import LOSS
 from dualperturb.evaluation.tidy import wide
-from dualperturb.figures import read_examples
+from dualperturb.figures import read_arrays, read_examples
 from dualperturb.params import AXES, DEFENCES, load_params
 from stages import (
     common,
@@ -77,7 +77,7 @@ TINY = {
     **{f"shapes6.evaluate.grid.{norm}.eps_b": [5, 20] for norm in NORMS},
 }
 COLUMNS = [
-    *("dataset", "defence", "trained_norm", "attack", "axis", "value", "norm", "eps_f", "eps_b"),
+    *("dataset", "defence", "trained_norm", "training", "attack", "axis", "value", "norm", "eps_f", "eps_b"),
     *("eps_f_spent", "eps_b_spent", "salience_weight", "loss", "salience_every", "steps", "n"),
     *("accuracy", "accuracy_low", "accuracy_high"),
     *("foreground_score", "foreground_score_low", "foreground_score_high"),
@@ -126,24 +126,28 @@ def check_outs(folder: Path, run: Callable[[], None], expected: set[str]) -> Non
     } == set()
 
 
-def prepared(folder: Path) -> Path:
-    """A project folder with parameters, prepared images and three untrained classifiers."""
-    write_params(folder)
+def prepared(folder: Path, **changes: object) -> Path:
+    """A project folder with parameters, prepared images and untrained classifiers."""
+    write_params(folder, **changes)
     params = load_params(folder / "params.yaml")
     meta = prepare("shapes6", params, folder / "data/raw/shapes6", folder / "data/prepared/shapes6")
     spec = ClassifierSpec("small_resnet", tuple(meta["class_names"]))
     classifiers = [(defence, norm) for defence in DEFENCES for norm in params.trained(defence)]
-    for seed, (defence, norm) in enumerate(classifiers):
-        model = build_classifier(spec, seed=seed)
-        save_classifier(folder / common.classifier_folder("shapes6", defence, norm), model, spec)
-        if norm is not None:
-            write_history(folder, getattr(params.of("shapes6").train, defence).epochs, defence, norm)
+    for training in params.seeds.training:
+        for seed, (defence, norm) in enumerate(classifiers):
+            model = build_classifier(spec, seed=seed + 10 * training)
+            save_classifier(
+                folder / common.classifier_folder("shapes6", defence, norm, training), model, spec
+            )
+            if norm is not None:
+                epochs = getattr(params.of("shapes6").train, defence).epochs
+                write_history(folder, epochs, defence, norm, training)
     return folder
 
 
-def write_history(folder: Path, epochs: int, defence: str, norm: str) -> None:
+def write_history(folder: Path, epochs: int, defence: str, norm: str, training: int) -> None:
     """As training leaves it; with so bad a log no classifier is worse."""
-    path = folder / train_stage.history_path("shapes6", defence, norm)
+    path = folder / train_stage.history_path("shapes6", defence, norm, training)
     path.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame({"epoch": range(1, epochs + 1), "accuracy": 0.0}).to_csv(path, index=False)
 
@@ -204,6 +208,73 @@ def sweeps(folder: Path) -> pd.DataFrame:
     """The rows of the panels."""
     results = wide(pd.read_csv(folder / "reports/results.csv"))
     return results[results["axis"].isin(AXES) & results["attack"].isin(("pgd", "dual"))]
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of one norm and two trainings after every stage."""
+    less = {"norms": ["L2"], "seeds.training": [0, 3], "shapes6.evaluate.examples": [0]}
+    less |= {"shapes6.evaluate.n": 5, "shapes6.evaluate.unsuspicious.bounds": ["clean"]}
+    less |= {
+        f"shapes6.evaluate.{name}.n": 4 for name in ("transfer", "jsma", "strong", "smoothing", "health")
+    }
+    folder = prepared(tmp_path_factory.mktemp("several"), **less)
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(common, "load_params", functools.cache(load_params))
+        patch.setattr(report, "version", lambda name: "0")
+        masks.main("shapes6")
+        for defence in common.SWEPT:
+            for sweep in common.SWEEPS:
+                robustness.main(sweep, "shapes6", defence, "L2")
+            strong.main("shapes6", defence, "L2")
+        for stage in (jsma, gradients, smoothing, gallery, examples):
+            stage.main("shapes6")
+        for stage in (transfer, unsuspicious, health):
+            stage.main("shapes6", "L2")
+        tables.main()
+        figures.main("shapes6")
+        report.main()
+    torch.set_num_threads(threads)
+    return folder
+
+
+def test_every_training_is_measured(several: Path) -> None:
+    results = wide(pd.read_csv(several / "reports/results.csv"))
+    assert set(results["training"]) == {0, 3}
+    first, second = (part.reset_index(drop=True) for _, part in results.groupby("training"))
+    said = ["defence", "trained_norm", "attack", "axis", "value", "norm", "judge", "source", "eps_b"]
+    pd.testing.assert_frame_equal(first[said], second[said])
+    assert not first["foreground_score"].equals(second["foreground_score"])
+    images = pd.read_csv(several / "reports/cells/shapes6/eps/at_pgd/L2.images.csv")
+    assert (images.groupby(["training", "value"]).size() == 5).all() and set(images["training"]) == {0, 3}
+
+
+def test_pictures_are_those_of_the_first_training(
+    several: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made anew where there is no other."""
+    shutil.copy(several / "params.yaml", tmp_path)
+    (tmp_path / "data").symlink_to(several / "data")
+    shutil.copytree(several / "models", tmp_path / "models", ignore=shutil.ignore_patterns("3"))
+    monkeypatch.chdir(tmp_path)
+    examples.main("shapes6")
+    gallery.main("shapes6")
+    for name in ("examples/shapes6/dual.npz", "examples/shapes6/noise.npz", "gallery/shapes6.npz"):
+        ours, theirs = (read_arrays(folder / "reports" / name) for folder in (tmp_path, several))
+        assert all(np.array_equal(ours[key], theirs[key]) for key in theirs)
+    assert len(ours["classifiers"]) == 3
+
+
+def test_several_trainings_are_shown_as_their_mean(several: Path) -> None:
+    results = wide(pd.read_csv(several / "reports/results.csv"))
+    at = results[(results["axis"] == "eps_b") & (results["value"] == 20) & (results["defence"] == "at_dual")]
+    found = json.loads((several / "reports/metrics.json").read_text())["shapes6"]["L2"]["at_dual"]
+    assert found["dual"] == pytest.approx(at["accuracy"].mean()) and len(at) == 2
+    page = (several / "reports/index.html").read_text(encoding="utf-8")
+    assert "over 2 trainings" in page and "Of 2 trainings the mean" in page
+    assert "AT-Dual, seed 3: the figures" in page and "5 images a point, means over 2 trainings" in page
 
 
 def test_results_have_the_columns_and_one_row_a_point(finished: Path) -> None:
@@ -348,7 +419,7 @@ def test_health_compares_with_the_log_of_the_classifiers_own_last_epoch(
     finished: Path, project: Path
 ) -> None:
     shutil.copytree(finished / "reports", project / "reports", dirs_exist_ok=True)
-    path = train_stage.history_path("shapes6", "at_dual", "Linf")
+    path = train_stage.history_path("shapes6", "at_dual", "Linf", 0)
     pd.read_csv(path).assign(accuracy=[0.0] * 9 + [1.0]).to_csv(path, index=False)
     health.main("shapes6", "Linf")
     table = pd.read_csv("reports/health/shapes6/Linf.csv").set_index(["defence", "check"])
@@ -405,13 +476,13 @@ def test_health_takes_all_training_images_where_there_are_fewer(
     [
         (
             None,
-            r"at_pgd/L2\.csv: cannot be read as a table .*make it anew with",
+            r"at_pgd/L2/0\.csv: cannot be read as a table .*make it anew with",
         ),
         (
             "epoch,accuracy\n1,0.5\n",
-            r"at_pgd/L2\.csv: found 1 epochs, expected the 10 of params\.yaml; train",
+            r"at_pgd/L2/0\.csv: found 1 epochs, expected the 10 of params\.yaml; train",
         ),
-        ("epoch,loss\n" + "1,0.5\n" * 10, r"at_pgd/L2\.csv: lacks the column accuracy; "),
+        ("epoch,loss\n" + "1,0.5\n" * 10, r"at_pgd/L2/0\.csv: lacks the column accuracy; "),
     ],
     ids=["absent", "short", "no accuracy"],
 )
@@ -419,7 +490,7 @@ def test_a_history_that_is_absent_or_short_is_one_line(
     finished: Path, project: Path, content: str | None, line: str
 ) -> None:
     shutil.copytree(finished / "reports", project / "reports", dirs_exist_ok=True)
-    path = train_stage.history_path("shapes6", "at_pgd", "L2")
+    path = train_stage.history_path("shapes6", "at_pgd", "L2", 0)
     path.unlink() if content is None else path.write_text(content)
     with pytest.raises(UserError, match=line) as caught:
         health.main("shapes6", "L2")

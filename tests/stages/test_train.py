@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,10 +66,13 @@ run(main, ranked=True)
 """
 
 
-def write_params(folder: Path, devices: object = "auto", **train: dict[str, object]) -> None:
+def write_params(
+    folder: Path, devices: object = "auto", seeds: tuple[int, ...] = (0,), **train: dict[str, object]
+) -> None:
     yaml = YAML(typ="safe", pure=True)
     raw = yaml.load((ROOT / "params.yaml").read_text())
     raw["runtime"] = {"devices": devices, "nodes": 1, "precision": "fp32", "compile": "off"}
+    raw["seeds"]["training"] = list(seeds)
     section = raw["shapes6"]["train"]
     for name, values in {**SETTING, **train}.items():
         section[name] = {**section[name], **values}
@@ -111,22 +116,22 @@ def files(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("defence", "norm", "folder", "name"),
+    ("defence", "norm", "name"),
     [
-        ("clean", None, "clean", "clean"),
-        ("at_pgd", "Linf", "at_pgd/Linf", "at_pgd/Linf"),
-        ("at_dual", "L2", "at_dual/L2", "at_dual/L2"),
-        ("smoothing", None, "smoothing", "smoothing"),
+        ("clean", None, "clean"),
+        ("at_pgd", "Linf", "at_pgd/Linf"),
+        ("at_dual", "L2", "at_dual/L2"),
+        ("smoothing", None, "smoothing"),
     ],
 )
 def test_the_stage_leaves_a_model_a_history_and_its_time(
-    project: Path, monkeypatch: pytest.MonkeyPatch, defence: str, norm: str | None, folder: str, name: str
+    project: Path, monkeypatch: pytest.MonkeyPatch, defence: str, norm: str | None, name: str
 ) -> None:
     monkeypatch.chdir(project)
     stage.main(defence, "shapes6", norm)
-    model = load_classifier(project / "models/shapes6" / folder)
+    model = load_classifier(project / "models/shapes6" / name / "0")
     assert model(torch.rand(2, 3, 32, 32)).shape == (2, 3)
-    history = pd.read_csv(project / f"reports/training/shapes6/{name}.csv")
+    history = pd.read_csv(project / f"reports/training/shapes6/{name}/0.csv")
     assert list(history) == ["epoch", "learning_rate", "loss", "accuracy"]
     assert list(history["epoch"]) == [1, 2, 3]
     time = json.loads((project / f"reports/times/shapes6/train_{name}.json").read_text())
@@ -134,12 +139,42 @@ def test_the_stage_leaves_a_model_a_history_and_its_time(
     assert files(project / "checkpoints") == []
 
 
+def test_each_seed_trains_a_classifier_and_what_is_done_is_not_done_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dualperturb.training.loop import train
+
+    monkeypatch.chdir(project)
+    stage.main("clean", "shapes6")
+    alone = {name: (project / name).read_bytes() for name in files(project) if "/clean/0" in name}
+    write_params(project, seeds=(0, 5))
+
+    def killed(*arguments: Any) -> Any:
+        if arguments[4].seed == 5:
+            raise KeyboardInterrupt
+        return train(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("dualperturb.training.loop.train", killed)
+        stage.main("clean", "shapes6")
+    shutil.rmtree(project / "models")  # as DVC does before it runs a stage
+    capsys.readouterr()
+    stage.main("clean", "shapes6")
+    told = capsys.readouterr()
+    assert "3 of 3 epochs done" in told.out and told.err.count("shapes6 clean, seed 5: epoch") == 3
+    assert "seed 0: epoch" not in told.err and files(project / "checkpoints") == []
+    assert len(alone) == 3 and alone == {name: (project / name).read_bytes() for name in alone}
+    other = (project / "models/shapes6/clean/5/weights.safetensors").read_bytes()
+    assert other != alone["models/shapes6/clean/0/weights.safetensors"]
+    assert (project / "reports/training/shapes6/clean/5.csv").exists()
+
+
 def test_a_killed_stage_goes_on_and_ends_with_the_same_bytes(project: Path) -> None:
     # In a process of its own, as the killed one: this one may have computed with other numbers of threads.
     python(project, "-m", "stages.train", "at_dual", "shapes6", "L2").check_returncode()
     results = [
-        *(project / "models/shapes6/at_dual/L2").iterdir(),
-        project / "reports/training/shapes6/at_dual/L2.csv",
+        *(project / "models/shapes6/at_dual/L2/0").iterdir(),
+        project / "reports/training/shapes6/at_dual/L2/0.csv",
     ]
     undisturbed = {path: path.read_bytes() for path in results}
     for path in results:
@@ -168,7 +203,7 @@ def test_a_killed_rank_ends_the_stage_with_one_line_and_fewer_ranks_go_on(
     monkeypatch.chdir(project)
     write_params(project)
     stage.main("at_dual", "shapes6", "L2")
-    history = Path("reports/training/shapes6/at_dual/L2.csv")
+    history = Path("reports/training/shapes6/at_dual/L2/0.csv")
     undisturbed = pd.read_csv(history)
     history.unlink()
 
@@ -240,13 +275,13 @@ def test_a_checkpoint_of_other_settings_is_not_used(
 ) -> None:
     monkeypatch.chdir(project)
     chosen = stage.params()
-    used = stage.checkpoint_path(chosen, "clean", "shapes6", None, 32)
+    used = stage.checkpoint_path(chosen, "clean", "shapes6", None, 0, 32)
     used.parent.mkdir(parents=True)
     used.write_bytes(b"no checkpoint: whoever opens it fails")
     write_params(project, clean={"epochs": 2})
     stage.main("clean", "shapes6")
     assert capsys.readouterr().out == ""
-    assert used.exists() and len(pd.read_csv("reports/training/shapes6/clean.csv")) == 2
+    assert used.exists() and len(pd.read_csv("reports/training/shapes6/clean/0.csv")) == 2
 
 
 def test_other_images_or_masks_make_another_checkpoint(
@@ -254,12 +289,12 @@ def test_other_images_or_masks_make_another_checkpoint(
 ) -> None:
     monkeypatch.chdir(project)
     chosen = stage.params()
-    names = [stage.checkpoint_path(chosen, "at_dual", "shapes6", "L2", 32)]
+    names = [stage.checkpoint_path(chosen, "at_dual", "shapes6", "L2", 0, 32)]
     masks = project / "data/masks/shapes6/train.foreground.npy"
     np.save(masks, ~np.load(masks))
-    names.append(stage.checkpoint_path(chosen, "at_dual", "shapes6", "L2", 32))
+    names.append(stage.checkpoint_path(chosen, "at_dual", "shapes6", "L2", 0, 32))
     meta = json.loads((project / "data/prepared/shapes6/meta.json").read_text())
     meta["splits"]["train"]["sha256"]["train.images.npy"] = "0" * 64
     write_meta(project / "data/prepared/shapes6", **meta)
-    names.append(stage.checkpoint_path(chosen, "at_dual", "shapes6", "L2", 32))
+    names.append(stage.checkpoint_path(chosen, "at_dual", "shapes6", "L2", 0, 32))
     assert len(set(names)) == 3

@@ -49,7 +49,7 @@ def _shapes6(dataset: str, params: Params, raw: Path, out: Path, progress: Progr
     spec = params.of("shapes6").data
     splits = {}
     for split, count in zip(SPLITS, (spec.train, spec.test), strict=True):
-        images, labels, foreground = shapes6.draw(count, params.seed, split, spec.background_match)
+        images, labels, foreground = shapes6.draw(count, params.seeds.data, split, spec.background_match)
         rows = (
             (image, int(label), mask) for image, label, mask in zip(images, labels, foreground, strict=True)
         )
@@ -58,7 +58,7 @@ def _shapes6(dataset: str, params: Params, raw: Path, out: Path, progress: Progr
         "class_names": list(shapes6.CLASS_NAMES),
         "folders": [],
         "side": shapes6.SIDE,
-        "source": f"drawn by dualperturb, seed {params.seed}",
+        "source": f"drawn by dualperturb, seed {params.seeds.data}",
         "splits": splits,
         "skipped": [],
     }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from dualperturb.evaluation.measuring.intervals import wilson
 from dualperturb.params import DEFENCES
 
 # Of unsuspicious adversarial accuracy. ANY, in the column `attack`: all attacks together. UNSEEN, in `judge`:
@@ -15,13 +16,14 @@ ANY, UNSEEN = "any", "unseen"
 HIGH = 0.9
 BOUNDS = tuple(round(0.05 * step, 2) for step in range(21))
 
-_OWN = ("dataset", "defence", "trained_norm", "axis")
+_ENDS = ("", "_low", "_high")  # of the names of a measure and of its interval
+_OWN = ("dataset", "defence", "trained_norm", "training", "axis")
 _ATTACKED = (*_OWN, "attack", "norm", "n", "accuracy", "accuracy_low", "accuracy_high")
 _SPENT = (*_ATTACKED, "eps_f", "eps_b", "eps_f_spent", "eps_b_spent", "salience_weight", "steps")
 
 
 def _means(*names: str) -> tuple[str, ...]:
-    return tuple(f"{name}{end}" for name in names for end in ("", "_low", "_high"))
+    return tuple(f"{name}{end}" for name in names for end in _ENDS)
 
 
 LOSS = "loss"  # the sweeps' column that names the loss of an attack
@@ -45,10 +47,40 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 RESULT_COLUMNS = tuple(dict.fromkeys(column for columns in COLUMNS.values() for column in columns))
 
 # What the claims need of the panels' tables of images; data set, defence and norm come from their places.
-IMAGE_COLUMNS = ("trained_norm", "axis", "value", LOSS, "index", "correct", "foreground_score")
+IMAGE_COLUMNS = ("trained_norm", "training", "axis", "value", LOSS, "index", "correct", "foreground_score")
+
+_BARE = ("gradient_foreground_fraction",)  # a mean without an interval here
+_COUNTS = ("n", "crossed_half", "gradient_zero_gradients")  # of images
 
 SWEPT = ("pgd", "dual")  # the attacks of the panels; others are read off at the same budgets
 Metrics = dict[str, dict[str, dict[str, dict[str, float]]]]
+
+
+def over_trainings(results: pd.DataFrame) -> pd.DataFrame:
+    """The results of several trainings as means over them, a row a point; those of one training as they are.
+
+    The column `training` goes. An accuracy's interval is Wilson's at the mean and at n, other intervals have
+    the means of their ends: they tell of the test images alone. For the trainings there are accuracy_least,
+    accuracy_most and `trainings`, the number of them. Counts of images are rounded. The columns that have an
+    interval, the counts and `_BARE` are measures; all others say what was measured.
+    """
+    seeds, rows = results["training"].nunique(), results.drop(columns="training")
+    if seeds == 1:
+        return rows
+    counts = [name for name in _COUNTS if name in rows]
+    measures = {*counts, *_BARE, *(f"{name}{end}" for name in rows if f"{name}_low" in rows for end in _ENDS)}
+    groups = rows.groupby([name for name in rows if name not in measures], sort=False, dropna=False)
+    assert (groups.size() == seeds).all(), "one row a training and point"
+    found = groups.mean()
+    found[counts] = found[counts].round()
+    found["n"] = found["n"].astype(int)
+    points = zip(found["accuracy"], found["n"], strict=True)
+    intervals = [(share, share) if pd.isna(share) else wilson(share * n, n) for share, n in points]
+    found[["accuracy_low", "accuracy_high"]] = intervals
+    found["accuracy_least"], found["accuracy_most"] = groups["accuracy"].min(), groups["accuracy"].max()
+    return found.assign(trainings=seeds).reset_index()[
+        [*rows, "accuracy_least", "accuracy_most", "trainings"]
+    ]
 
 
 def metrics(results: pd.DataFrame, budgets: Mapping[str, tuple[float, float]]) -> Metrics:

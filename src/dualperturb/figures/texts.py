@@ -12,12 +12,20 @@ from dualperturb.figures.sweeps import defences
 NOT_MEASURED = "not measured"
 
 
-def interval_text(row: pd.Series, measure: str = "accuracy") -> str:
-    """A share and its interval in %, such as "63.4 % [59.1, 67.5]"; a dash where it was not measured."""
+def interval_text(row: pd.Series, measure: str = "accuracy", counted: bool = False) -> str:
+    """A share and its interval in %, such as "63.4 % [59.1, 67.5]"; a dash where it was not measured.
+
+    counted: with the number of images, " of 200". An accuracy of several trainings has their range, too, such
+    as ", 61.0 to 66.0 over 3 trainings".
+    """
     if pd.isna(row[measure]):
         return "–"
     low, high = 100 * row[f"{measure}_low"], 100 * row[f"{measure}_high"]
-    return f"{100 * row[measure]:.1f} % [{low:.1f}, {high:.1f}]"
+    text = f"{100 * row[measure]:.1f} % [{low:.1f}, {high:.1f}]" + (f" of {int(row['n'])}" if counted else "")
+    if measure != "accuracy" or "trainings" not in row:
+        return text
+    least, most = 100 * row["accuracy_least"], 100 * row["accuracy_most"]
+    return f"{text}, {least:.1f} to {most:.1f} over {int(row['trainings'])} trainings"
 
 
 def mean_text(row: pd.Series, measure: str, signed: bool = False) -> str:
@@ -68,9 +76,10 @@ def listed(names: Sequence[str]) -> str:
 
 
 def images_text(rows: pd.DataFrame) -> str:
-    """The number of images behind each of `rows`."""
+    """The number of images behind each of `rows`, and that of trainings where there are several."""
     low, high = int(rows["n"].min()), int(rows["n"].max())
-    return f"{images(low)} a point" if low == high else f"{low} to {high} images a point"
+    text = f"{images(low)} a point" if low == high else f"{low} to {high} images a point"
+    return f"{text}, means over {int(rows['trainings'].max())} trainings" if "trainings" in rows else text
 
 
 def images(count: int, kind: str = "") -> str:

@@ -21,7 +21,6 @@ from dualperturb.params.fields import (
     CountOrAuto,
     NonNegative,
     Section,
-    Seed,
     are_distinct,
     check_keys,
     is_list,
@@ -29,6 +28,7 @@ from dualperturb.params.fields import (
 )
 from dualperturb.params.figures import Figures, Norm
 from dualperturb.params.plots import Plots
+from dualperturb.params.seeds import Seeds, without_short_form
 from dualperturb.params.training import TRAINED_BY_NORM
 
 AXES = ("eps", "eps_f", "eps_b", "salience_weight")  # what an attack is swept over
@@ -57,7 +57,7 @@ class Runtime(Section):
 
 class Params(DataSets):
     datasets: Annotated[tuple[Annotated[str, one_of(DATASETS)], ...], BeforeValidator(is_list)]
-    seed: Seed
+    seeds: Seeds
     runtime: Runtime
     norms: Annotated[tuple[Norm, ...], BeforeValidator(is_list), AfterValidator(are_distinct)]
     eps_f: Budget
@@ -65,6 +65,11 @@ class Params(DataSets):
     salience_weight: Annotated[dict[str, NonNegative], BeforeValidator(_by_dataset)]
     figures: Figures
     plots: Plots
+
+    @model_validator(mode="before")
+    @classmethod
+    def _seed_is_short(cls, raw: object) -> object:
+        return without_short_form(raw) if isinstance(raw, dict) else raw
 
     @model_validator(mode="after")
     def _datasets_complete(self) -> Params:

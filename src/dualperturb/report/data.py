@@ -60,14 +60,15 @@ class ReportFigure:
 class DatasetReport:
     """One data set's part. Raises `UserError` where a table is of another data set or of several.
 
-    `results`, `claims`: its rows of reports/results.csv and reports/claims.csv; `health`: one row per check,
-    classifier and norm; `gallery`: the arrays of `evaluation.gallery.gallery_arrays`; `budgets`: those of the
-    summary.
+    `results`, `claims`: its rows of reports/results.csv, means over `trainings` trainings, and of
+    reports/claims.csv; `health`: one row per check, classifier and norm; `gallery`: the arrays of
+    `evaluation.gallery.gallery_arrays`; `budgets`: those of the summary.
     """
 
     dataset: str
     results: pd.DataFrame
     claims: pd.DataFrame
+    trainings: int
     budgets: Budgets
     masks: MaskSummary
     certificate: Certificate

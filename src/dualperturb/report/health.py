@@ -12,7 +12,20 @@ from dualperturb.figures.texts import ordered, row_label
 
 PASS, WARN = "pass", "warn"
 # The columns of the table that the stage `health` writes.
-COLUMNS = ("dataset", "defence", "trained_norm", "norm", "check", "question", "passed", "figures", "n")
+COLUMNS = (
+    *(
+        "dataset",
+        "defence",
+        "trained_norm",
+        "training",
+        "norm",
+        "check",
+        "question",
+        "passed",
+        "figures",
+        "n",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -32,8 +45,8 @@ def health_parts(health: pd.DataFrame) -> Iterator[HealthPart]:
     for norm, rows in health.groupby("norm", sort=False):
         rows = ordered(rows)
         named = {
-            row_label(own.iloc[0], False): own
-            for _, own in rows.groupby(["defence", "trained_norm"], sort=False)
+            _name(own.iloc[0], several=rows["training"].nunique() > 1): own
+            for _, own in rows.groupby(["defence", "trained_norm", "training"], sort=False)
         }
         questions = dict(zip(rows["check"], rows["question"], strict=True))
         overview = pd.DataFrame({"check": list(questions.values())})
@@ -42,6 +55,11 @@ def health_parts(health: pd.DataFrame) -> Iterator[HealthPart]:
             overview[name] = [_verdict(verdicts.get(check)) for check in questions]
         lines = {name: _lines(own) for name, own in named.items()}
         yield HealthPart(NORM_NAMES[str(norm)], overview, lines, _warnings(lines), len(rows))
+
+
+def _name(row: pd.Series, several: bool) -> str:
+    """The classifier; with the seed of its training where there are several."""
+    return row_label(row, False) + (f", seed {row['training']}" if several else "")
 
 
 def _lines(rows: pd.DataFrame) -> pd.DataFrame:

@@ -115,4 +115,4 @@ def _heading(attack: str, rows: pd.DataFrame) -> str:
 
 
 def _cell(rows: pd.DataFrame) -> str:
-    return f"{interval_text(rows.iloc[0])} of {int(rows['n'].iloc[0])}" if len(rows) else "–"
+    return interval_text(rows.iloc[0], counted=True) if len(rows) else "–"

@@ -78,6 +78,7 @@ def _section(section: DatasetReport) -> dict[str, Any]:
     opening = next((figure for figure in section.figures if figure.stem == "accuracy" and figure.drawn), None)
     return {
         "dataset": section.dataset,
+        "trainings": section.trainings,
         "tally": tally(section.claims[section.claims["setting"] == PAPER]),
         "claims": {setting: _claims(rows) for setting, rows in section.claims.groupby("setting", sort=False)},
         "summaries": {

@@ -32,15 +32,16 @@ if TYPE_CHECKING:
 COMPILED_FROM = 200
 
 
-def training_settings(params: Params, dataset: str, defence: str) -> TrainingSettings:
-    """Optimiser, augmentation, epochs, warm-up, seed. Raises UserError for an unknown data set or defence."""
+def training_settings(params: Params, dataset: str, defence: str, training: int) -> TrainingSettings:
+    """Optimiser, augmentation, epochs, warm-up; training: the seed. Raises UserError for an unknown data set
+    or defence."""
     section = _section(params, dataset, defence)
     return TrainingSettings(
         params.of(dataset).train.optimiser,
         params.of(dataset).train.augment,
         section.epochs,
         section.warmup_epochs if isinstance(section, AdversarialTraining) else 0.0,
-        params.seed,
+        training,
         params.runtime.precision,
     )
 
@@ -85,17 +86,23 @@ def training_adversary(
 
 
 def fingerprint(
-    params: Params, dataset: str, defence: str, norm: str | None, side: int, data: Mapping[str, Any]
+    params: Params,
+    dataset: str,
+    defence: str,
+    norm: str | None,
+    training: int,
+    side: int,
+    data: Mapping[str, Any],
 ) -> str:
     """Twelve hexadecimal digits of a SHA-256 over all that the trained weights depend on, except the code.
 
-    data: names or checksums of the images and masks, as JSON knows them. A file of initial weights enters by
-    its content. Raises UserError for an unknown data set or defence.
+    training: the seed. data: names or checksums of the images and masks, as JSON knows them. A file of
+    initial weights enters by its content. Raises UserError for an unknown data set or defence.
     """
     section, train = _section(params, dataset, defence), params.of(dataset).train
     parts: dict[str, Any] = {
         "defence": defence,
-        "seed": params.seed,
+        "seed": training,
         "precision": params.runtime.precision,
         "classifier": train.classifier.model_dump(),
         "optimiser": train.optimiser.model_dump(),

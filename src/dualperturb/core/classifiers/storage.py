@@ -90,7 +90,7 @@ def load_spec(folder: Path) -> ClassifierSpec:
 def load_classifier(folder: str | Path) -> nn.Module:
     """A saved classifier in eval mode, its parameters frozen.
 
-    folder: such as models/shapes6/at_dual/L2, of a finished `train` stage. Raises UserError if its files do
+    folder: such as models/shapes6/at_dual/L2/0, of a finished `train` stage. Raises UserError if its files do
     not fit, or if the weights' checksum is not the one in `classifier.json`, where that holds one.
     """
     model = build_classifier(load_spec(Path(folder)))

@@ -1,0 +1,57 @@
+"""Text of the page where there are several trainings: their number and their range."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dualperturb.evaluation.tables import over_trainings
+from dualperturb.figures.accuracy import accuracy_caption
+from dualperturb.figures.salience import salience_caption
+from dualperturb.report import render_html, render_markdown, summary_table
+from dualperturb.report.health import health_parts
+from dualperturb.report.measures import strong_table
+from tests.small_report import small_report
+from tests.small_tables import small_health, small_results, small_trainings
+
+# Wilson's interval of 41 % of 50 images.
+RANGE = "41.0 % [28.5, 54.8]{}, 37.0 to 46.0 over 3 trainings"
+
+
+@pytest.fixture(scope="module")
+def means() -> pd.DataFrame:
+    return over_trainings(small_trainings())
+
+
+def test_a_cell_tells_the_range(means: pd.DataFrame) -> None:
+    table = summary_table(means, "L2", 2.0, 20.0).set_index("defence")
+    assert table.loc["AT-PGD", "clean images"] == RANGE.format("")
+    strong = strong_table(means, "L2", 2.0).set_index("classifier")
+    assert strong.loc["AT-PGD", "Dual-AutoAttack"] == RANGE.format(" of 50")
+
+
+def test_captions_of_curves_say_over_how_many(means: pd.DataFrame) -> None:
+    for norm in ("L2", "Linf"):
+        assert "50 images a point, means over 3 trainings; bands" in accuracy_caption(means, norm)
+        assert "trainings" not in accuracy_caption(small_results(), norm)
+    assert "50 images a point, means over 3 trainings; bands" in salience_caption(means)
+
+
+def test_every_training_has_its_health() -> None:
+    one = small_health()
+    both = pd.concat([one, one.assign(training=4)])
+    part = next(health_parts(both))
+    names = [f"{name}, seed {seed}" for name in ("Clean", "AT-PGD", "AT-Dual") for seed in (0, 4)]
+    assert list(part.overview) == ["check", *names] == ["check", *part.lines]
+
+
+def test_the_page_says_which_training_claims_are_judged_by(means: pd.DataFrame, tmp_path: Path) -> None:
+    report = small_report(tmp_path, datasets=("shapes6",))
+    section = replace(report.sections[0], results=means, trainings=3)
+    said = "Judged by the first of 3 trainings."
+    for render in (render_html, render_markdown):
+        assert said in render(replace(report, sections=(section,))) and said not in render(report)
+        assert "Judged by" not in render(report)

@@ -115,7 +115,7 @@ def _result_store(folder: Path, data: ImageSet, count: int) -> Iterator[Row]:
     settings = AttackSettings(steps=1, step_size=1.0, restarts=1, batch_size=500, seed=0)
     everyone, random = np.arange(len(data)), np.random.default_rng(0)
     subject = Subject(_Dull(), data, _masks(data), everyone, CenterSaliency(), torch.device("cpu"))
-    panel = points("eps", (0.0,), 0.0, 0.0, 0.0, "paper")
+    panel = points("eps", (0.0,), 0.0, 0.0, 0.0, "cross_entropy")
     with _memory() as peak:
         begun = time.process_time()
         rows, table = sweep(subject, panel, "L2", lambda value: value, settings)

@@ -73,8 +73,8 @@ def work(folder: Path, stop_after: int) -> None:
         BuiltinSaliency(),
         torch.device("cpu"),
     )
-    nested = points("eps_b", (0.0, 2.0, 4.0), 0.3, 0.0, 0.0, "paper")
-    salient = points("salience_weight", (0.0, 1.0), 0.3, 2.0, 0.0, "paper")
+    nested = points("eps_b", (0.0, 2.0, 4.0), 0.3, 0.0, 0.0, "cross_entropy")
+    salient = points("salience_weight", (0.0, 1.0), 0.3, 2.0, 0.0, "cross_entropy")
     tables = [sweep(subject, panel, "L2", float, ATTACK)[1] for panel in (nested, salient)]
     if ranks.rank() == 0:
         np.save(folder / "losses.npy", [*losses, *(row.accuracy for row in history)])

@@ -14,7 +14,7 @@ from tests.small_tables import small_results
 
 @pytest.fixture
 def results() -> pd.DataFrame:
-    return small_results()
+    return small_results().assign(training=0)
 
 
 def test_a_row_is_an_estimate_with_its_keys(results: pd.DataFrame) -> None:

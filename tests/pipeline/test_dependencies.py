@@ -25,6 +25,7 @@ PACKAGES = {
 }
 # params imports it for every stage; it counts where a stage works with budgets or shows norms.
 BUDGETS = "src/dualperturb/core/budgets.py"
+BOUNDS = "src/dualperturb/core/bounds.py"  # every stage reads params.yaml, in which bounds are checked by it
 # Imported for a model, a data set or letters of a class name that no run of this test has.
 BY_NAME = {
     *(
@@ -71,7 +72,9 @@ def stages(complete: Workspace) -> dict[str, dict[str, Any]]:
 
 def test_what_is_imported_is_listed(complete: Workspace, imported: dict[str, set[str]]) -> None:
     missing = {
-        stage: sorted(imported[stage] - listed(complete.root, entry) - NEVER_LISTED - PACKAGES - {BUDGETS})
+        stage: sorted(
+            imported[stage] - listed(complete.root, entry) - NEVER_LISTED - PACKAGES - {BUDGETS, BOUNDS}
+        )
         for stage, entry in stages(complete).items()
     }
     assert {stage: files for stage, files in missing.items() if files} == {}

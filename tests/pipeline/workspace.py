@@ -48,7 +48,10 @@ TINY: dict[str, Any] = {
     "shapes6.evaluate.grid.L2.eps": [0, 2],
     "shapes6.evaluate.salience_weights": [0, 1],
     "shapes6.evaluate.examples": [0, 1],
-    **{f"shapes6.evaluate.{name}.n": 4 for name in ("transfer", "jsma", "strong", "smoothing", "health")},
+    **{
+        f"shapes6.evaluate.{name}.n": 4
+        for name in ("transfer", "jsma", "strong", "smoothing", "unsuspicious", "health")
+    },
     "shapes6.evaluate.jsma.shares": [0.005],
     "shapes6.evaluate.strong.steps": 2,
     "shapes6.evaluate.strong.library_n": 2,

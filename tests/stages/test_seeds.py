@@ -35,7 +35,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     measures = raw["shapes6"]["evaluate"]
     for section in (
         measures,
-        *(measures[name] for name in ("transfer", "jsma", "strong", "smoothing", "health")),
+        *(measures[name] for name in ("transfer", "jsma", "strong", "smoothing", "unsuspicious", "health")),
     ):
         section["n"] = 4
     measures["strong"]["library_n"] = 4

@@ -63,7 +63,10 @@ TINY = {
     "shapes6.evaluate.steps": {"L2": 2, "Linf": 3},
     "shapes6.evaluate.batch_size": 4,
     "shapes6.evaluate.examples": [11, 0],
-    **{f"shapes6.evaluate.{name}.n": 6 for name in ("transfer", "jsma", "strong", "smoothing", "health")},
+    **{
+        f"shapes6.evaluate.{name}.n": 6
+        for name in ("transfer", "jsma", "strong", "smoothing", "unsuspicious", "health")
+    },
     "shapes6.evaluate.jsma.shares": [0.005, 0.01],
     "shapes6.evaluate.strong.steps": 3,
     "shapes6.evaluate.strong.library_n": 2,
@@ -216,7 +219,8 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
     less = {"norms": ["L2"], "seeds.training": [0, 3], "shapes6.evaluate.examples": [0]}
     less |= {"shapes6.evaluate.n": 5, "shapes6.evaluate.unsuspicious.bounds": ["clean"]}
     less |= {
-        f"shapes6.evaluate.{name}.n": 4 for name in ("transfer", "jsma", "strong", "smoothing", "health")
+        f"shapes6.evaluate.{name}.n": 4
+        for name in ("transfer", "jsma", "strong", "smoothing", "unsuspicious", "health")
     }
     folder = prepared(tmp_path_factory.mktemp("several"), **less)
     threads = torch.get_num_threads()

@@ -55,7 +55,7 @@ def measured(options: Namespace, name: str, norm: str) -> list[Row]:
     panels = [
         point
         for axis in SWEEPS[name]
-        for point in points(axis, GRID[axis][norm], EPS_F[norm], EPS_B, 0.0, "paper")
+        for point in points(axis, GRID[axis][norm], EPS_F[norm], EPS_B, 0.0, "cross_entropy")
     ]
     seconds, rows = clock(options.device, 1), []
     for run_name, run in RUNS.items():

@@ -138,7 +138,7 @@ class Calls(TorchFunctionMode):
         if isinstance(result, Tensor) and result not in MARKS:
             if named is not None and fresh:
                 return self.brought(result, None, True)  # an array's memory, taken as it is
-            if name == "__deepcopy__" and fresh:
+            if name in ("__deepcopy__", "new_tensor") and fresh:
                 MARKS.add(result)  # copied by no kernel
         return result
 

@@ -89,10 +89,13 @@ PARAMETERS: dict[str, tuple[Any, set[str]]] = {
     ),
     "salience_weight.shapes6": (
         1.0,
-        measured("robustness_dual")
-        | {"transfer@shapes6", "unsuspicious@shapes6", "health@shapes6", "smoothing@shapes6"}
-        | RESULTS,
+        measured("robustness_dual") | {"transfer@shapes6", "health@shapes6", "smoothing@shapes6"} | RESULTS,
     ),
+    "shapes6.evaluate.min_foreground_score": (
+        "clean",
+        measured("robustness_dual") | {"health@shapes6"} | RESULTS,
+    ),
+    "shapes6.evaluate.unsuspicious.reserve": (0.1, {"unsuspicious@shapes6"} | RESULTS),
     "figures.fig1.salience_weights": ([0, 1], EXAMPLES | {"gallery@shapes6", "figures@shapes6", "report"}),
     "figures.fig2.eps": (20.0, EXAMPLES | {"figures@shapes6", "report"}),
     "figures.fig3.eps_b": (10.0, measured("saliency") | RESULTS),

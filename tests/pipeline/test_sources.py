@@ -22,7 +22,7 @@ from stages.report import mask_summary
 from tests.pipeline.folder_set import CLASSES, COUNTS, TINY_FOLDER, write_photos
 from tests.pipeline.once import made_once
 from tests.pipeline.stl10_set import write_stl10
-from tests.pipeline.test_dependencies import BUDGETS, NEVER_LISTED, PACKAGES, listed
+from tests.pipeline.test_dependencies import BOUNDS, BUDGETS, NEVER_LISTED, PACKAGES, listed
 from tests.pipeline.workspace import PROGRAMS, REPRO, Workspace
 
 FIRST, ADDED = "shapes6", "folder"
@@ -209,4 +209,4 @@ def test_changed_weights_in_the_raw_folder_make_new_masks(
     assert summary(workspace, "folder")["test"]["not_found_first"] == [0, 1, 2, 3]
     imported = workspace.imports()["sh stages/run masks folder"]
     entry = workspace.lock()["masks@folder"]
-    assert imported - listed(workspace.root, entry) - NEVER_LISTED - PACKAGES - {BUDGETS} == set()
+    assert imported - listed(workspace.root, entry) - NEVER_LISTED - PACKAGES - {BUDGETS, BOUNDS} == set()

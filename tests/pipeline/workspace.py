@@ -25,6 +25,8 @@ REPRO = (*DVC, "repro")
 PROGRAMS = Path(sys.executable).parent
 RAN = re.compile(r"^(?:Running stage '(.+?)':|Stage '(.+?)' is cached - skipping run)", re.MULTILINE)
 
+MEASURES = ("transfer", "jsma", "strong", "smoothing", "unsuspicious", "health")
+
 # What is tested is which stages run and what they leave, not how well a classifier does.
 TINY: dict[str, Any] = {
     "norms": ["L2"],

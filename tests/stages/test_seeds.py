@@ -38,7 +38,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *(measures[name] for name in ("transfer", "jsma", "strong", "smoothing", "unsuspicious", "health")),
     ):
         section["n"] = 4
-    measures["strong"]["library_n"] = 4
+    measures["strong"]["library_n"] = measures["strong"]["cw"]["n"] = 4
     (folder / "params.yaml").write_text(json.dumps(raw), encoding="utf-8")
     meta = prepare(
         "shapes6", load_params(folder / "params.yaml"), folder / "raw", folder / "data/prepared/shapes6"

@@ -56,6 +56,7 @@ SHIPPED: dict[str, Any] = YAML_1_2.load((ROOT / "params.yaml").read_text(encodin
 NORMS: list[str] = SHIPPED["norms"]
 FIGURES: dict[str, Any] = SHIPPED["figures"]
 PIPELINE: dict[str, Any] = YAML_1_2.load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+MEASURES = ("transfer", "jsma", "strong", "smoothing", "unsuspicious", "health")
 TINY = {
     "shapes6.data.train": 24,
     "shapes6.data.test": 12,
@@ -363,7 +364,7 @@ def test_carlini_and_wagner_have_a_setting_of_their_own(
     monkeypatch.setattr("dualperturb.evaluation.libraries.carlini_wagner_norms", noted)
     settings = load_params(project / "params.yaml")
     chosen = settings.of("shapes6").evaluate.strong.cw
-    measured = subject("shapes6", "clean", None, settings, chosen.n)
+    measured = subject("shapes6", "clean", None, 0, settings, chosen.n)
     rows = strong.carlini_wagner(measured, settings, "shapes6")
     assert asked == [(3, 4, 2)] and [row["steps"] for row in rows] == [4, 4]
 
@@ -379,7 +380,7 @@ def test_jsma_goes_up_to_the_largest_share(
 
     monkeypatch.setattr("dualperturb.attacks.jsma.jsma", noted)
     settings = load_params(project / "params.yaml")
-    measured = subject("shapes6", "clean", None, settings, 2)
+    measured = subject("shapes6", "clean", None, 0, settings, 2)
     jsma.first_fooled(measured, settings.of("shapes6").evaluate.jsma, 2)
     gallery.attacks(settings, "shapes6", 32)["JSMA (L0)"][1](measured, next(iter(measured.batches(2))))
     assert largest == [0.01, 0.01]

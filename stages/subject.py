@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 import numpy as np
+import torch
 
 from dualperturb.core.classifiers.storage import load_classifier
 from dualperturb.core.devices.memory import Portions
@@ -17,6 +18,8 @@ from dualperturb.params import Params
 from stages.common import MASKS, PREPARED, SWEPT, classifier_folder, device, saliency
 
 Classifier = tuple[str, str | None, int]  # defence, norm of training if it has one, seed of training
+
+SMALL = 64  # pixels a side: on a CPU a second thread only waits for the first where images are no larger
 
 
 def subject(
@@ -32,6 +35,8 @@ def subject(
     of a larger one's.
     """
     data = load_split(PREPARED / dataset, "test")
+    if data.side <= SMALL:
+        torch.set_num_threads(1)
     settings.of(dataset).check_test_images(dataset, len(data))
     if isinstance(images, tuple):
         indices = np.asarray(images, dtype=np.int64)

@@ -10,11 +10,13 @@ import pandas as pd
 import pytest
 
 from dualperturb.evaluation.tidy import wide
-from dualperturb.figures.names import LOSS_NAMES, label
+from dualperturb.figures.names import LOSS_NAMES, NORM_NAMES, label
+from dualperturb.figures.texts import interval_text
 from tests.markdown import ROOT, rows, section, text
 
 REPORT, RESULTS = ROOT / "reports/report.md", ROOT / "reports/results.csv"
-README, STRENGTH, SALIENCY = (ROOT / name for name in ("README.md", "docs/strength.md", "docs/saliency.md"))
+README, DOCS = ROOT / "README.md", ROOT / "docs"
+STRENGTH, SALIENCY, UNSUSPICIOUS = (DOCS / f"{name}.md" for name in ("strength", "saliency", "unsuspicious"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,9 +36,9 @@ def shares(page: Path, width: int) -> list[list[str]]:
 
 
 def test_the_summary() -> None:
-    found = [row[:-1] for row in rows(REPORT) if len(row) == 5 and row[-1].isdigit()]
+    found = [row[:-1] for row in rows(REPORT) if len(row) == 8 and re.fullmatch(r"[\d /]+", row[-1])]
     assert len(found) == 6
-    assert shares(README, 4) == [[cell.replace(" %", "") for cell in row] for row in found]
+    assert shares(README, 7) == [[cell.replace(" %", "") for cell in row] for row in found]
 
 
 def strong() -> dict[tuple[str, str], list[str]]:
@@ -58,6 +60,35 @@ def test_the_strong_attacks() -> None:
     assert f"leaves AT-Dual {pgd} % in L2, and Dual-AutoAttack {strongest} %" in " ".join(
         text(README).split()
     )
+
+
+def test_unsuspicious_adversarial_accuracy() -> None:
+    results = wide(pd.read_csv(RESULTS))
+    curve, judged = (results[results["axis"] == axis] for axis in ("bound", "unsuspicious"))
+    plain, high = (curve[curve["value"] == bound] for bound in (0, 0.9))
+    columns = [
+        (plain, "dual", "builtin"),
+        (judged, "constrained", "builtin"),
+        (judged, "constrained", "unseen"),
+    ]
+    columns += [(judged, "guided", "unseen"), (judged, "any", "builtin"), (high, "any", "builtin")]
+    columns.append((judged, "any", "unseen"))
+    expected = {}
+    for norm in ("L2", "Linf"):
+        for defence in ("clean", "at_pgd", "at_dual"):
+            own = {"defence": defence, "norm": norm}
+            cells = [one(table, attack=attack, judge=judge, **own) for table, attack, judge in columns]
+            expected[f"{label(defence)}, {NORM_NAMES[norm]}"] = cells
+    shown = {row[0]: row[1:] for row in rows(UNSUSPICIOUS) if len(row) == 8 and "[" in row[-1]}
+    assert shown == expected
+
+
+def one(table: pd.DataFrame, **where: str) -> str:
+    """The only row's accuracy, without signs for %."""
+    for column, value in where.items():
+        table = table[table[column] == value]
+    assert len(table) == 1
+    return interval_text(table.iloc[0]).replace(" %", "")
 
 
 def test_the_claims_and_the_checks() -> None:

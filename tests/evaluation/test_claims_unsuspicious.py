@@ -44,16 +44,14 @@ def test_attacks_are_compared_image_by_image(judged: Judged) -> None:
     assert line.found is not None and line.found.interval == "paired" and line.found.n == IMAGES
 
 
-def test_any_run_of_an_attack_counts(judged: Judged) -> None:
+def test_attacks_are_compared_by_their_first_runs_and_all_together_by_any(judged: Judged) -> None:
     images = judged.images
-    late = (images["defence"] == "clean") & (images["attack"] == "sum") & (images["run"] == 1)
-    images.loc[late, ["fooled", "score_builtin"]] = [True, 0.9]
-    (line,) = (
-        one
-        for one in unsuspicious_lines(judged)
-        if one.claim == "constraint_beats_sum" and one.defence == "clean"
-    )
-    assert line.found is not None and line.found.value == pytest.approx(0.8 - 1.0)
+    late = (images["attack"] == "sum") & (images["run"] == 1)
+    images.loc[late & (images["defence"] == "at_pgd"), ["fooled", "score_builtin"]] = [True, 0.9]
+    lines = {(line.claim, line.defence): line.found for line in unsuspicious_lines(judged)}
+    beaten, lead = lines["constraint_beats_sum", "at_pgd"], lines["at_dual_unsuspicious", "at_dual"]
+    assert beaten is not None and beaten.value == pytest.approx(0.6)
+    assert lead is not None and lead.value == pytest.approx(0.6)
 
 
 def test_what_was_not_run_has_no_number(judged: Judged) -> None:

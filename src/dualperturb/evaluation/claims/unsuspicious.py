@@ -31,11 +31,12 @@ class Judged:
     unseen: Sequence[str]
 
     def found(self, defence: str, judges: Sequence[str], attack: str | None = None) -> pd.DataFrame:
-        """index, found: whether the attack, or any, has an unsuspicious example of the image; no rows where
-        the attack was not run."""
+        """index, found: whether the attack has an unsuspicious example of the image, by its first run, as
+        attacks are compared at the same number of gradients; or any attack by any run. No rows where the
+        attack was not run."""
         rows = self.images[self.images["defence"] == defence]
         if attack is not None:
-            rows = rows[rows["attack"] == attack]
+            rows = rows[(rows["attack"] == attack) & (rows["run"] == 0)]
         kept = rows.assign(found=unsuspicious(rows, judges, None))
         return kept.groupby("index")["found"].any().reset_index()
 

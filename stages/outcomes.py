@@ -33,6 +33,7 @@ def read_judged(dataset: str, training: int, settings: Params) -> Iterator[Judge
         "defence",
         "training",
         "attack",
+        "run",
         "index",
         "fooled",
         *(f"score_{name}" for name in (own, *unseen)),

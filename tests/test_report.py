@@ -137,7 +137,7 @@ def test_every_data_set_has_its_figures_and_times(report: ReportData, html: str,
 
 def test_figures_stand_in_the_papers_order(report: ReportData) -> None:
     assert [figure.number for figure in report.sections[0].figures] == [
-        *("Fig. 1", "Ours", "Ours", "Fig. 2", "Fig. 3", "Fig. 4", "Fig. 5", "Fig. 6"),
+        *("Fig. 1", "Our figure", "Our figure", "Fig. 2", "Fig. 3", "Fig. 4", "Fig. 5", "Fig. 6"),
         *("Appendix D", "Appendix D", "Appendix J", "Appendix (ours)", "Appendix (ours)"),
     ]
 

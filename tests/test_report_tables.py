@@ -94,9 +94,10 @@ def test_judges_tell_the_change_of_the_score_and_the_share_kept(results: pd.Data
     assert len(table) == 3 * 6
     row = table[(table["classifier"] == "AT-Dual") & (table["attack"] == "dual, constrained")].iloc[0]
     assert list(row.index[2:]) == ["builtin", "contrast", "frequency_tuned", "all unseen", "n"]
-    assert row["contrast"] == "-0.050, 30 %" and row["all unseen"] == "30 %" and row["n"] == "50"
+    share = "30\N{NO-BREAK SPACE}%"
+    assert row["contrast"] == f"-0.050, {share}" and row["all unseen"] == share and row["n"] == "50"
     together = table[(table["classifier"] == "AT-Dual") & (table["attack"] == "all of these")].iloc[0]
-    assert together["builtin"] == "30 %"
+    assert together["builtin"] == share
 
 
 def test_distances_stand_beside_the_controls_score(results: pd.DataFrame) -> None:

@@ -27,7 +27,7 @@ def panels(results: pd.DataFrame, chosen: Figures) -> list[Panel]:
 def _panel(norm: str) -> Panel:
     return Panel(
         stem=f"unsuspicious_{norm}",
-        number="Ours",
+        number="Our figure",
         name=f"unsuspicious adversarial accuracy over the bound, {NORM_NAMES[norm]}",
         draw=lambda given: unsuspicious_panels(given.results, norm, given.style),
         caption=lambda given: unsuspicious_caption(given.results, norm) + given.score_note,

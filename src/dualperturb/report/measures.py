@@ -76,7 +76,7 @@ def judges_table(results: pd.DataFrame, norm: str) -> pd.DataFrame:
     for (defence, attack), own in ordered(rows).groupby(["defence", "attack"], sort=False):
         cells = {"classifier": label(str(defence)), "attack": ATTACKS[str(attack)]}
         for _, row in own.iterrows():
-            kept = f"{100 * (1 - row['accuracy']):.0f} %"
+            kept = f"{100 * (1 - row['accuracy']):.0f}\N{NO-BREAK SPACE}%"
             change = "" if pd.isna(row["score_change"]) else f"{row['score_change']:+.3f}, "
             cells[_JUDGE.get(str(row["judge"]), str(row["judge"]))] = change + kept
         table.append(cells | {"n": str(int(own["n"].iloc[0]))})

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dualperturb.figures.salience import control_score, salience_caption, salience_panels
+from dualperturb.figures.judged import control_score
+from dualperturb.figures.salience import salience_caption, salience_panels
 from dualperturb.figures.unsuspicious import bound_table, unsuspicious_caption, unsuspicious_panels
 from tests.small_tables import Look, small_results
 

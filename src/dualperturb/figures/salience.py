@@ -9,21 +9,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dualperturb.figures.curves import UNITS, legend, lines, value_axis, whole_percent
+from dualperturb.figures.judged import control_score, control_text, crossed_text
 from dualperturb.figures.names import LOSS_NAMES, NORM_NAMES, label
 from dualperturb.figures.panel import Panel, where_in_use
 from dualperturb.figures.style import Style, house_style, new_figure
 from dualperturb.figures.sweeps import constant, defences, only, sweep
 from dualperturb.figures.texts import (
-    budgets_text,
     images_text,
     interval_text,
     mean_text,
     names_text,
-    ordered,
     salience_note,
 )
 from dualperturb.params import SALIENCE_LOSSES, Figures
-from dualperturb.params.unsuspicious import CONTROL
 
 
 def panels(results: pd.DataFrame, chosen: Figures) -> list[Panel]:
@@ -57,13 +55,6 @@ def clean_score(results: pd.DataFrame, norm: str) -> float:
     """The mean foreground score of the same images without attack: PGD with a budget of 0."""
     rows = sweep(results, "pgd", "eps", norm)
     return float(rows.loc[rows["value"] == 0, "foreground_score"].iloc[0])
-
-
-def control_score(results: pd.DataFrame, norm: str) -> float | None:
-    """The mean foreground score by the control, which looks at no image; None where it did not judge."""
-    rows = _judged(results, norm)
-    rows = rows[(rows["judge"] == CONTROL) & rows["foreground_score"].notna()]
-    return None if rows.empty else float(rows["foreground_score"].iloc[0])
 
 
 def salience_panels(results: pd.DataFrame, style: Style) -> Figure:
@@ -104,7 +95,7 @@ def salience_caption(results: pd.DataFrame) -> str:
         f"in the {NORM_NAMES[norm]} norm with "
         f"eps_f = {constant(rows, 'eps_f'):g}, eps_b = {constant(rows, 'eps_b'):g} over the salience weight, "
         f"{_losses()}. {images_text(rows)}; bands are 95 % intervals. The thin line is the mean score of the "
-        f"same images without attack, {clean_score(results, norm):.3f}.{_control_text(results, norm)}"
+        f"same images without attack, {clean_score(results, norm):.3f}.{control_text(results, norm)}"
         f"{salience_note(rows)}"
     )
     if first < last:
@@ -113,7 +104,7 @@ def salience_caption(results: pd.DataFrame) -> str:
             " Change of foreground score and accuracy "
             f"from weight {first:g} to {last:g}: {'; '.join(changes)}."
         )
-    return text + _crossed(results, norm)
+    return text + crossed_text(results, norm)
 
 
 def _losses() -> str:
@@ -171,34 +162,6 @@ def _score_limits(axes: Axes, rows: pd.DataFrame, levels: list[float]) -> None:
     high = max(float(rows["foreground_score_high"].max()), *levels)
     room = max(0.1 * (high - low), (0.1 - (high - low)) / 2)
     axes.set_ylim(max(low - room, 0.0), min(high + room, 1.0))
-
-
-def _crossed(results: pd.DataFrame, norm: str) -> str:
-    """How many images fall below a score of 0.5 without and with the salience term, for each classifier."""
-    rows = _judged(results, norm)
-    rows = rows[rows["attack"].isin(("dual", "sum")) & rows["ssim_distance"].notna()]
-    parts = []
-    for weight, own in ordered(rows).groupby("salience_weight"):
-        counts = [
-            f"{label(str(row['defence']))} {int(row['crossed_half'])} of {int(row['n'])}"
-            for _, row in own.iterrows()
-        ]
-        parts.append(f"at weight {weight:g} {', '.join(counts)}")
-    if not parts:
-        return ""
-    budgets = budgets_text(norm, constant(rows, "eps_f"), constant(rows, "eps_b"))
-    return f" Images whose foreground score falls below 0.5 ({budgets}): {'; '.join(parts)}."
-
-
-def _control_text(results: pd.DataFrame, norm: str) -> str:
-    level = control_score(results, norm)
-    if level is None:
-        return ""
-    return f" The dotted line is the control's, {level:.3f}: it looks at the middle of every picture."
-
-
-def _judged(results: pd.DataFrame, norm: str) -> pd.DataFrame:
-    return results[(results["axis"] == "unsuspicious") & (results["norm"] == norm)]
 
 
 def _changes(rows: pd.DataFrame) -> str:

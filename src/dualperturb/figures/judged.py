@@ -1,4 +1,4 @@
-"""What the judges of unsuspicious examples add to Fig. 3: the control's score, and examples that lose the eye."""
+"""What the judges of unsuspicious examples add to Fig. 3: the control, and examples that lose the eye."""
 
 from __future__ import annotations
 

@@ -60,7 +60,9 @@ def results() -> pd.DataFrame:
         for row in rows("shapes6", "at_dual", "unsuspicious", {0.0: share}, attack="any")
     ]
     own = pd.DataFrame([*curve, *alone]).assign(judge="builtin")
-    return pd.concat([table, own, pd.DataFrame(judged)], ignore_index=True)
+    # Another data set's own model is one of those that judge this one.
+    other = pd.DataFrame(rows("folder", "clean", "bound", {0.9: 0.1}, attack="any")).assign(judge="contrast")
+    return pd.concat([table, own, pd.DataFrame(judged), other], ignore_index=True)
 
 
 def test_metrics_are_taken_at_the_nearest_budget_of_their_own_axis(results: pd.DataFrame) -> None:
@@ -75,9 +77,8 @@ def test_metrics_are_taken_at_the_nearest_budget_of_their_own_axis(results: pd.D
         "unsuspicious_unseen": 0.4,
     }
     assert found["shapes6"]["L2"]["at_pgd"]["dual"] == 0.18
-    assert found["folder"]["L2"] == {
-        "clean": {"clean": 0.5, "pgd": 0.25, "dual": 0.125, "foreground_score": 0.0625}
-    }
+    plain = {"clean": 0.5, "pgd": 0.25, "dual": 0.125, "foreground_score": 0.0625}
+    assert found["folder"]["L2"] == {"clean": plain | {"unsuspicious_0.9": 0.1}}
     assert metrics(results, {"L2": (1.2, 24.0)})["shapes6"]["L2"]["at_dual"]["pgd"] == 0.8
     assert metrics(results, {"L2": (1.2, 24.0)})["shapes6"]["L2"]["at_dual"]["dual"] == 0.1
 

@@ -112,8 +112,9 @@ def metrics(results: pd.DataFrame, budgets: Mapping[str, tuple[float, float]]) -
 def _unsuspicious(results: pd.DataFrame) -> dict[tuple[str, str, str, str], float]:
     rows = results[results["attack"] == ANY]
     curve, judged = rows[rows["axis"] == "bound"], rows[rows["axis"] == "unsuspicious"]
+    own = curve.drop_duplicates("dataset").set_index("dataset")["judge"]  # that of masks.model
     asked = {
-        "unsuspicious_clean": judged[judged["judge"].isin(curve["judge"])],
+        "unsuspicious_clean": judged[judged["judge"] == judged["dataset"].map(own)],
         f"unsuspicious_{HIGH:g}": curve[curve["value"] == HIGH],
         "unsuspicious_unseen": judged[judged["judge"] == UNSEEN],
     }

@@ -66,7 +66,7 @@ def attacks(
         "dual": [Attack(dual)],
         "sum": [Attack(dual, asked.salience_weight)] if asked.salience_weight else [],
         "constrained": [Attack(dual, bound=bound) for bound in asked.bounds],
-        "guided": [Attack(dual, bound=f"clean+{asked.reserve}", guides=guides)] if guides else [],
+        "guided": [Attack(dual, bound=f"clean+{asked.reserve:.12f}", guides=guides)] if guides else [],
     }
     return {name: runs for name, runs in found.items() if runs}
 

@@ -35,12 +35,12 @@ def outcomes(
     attack: Attack,
     judges: Mapping[str, Saliency],
     settings: AttackSettings,
-    distance: Distance,
+    distance: Distance | None = None,
 ) -> pd.DataFrame:
     """One row per image: index, label, predicted, fooled, and under each judge score_NAME and clean_NAME.
 
-    score_NAME: of the example; clean_NAME: of the image before the attack. Also whole and foreground, see
-    `perceptual_distance`. Raises what `measure` and `distance` raise.
+    score_NAME: of the example; clean_NAME: of the image before the attack. With a `distance` also whole and
+    foreground, see `perceptual_distance`. Raises what `measure` and `distance` raise.
     """
     own = replace(settings, min_foreground_score=attack.bound, guides=attack.guides)
 
@@ -50,6 +50,8 @@ def outcomes(
         for name, judge in judges.items():
             found[f"score_{name}"] = _scores(judge, examples, batch.foreground)
             found[f"clean_{name}"] = _scores(judge, batch.images, batch.foreground)
+        if distance is None:
+            return found
         return found.join(perceptual_distance(batch.images, examples, batch.foreground, distance))
 
     return pd.concat(subject.each(settings.batch_size, outcome), ignore_index=True)

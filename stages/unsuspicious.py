@@ -82,6 +82,7 @@ def attempts(
     from dualperturb.core.threat_model import ThreatModel
     from dualperturb.evaluation.perceptual import ssim_distance
     from dualperturb.evaluation.unsuspicious.outcomes import Attack, outcomes
+    from stages.subject import attack_settings
 
     norm = used["dual"].norm
     how = attack_settings(dataset, norm, settings)

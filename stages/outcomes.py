@@ -11,7 +11,7 @@ from dualperturb.evaluation.claims.unsuspicious import Judged
 from dualperturb.evaluation.tables import IMAGE_COLUMNS
 from dualperturb.files import read_csv
 from dualperturb.params import Params
-from stages.common import MEASURES, SWEEP_TABLES
+from stages.common import MEASURES, SWEEP_TABLES, SWEPT
 from stages.results import parts, whole
 
 
@@ -26,18 +26,20 @@ def read_images(settings: Params) -> Iterator[pd.DataFrame]:
 
 
 def read_judged(dataset: str, training: int, settings: Params) -> Iterator[Judged]:
-    """Outcomes of the attacks that saliency models judge, on one training's classifiers, for each norm."""
+    """Outcomes of the attacks that saliency models judge, on one training's classifiers, for each norm.
+
+    Raises UserError as `read_parts` does.
+    """
     own, asked = settings.of(dataset).masks.model.name, settings.of(dataset).evaluate.unsuspicious
     unseen = [model.name for model in asked.judges]
-    columns = (
-        "defence",
-        "training",
-        "attack",
-        "run",
-        "index",
-        "fooled",
-        *(f"score_{name}" for name in (own, *unseen)),
-    )
+    scores = (f"{kind}_{name}" for name in (own, *unseen) for kind in ("score", "clean"))
+    columns = ("defence", "training", "attack", "run", "index", "fooled", *scores)
+    # Every attack has one more run than it was made: the images as they are.
+    runs = 4 + 2 * bool(asked.salience_weight) + 2 * bool(asked.guides)
+    runs += len(asked.bounds) + 1 if asked.bounds else 0
+    expected = len(settings.seeds.training) * len(SWEPT) * runs * asked.n
     for norm in settings.norms:
-        images = read_csv(MEASURES / dataset / "unsuspicious" / f"{norm}.images.csv", columns)
-        yield Judged(norm, images[images["training"] == training], own, unseen)
+        path = MEASURES / dataset / "unsuspicious" / f"{norm}.images.csv"
+        images = whole(path, read_csv(path, columns), expected)
+        first = asked.bounds[0] if asked.bounds else None
+        yield Judged(norm, images[images["training"] == training], own, unseen, first)

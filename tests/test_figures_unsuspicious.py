@@ -50,7 +50,7 @@ def test_the_table_has_a_row_an_attack_and_classifier(results: pd.DataFrame) -> 
 def test_the_control_is_a_line_of_fig_3_where_it_judged(results: pd.DataFrame) -> None:
     results.loc[results["judge"] == "center", "foreground_score"] = 0.91
     assert control_score(results, "L2") == 0.91
-    assert "control's, 0.910" in salience_caption(results)
+    assert "control's, 0.910 on 50 of them" in salience_caption(results)
     labels = [line.get_label() for line in salience_panels(results, Look()).axes[0].lines]
     assert labels[-2:] == ["clean images", "control"]
     less = results[results["axis"] != "unsuspicious"]

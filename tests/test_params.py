@@ -555,7 +555,8 @@ def test_a_saliency_model_without_a_gradient_is_climbed_nowhere(key: str, value:
         ({"guides": ["center"]}, "guides: found center, which looks at no image; accepted: other models"),
         ({"guides": ["contrast"] * 2}, "guides: found contrast, contrast; accepted: each model once"),
         ({"guides": [{"name": "onnx", "file": "a.onnx"}]}, "guides: found onnx without a gradient;"),
-        ({"guides": "builtin"}, "guides: found 'builtin'; accepted: a list of saliency models"),
+        ({"guides": "builtin"}, "guides: found 'builtin'; accepted: a list, or [] for none"),
+        ({"bounds": "clean"}, "bounds: found 'clean'; accepted: a list, or [] for none"),
     ],
 )
 def test_who_guides_does_not_judge_and_bounds_are_scores(given: dict[str, object], line: str) -> None:
@@ -564,6 +565,15 @@ def test_who_guides_does_not_judge_and_bounds_are_scores(given: dict[str, object
         assert refusal(**asked).startswith(f"{JUDGED}.{line}")
     else:
         Params.model_validate(changed(**asked))
+
+
+def test_a_guide_of_the_scoring_models_name_is_that_model() -> None:
+    model = {"shapes6.masks.model": {"name": "deepgaze", "variant": "I"}}
+    assert refusal(**model, **{f"{JUDGED}.guides": ["deepgaze"]}) == (
+        f"{JUDGED}.guides: found deepgaze with other options than masks.model has; "
+        "accepted: the same ones, or another model"
+    )
+    Params.model_validate(changed(**model, **{f"{JUDGED}.guides": [model["shapes6.masks.model"]]}))
 
 
 def test_a_bound_of_the_sweeps_takes_the_salience_weights_place() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ def rows(defence: str, kept: dict[str, tuple[int, int]]) -> Iterator[pd.DataFram
 def judged() -> Judged:
     less = {name: (own // 2, unseen) for name, (own, unseen) in KEPT.items()}
     tables = [*rows("clean", KEPT), *rows("at_pgd", KEPT), *rows("at_dual", less)]
-    return Judged("Linf", pd.concat(tables, ignore_index=True), "builtin", ("contrast",))
+    return Judged("Linf", pd.concat(tables, ignore_index=True), "builtin", ("contrast",), "clean")
 
 
 def test_attacks_are_compared_image_by_image(judged: Judged) -> None:
@@ -56,5 +57,13 @@ def test_attacks_are_compared_by_their_first_runs_and_all_together_by_any(judged
 
 def test_what_was_not_run_has_no_number(judged: Judged) -> None:
     images = judged.images[judged.images["attack"] != "guided"]
-    found = {line.claim: line.found for line in unsuspicious_lines(Judged("L2", images, "builtin", ()))}
+    found = {
+        line.claim: line.found for line in unsuspicious_lines(Judged("L2", images, "builtin", (), "clean"))
+    }
     assert found["guides_transfer"] is None and found["constraint_beats_sum"] is not None
+
+
+def test_runs_at_another_bound_are_not_compared(judged: Judged) -> None:
+    found = {line.claim: line.found for line in unsuspicious_lines(replace(judged, first_bound=0.9))}
+    assert found["constraint_beats_sum"] is found["guides_transfer"] is None
+    assert found["at_dual_unsuspicious"] is not None

@@ -38,7 +38,8 @@ def control_text(results: pd.DataFrame, norm: str) -> str:
     level = control_score(results, norm)
     if level is None:
         return ""
-    return f" The dotted line is the control's, {level:.3f}: it looks at the middle of every picture."
+    n = int(_judged(results, norm)["n"].iloc[0])
+    return f" The dotted line is the control's, {level:.3f} on {n} of them: it looks at the middle of each."
 
 
 def _judged(results: pd.DataFrame, norm: str) -> pd.DataFrame:

@@ -20,7 +20,7 @@ def _is_bound(raw: object) -> object:
 Bound = Annotated[float | str, BeforeValidator(_is_bound), accepts(ACCEPTED)]
 BoundOrNone = Annotated[
     float | str | None,
-    BeforeValidator(lambda raw: None if raw == "none" else _is_bound(raw)),
+    BeforeValidator(lambda raw: None if raw in (None, "none") else _is_bound(raw)),
     PlainSerializer(lambda bound: "none" if bound is None else bound),
     accepts(f"none, {ACCEPTED}"),
 ]

@@ -40,7 +40,13 @@ class DataSet(Section, Generic[OwnData]):
                 f"{name}.masks.files.match: found name, but {name} has no file names; accepted: index"
             )
 
-        judges = self.evaluate.unsuspicious.judges
+        model, judges = self.masks.model, self.evaluate.unsuspicious.judges
+        for guide in self.evaluate.unsuspicious.guides:
+            if guide.name == model.name and guide != model:
+                raise ValueError(
+                    f"{name}.evaluate.unsuspicious.guides: found {guide.name} with other options than "
+                    "masks.model has; accepted: the same ones, or another model"
+                )
         if self.masks.model.name in [model.name for model in judges]:
             raise ValueError(
                 f"{name}.evaluate.unsuspicious.judges: found {self.masks.model.name}, which masks.model "

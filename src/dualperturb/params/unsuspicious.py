@@ -20,12 +20,12 @@ from dualperturb.params.masks import SaliencyParams
 CONTROL = "center"  # looks at no image: it scores every example as it scores the image
 
 
-Models = Annotated[tuple[SaliencyParams, ...], BeforeValidator(lambda raw: _are_models(raw))]
+Models = Annotated[tuple[SaliencyParams, ...], BeforeValidator(lambda raw: _are_several(raw))]
 
 
-def _are_models(raw: object) -> object:
+def _are_several(raw: object) -> object:
     if not isinstance(raw, list | tuple):
-        raise ValueError(f"found {raw!r}; accepted: a list of saliency models, or [] for none")
+        raise ValueError(f"found {raw!r}; accepted: a list, or [] for none")
     return raw
 
 
@@ -40,7 +40,9 @@ class Unsuspicious(Section):
 
     n: ImageCount
     salience_weight: NonNegative
-    bounds: Annotated[tuple[Bound, ...], AfterValidator(are_distinct)]
+    bounds: Annotated[
+        tuple[Bound, ...], BeforeValidator(lambda raw: _are_several(raw)), AfterValidator(are_distinct)
+    ]
     guides: Models
     reserve: Fraction
     judges: Models

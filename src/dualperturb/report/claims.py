@@ -17,7 +17,7 @@ _TEXTS = {
     "at_pgd_broken": ("AT-PGD breaks under the dual attack", "accuracy at {eps_f, eps_b} is below *"),
     "small_eps_f": (
         "Where eps_b is large, a small eps_f suffices",
-        "accuracy under dual at eps_b and the least eps_f swept, less that under PGD at eps_f, is below *",
+        "accuracy under dual at eps_b and the least eps_f above 0, less that under PGD at eps_f, is below *",
     ),
     "at_dual_leads": (
         "AT-Dual is up to 40 points better than AT-PGD under dual",
@@ -57,8 +57,8 @@ _TEXTS = {
         "the share of images with an unsuspicious example exceeds that by the sum by more than *",
     ),
     "guides_transfer": (
-        "Unseen judges are convinced by several climbed models better than by one",
-        "the share of images with an example that is unsuspicious to them exceeds that by one by more than *",
+        "Several climbed models with a reserve convince unseen judges better than one without",
+        "the share of images with an example that is unsuspicious to them is larger by more than *",
     ),
     "at_dual_unsuspicious": (
         "AT-Dual withstands unsuspicious examples better",

@@ -47,9 +47,9 @@ def _broken(of: Outcomes, norm: str) -> Line:
 
 
 def _small_eps_f(of: Outcomes, defence: str, norm: str) -> Line:
-    """The least eps_f of the sweep with the whole eps_b does more harm than PGD with the whole eps_f."""
+    """The sweep's least eps_f above 0, with the whole eps_b, does more harm than PGD with all of eps_f."""
     eps, eps_b = of.budgets_of(norm)
-    least = min(of.values(norm, "eps_f"), default=0.0)
+    least = min((value for value in of.values(norm, "eps_f") if value > 0), default=float("nan"))
     place = f"dual, eps_f = {least:g}, eps_b = {eps_b:g}, less PGD, eps = {eps:g}"
     found = compared(
         of.dual_eps_f(defence, norm, norm, least), of.pgd(defence, norm, norm, eps), paired_shares

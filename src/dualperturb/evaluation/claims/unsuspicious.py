@@ -22,13 +22,15 @@ class Judged:
 
     images: a row for each image, run of an attack and classifier trained with the norm or with none, in the
     columns of `evaluation.unsuspicious.outcomes` and defence, attack, run; own: the model that the
-    constrained attack climbs; unseen: those that no attack climbs.
+    constrained attack climbs; unseen: those that no attack climbs; first_bound: that of the constrained
+    attack's first run, which is compared where it is "clean".
     """
 
     norm: str
     images: pd.DataFrame
     own: str
     unseen: Sequence[str]
+    first_bound: float | str | None
 
     def found(self, defence: str, judges: Sequence[str], attack: str | None = None) -> pd.DataFrame:
         """index, found: whether the attack has an unsuspicious example of the image, by its first run, as
@@ -56,6 +58,8 @@ def unsuspicious_lines(judged: Judged) -> Iterator[Line]:
 
 
 def _more(judged: Judged, defence: str, judges: Sequence[str], one: str, other: str) -> Estimate | None:
+    if judged.first_bound != "clean":
+        return None
     first, second = (judged.found(defence, judges, attack) for attack in (one, other))
     return compared(first, second, paired_shares, "found")
 

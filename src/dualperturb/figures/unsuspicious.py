@@ -80,9 +80,9 @@ def unsuspicious_caption(results: pd.DataFrame, norm: str) -> str:
         f"Unsuspicious adversarial accuracy of {names_text(rows)}: the share of images of which the attack "
         "has no example that fools and has a foreground score of at least the bound, under the model "
         f"{only(rows, 'judge')}. At 0 that under PGD and dual is adversarial accuracy. PGD has eps_f for the "
-        f"whole image; dual with {budgets_text(norm, constant(dual, 'eps_f'), constant(dual, 'eps_b'))}: {', '.join(kinds)}. "
-        f"Bands are 95 % Wilson intervals, {images_text(rows)}. Left at a bound of {HIGH:g} by all attacks "
-        f"together: {'; '.join(shares)}."
+        f"whole image; dual with {budgets_text(norm, constant(dual, 'eps_f'), constant(dual, 'eps_b'))}: "
+        f"{', '.join(kinds)}. Bands are 95 % Wilson intervals, {images_text(rows)}. Left at a bound of "
+        f"{HIGH:g} by all attacks together: {'; '.join(shares)}."
     )
 
 

@@ -20,13 +20,14 @@ from dualperturb.params.masks import SaliencyParams
 CONTROL = "center"  # looks at no image: it scores every example as it scores the image
 
 
-Models = Annotated[tuple[SaliencyParams, ...], BeforeValidator(lambda raw: _are_several(raw))]
-
-
 def _are_several(raw: object) -> object:
     if not isinstance(raw, list | tuple):
         raise ValueError(f"found {raw!r}; accepted: a list, or [] for none")
     return raw
+
+
+Models = Annotated[tuple[SaliencyParams, ...], BeforeValidator(_are_several)]
+Bounds = Annotated[tuple[Bound, ...], BeforeValidator(_are_several), AfterValidator(are_distinct)]
 
 
 class Unsuspicious(Section):
@@ -40,9 +41,7 @@ class Unsuspicious(Section):
 
     n: ImageCount
     salience_weight: NonNegative
-    bounds: Annotated[
-        tuple[Bound, ...], BeforeValidator(lambda raw: _are_several(raw)), AfterValidator(are_distinct)
-    ]
+    bounds: Bounds
     guides: Models
     reserve: Fraction
     judges: Models

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from dualperturb.evaluation.claims.table import claims_table
+from dualperturb.evaluation.claims.table import Norms, claims_table
 from dualperturb.evaluation.claims.trainings import over_trainings as claims_over_trainings
 from dualperturb.evaluation.tables import curves, metrics, over_trainings
 from dualperturb.evaluation.tidy import tidy
 from dualperturb.files import replacing, write_csv, write_json
-from dualperturb.params import AXES, Params
+from dualperturb.params import AXES, Figures, Params
 from stages.common import CLAIMS, CURVES, METRICS, RESULTS, params, run
 from stages.outcomes import read_images, read_judged
 from stages.results import norms_of, read_parts
@@ -38,12 +38,19 @@ def main() -> None:
 def claims(results: pd.DataFrame, budgets: dict[str, tuple[float, float]], settings: Params) -> pd.DataFrame:
     """The table of claims, judged over all trainings. results: of all measures and trainings."""
     images = pd.concat(read_images(settings), ignore_index=True)
+    norms = _norms(settings.figures)
     tables = []
     for training in settings.seeds.training:
         judged = {dataset: list(read_judged(dataset, training, settings)) for dataset in settings.datasets}
         own, points = (table[table["training"] == training] for table in (images, results))
-        tables.append(claims_table(own, points, budgets, judged))
+        tables.append(claims_table(own, points, budgets, judged, norms))
     return claims_over_trainings(tables)
+
+
+def _norms(chosen: Figures) -> Norms:
+    """The norms of the figures that the paper's claims are about."""
+    across = chosen.fig5
+    return Norms(chosen.fig4.norm, chosen.fig3.norm, across=across.norm, trained=across.trained)
 
 
 if __name__ == "__main__":

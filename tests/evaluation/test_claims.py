@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,14 @@ import pandas as pd
 import pytest
 
 from dualperturb.evaluation.claims.lines import COLUMNS, RULES, Rule
-from dualperturb.evaluation.claims.table import claims_table
+from dualperturb.evaluation.claims.table import Norms, claims_table
 from dualperturb.evaluation.claims.trainings import over_trainings
 from dualperturb.evaluation.claims.unsuspicious import Judged
 from dualperturb.evaluation.tables import LOSS
 from tests.small_tables import BUDGETS, NORMS, classifiers, small_results
 
 IMAGES = 100
+PAPERS_NORMS = Norms(accuracy="L2", salience="L2", across="Linf", trained="L2")
 NOT_JUDGED: dict[str, list[Judged]] = {"shapes6": [], "folder": []}
 PAPERS = set(RULES) - {"constraint_beats_sum", "guides_transfer", "at_dual_unsuspicious"}
 RIGHT = {"clean": 10, "at_pgd": 40, "at_dual": 70}  # images that withstand every attack, of the first ones
@@ -64,8 +66,10 @@ def images() -> pd.DataFrame:
     return outcomes()
 
 
-def table(images: pd.DataFrame, budgets: dict[str, tuple[float, float]] = BUDGETS) -> pd.DataFrame:
-    return claims_table(images, small_results(tuple(budgets)), budgets, NOT_JUDGED)
+def table(
+    images: pd.DataFrame, budgets: dict[str, tuple[float, float]] = BUDGETS, norms: Norms = PAPERS_NORMS
+) -> pd.DataFrame:
+    return claims_table(images, small_results(tuple(budgets)), budgets, NOT_JUDGED, norms)
 
 
 def line(images: pd.DataFrame, claim: str, **where: object) -> pd.Series:
@@ -108,6 +112,32 @@ def test_without_the_papers_norm_its_claims_are_not_measured() -> None:
     assert set(paper["claim"]) == PAPERS and set(paper["verdict"]) == {"not measured"}
     assert paper["value"].isna().all() and paper["p"].isna().all()
     assert (found[found["setting"] == "ours"][LOSS] == "first").sum() == 4 * 3
+
+
+def test_the_claims_are_judged_in_the_norms_of_their_figures(images: pd.DataFrame) -> None:
+    """Each figure's claims move with its norms, and what they leave is ours."""
+    usual, budget = table(images), ["dual_stronger", "at_pgd_broken", "large_pgd"]
+    moved = table(images, norms=replace(PAPERS_NORMS, accuracy="Linf"))
+    for setting, norm in (("paper", "Linf"), ("ours", "L2")):
+        rows = moved[(moved["setting"] == setting) & moved["claim"].isin(budget)]
+        assert len(rows) == 5 and set(rows["norm"]) == set(rows["trained_norm"]) == {norm}
+    papers = [found[found["setting"] == "paper"] for found in (usual, moved)]
+    others = [found[found["claim"].isin(("carlini_wagner", "jsma", "score_half"))] for found in papers]
+    pd.testing.assert_frame_equal(*(found.drop(columns="p") for found in others))
+    moved = table(images, norms=replace(PAPERS_NORMS, across="L2", trained="Linf"))
+    rows = moved[(moved["setting"] == "paper") & moved["claim"].isin(("across_pgd", "jsma", "gradients"))]
+    assert list(rows["trained_norm"]) == ["Linf"] * 3 and rows["norm"].iloc[0] == "L2"
+    moved = table(images, norms=replace(PAPERS_NORMS, salience="Linf"))
+    score = moved[moved["claim"] == "score_half"]
+    assert list(score["setting"]) == ["paper"] * 3 + ["ours"] * 6
+    assert set(score[score["setting"] == "paper"]["verdict"]) == {"not measured"}, "Fig. 3 was swept in L2"
+
+
+def test_claims_in_a_norm_that_is_not_in_use_are_not_measured(images: pd.DataFrame) -> None:
+    found = table(images, norms=Norms(accuracy="L1", salience="L1", across="Linf", trained="L1"))
+    paper = found[found["setting"] == "paper"]
+    assert set(paper["claim"]) == PAPERS and set(paper["verdict"]) == {"not measured"}
+    assert {"at_pgd_broken", "score_half", "jsma"} <= set(found[found["setting"] == "ours"]["claim"])
 
 
 def test_a_point_that_was_not_swept_is_not_measured(images: pd.DataFrame) -> None:
@@ -224,12 +254,12 @@ def test_what_has_summaries_alone_is_unpaired(images: pd.DataFrame) -> None:
     results = small_results()
     most = (results["attack"] == "jsma") & (results["value"] == 0.1) & (results["defence"] == "at_dual")
     results.loc[most, "accuracy"] = 0.6
-    fewer = claims_table(images, results, BUDGETS, NOT_JUDGED).query("claim == 'jsma'")
+    fewer = claims_table(images, results, BUDGETS, NOT_JUDGED, PAPERS_NORMS).query("claim == 'jsma'")
     assert list(fewer["value"]) == pytest.approx([0.2, 0.2]), "at the largest share"
     results.loc[(results["axis"] == "gradient") & (results["defence"] == "at_dual"), "gradient_share"] = (
         np.nan
     )
-    lacking = claims_table(images, results, BUDGETS, NOT_JUDGED)
+    lacking = claims_table(images, results, BUDGETS, NOT_JUDGED, PAPERS_NORMS)
     assert set(lacking[lacking["claim"] == "gradients"]["verdict"]) == {"not measured"}
 
 
@@ -239,10 +269,14 @@ def test_carlini_wagner_is_like_pgd_within_ten_points(images: pd.DataFrame) -> N
     results = pd.concat([results, pgd[pgd["norm"] == "L2"].assign(value=2.0, n=30)])
     near = [f"accuracy{end}" for end in ("_low", "_high")]
     results[near] = results[["accuracy", "accuracy"]].to_numpy() + [[-0.01, 0.01]]
-    found = claims_table(images, results, BUDGETS, NOT_JUDGED).query("claim == 'carlini_wagner'")
+    found = claims_table(images, results, BUDGETS, NOT_JUDGED, PAPERS_NORMS).query(
+        "claim == 'carlini_wagner'"
+    )
     assert list(found["verdict"]) == ["holds"] * 3 and set(found["n"]) == {30}
     results.loc[results["attack"] == "cw", ["accuracy", *near]] -= 0.3
-    found = claims_table(images, results, BUDGETS, NOT_JUDGED).query("claim == 'carlini_wagner'")
+    found = claims_table(images, results, BUDGETS, NOT_JUDGED, PAPERS_NORMS).query(
+        "claim == 'carlini_wagner'"
+    )
     assert list(found["verdict"]) == ["fails"] * 3 and found["value"].iloc[0] == pytest.approx(-0.3)
 
 
@@ -254,7 +288,7 @@ def test_the_tests_are_adjusted_over_each_setting_and_data_set(images: pd.DataFr
     assert alone["p"] == pytest.approx(tests * 2 * 0.5**15) and tests == 5
     twice = pd.concat([images, images.assign(dataset="folder")])
     results = pd.concat([small_results(), small_results().assign(dataset="folder")])
-    both = claims_table(twice, results, BUDGETS, NOT_JUDGED)
+    both = claims_table(twice, results, BUDGETS, NOT_JUDGED, PAPERS_NORMS)
     assert list(both["dataset"].unique()) == ["shapes6", "folder"]
     own = both[both["dataset"] == "folder"].reset_index(drop=True).drop(columns="dataset")
     pd.testing.assert_frame_equal(own, table(images).drop(columns="dataset"))

@@ -99,7 +99,8 @@ PARAMETERS: dict[str, tuple[Any, set[str]]] = {
     "figures.fig1.salience_weights": ([0, 1], EXAMPLES | {"gallery@shapes6", "figures@shapes6", "report"}),
     "figures.fig2.eps": (20.0, EXAMPLES | {"figures@shapes6", "report"}),
     "figures.fig3.eps_b": (10.0, measured("saliency") | RESULTS),
-    "figures.fig5.trained": ("Linf", {"figures@shapes6", "report"}),
+    "figures.fig4.norm": ("Linf", RESULTS),
+    "figures.fig5.trained": ("Linf", RESULTS),
     # Results do not depend on it; the report shows it.
     "shapes6.evaluate.batch_size": (6, {"report"}),
     "plots.palette.at_pgd": ("#CC79A7", {"figures@shapes6", "report"}),

@@ -44,8 +44,8 @@ _TEXTS = {
         "A moderate salience weight does not weaken the attack",
         "accuracy rises by less than *",
     ),
-    "across_pgd": ("Trained in L2, AT-Dual is better under L-infinity PGD", "the lead is above *"),
-    "across_dual": ("Trained in L2, AT-Dual is much better under L-infinity dual", "the lead is above *"),
+    "across_pgd": ("Trained in another norm, AT-Dual is better under PGD", "the lead is above *"),
+    "across_dual": ("Trained in another norm, AT-Dual is much better under dual", "the lead is above *"),
     "across_hardly": ("There, AT-PGD is hardly better than Clean", "the lead is below *"),
     "jsma": ("AT-Dual is better under JSMA", "the lead at the largest share of pixels is above *"),
     "gradients": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -14,7 +15,21 @@ from dualperturb.evaluation.claims.paired import holm
 from dualperturb.evaluation.claims.salience import salience_lines
 from dualperturb.evaluation.claims.unsuspicious import Judged, unsuspicious_lines
 
-TRAINED, ACROSS = "L2", "Linf"  # the paper trains in L2; its Fig. 5 attacks these classifiers in L-infinity
+CARLINI_WAGNER = "L2"  # the norm of their attack
+
+
+@dataclass(frozen=True)
+class Norms:
+    """The norms in which the paper's claims are judged: those of its figures.
+
+    accuracy: of attacks and of training, Fig. 4; salience: the same, Fig. 3; across: of attacks, Fig. 5;
+    trained: of training, Fig. 5, which JSMA and gradients follow. Paper: L2 but for `across`, L-infinity.
+    """
+
+    accuracy: str
+    salience: str
+    across: str
+    trained: str
 
 
 def claims_table(
@@ -22,22 +37,23 @@ def claims_table(
     results: pd.DataFrame,
     budgets: Mapping[str, tuple[float, float]],
     judged: Mapping[str, Sequence[Judged]],
+    norms: Norms,
 ) -> pd.DataFrame:
     """The columns `COLUMNS`, a row for each line of each data set.
 
     images: dataset, defence, norm and the columns `tables.IMAGE_COLUMNS`, a row for each image, point and
     classifier of the sweeps; results: all measures, in the columns of `tables.COLUMNS`; budgets: norm ->
     eps_f and eps_b at the paper's scale; judged: data set -> outcomes by norm. The setting "paper" has all of
-    the paper's claims, measured or not; "ours" has those about unsuspicious examples, and what was measured
-    of the paper's on classifiers trained with another norm. p is adjusted by Holm's method over the lines of
-    one data set and setting.
+    the paper's claims in `norms`, measured or not; "ours" has those about unsuspicious examples, and what was
+    measured of the paper's on classifiers trained with another norm. p is adjusted by Holm's method over the
+    lines of one data set and setting.
     """
     rows = []
     for dataset in images["dataset"].unique():
         of = Outcomes(images[images["dataset"] == dataset], budgets)
         own = results[results["dataset"] == dataset]
-        ours = _ours(of, own, judged[dataset])
-        for setting, lines in ((PAPER, list(_papers(of, own))), (OURS, list(ours))):
+        ours = _ours(of, own, judged[dataset], norms)
+        for setting, lines in ((PAPER, list(_papers(of, own, norms))), (OURS, list(ours))):
             made = [{"dataset": dataset, "setting": setting, **line.row()} for line in lines]
             for row, p in zip(made, holm([row.get("p") for row in made]), strict=True):
                 row["p"] = p
@@ -45,18 +61,18 @@ def claims_table(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _papers(of: Outcomes, results: pd.DataFrame) -> Iterator[Line]:
-    yield from budget_lines(of, TRAINED)
-    yield from salience_lines(of, TRAINED)
-    yield from across_lines(of, TRAINED, ACROSS)
-    yield from trained_lines(results, TRAINED)
-    yield from carlini_wagner_lines(results, TRAINED, of.budgets_of(TRAINED)[0])
+def _papers(of: Outcomes, results: pd.DataFrame, norms: Norms) -> Iterator[Line]:
+    yield from budget_lines(of, norms.accuracy)
+    yield from salience_lines(of, norms.salience)
+    yield from across_lines(of, norms.trained, norms.across)
+    yield from trained_lines(results, norms.trained)
+    yield from carlini_wagner_lines(results, CARLINI_WAGNER, of.budgets_of(CARLINI_WAGNER)[0])
 
 
-def _ours(of: Outcomes, results: pd.DataFrame, judged: Sequence[Judged]) -> Iterator[Line]:
-    for one in judged:
-        yield from (line for line in unsuspicious_lines(one) if line.found is not None)
+def _ours(of: Outcomes, results: pd.DataFrame, judged: Sequence[Judged], norms: Norms) -> Iterator[Line]:
+    lines = [line for one in judged for line in unsuspicious_lines(one)]
     for norm in of.budgets:
-        if norm != TRAINED:
-            lines = [*budget_lines(of, norm), *salience_lines(of, norm), *trained_lines(results, norm)]
-            yield from (line for line in lines if line.found is not None)
+        lines += budget_lines(of, norm) if norm != norms.accuracy else []
+        lines += salience_lines(of, norm) if norm != norms.salience else []
+        lines += trained_lines(results, norm) if norm != norms.trained else []
+    yield from (line for line in lines if line.found is not None)

@@ -1,7 +1,7 @@
 """The section `figures` of params.yaml: norm and budgets of the paper's figures, as they are there.
 
-They do not follow `norms`, `eps_f` and `eps_b`. A figure of curves whose norm is not among `norms` says so in
-its place; Fig. 1 and 2 need no norm that classifiers are trained with.
+They do not follow `norms`, nor `eps_f` and `eps_b` but for Fig. 4 and 5. A figure of curves whose norm is not
+among `norms` says so in its place; Fig. 1 and 2 need no norm that classifiers are trained with.
 """
 
 from __future__ import annotations
@@ -45,13 +45,19 @@ class Salience(Section):
 
 
 class Accuracy(Section):
-    """Fig. 4: the norm of the attacks and of the classifiers' training."""
+    """Fig. 4: the norm of the attacks and of the classifiers' training.
+
+    Its budgets are `eps_f` and `eps_b` in that norm, with which AT-Dual trains: both move together.
+    """
 
     norm: Norm
 
 
 class Across(Section):
-    """Fig. 5: the norm of the attacks, and that of the classifiers' training."""
+    """Fig. 5: the norm of the attacks, and that of the classifiers' training.
+
+    Its budgets are `eps_f` and `eps_b` in the norm of the attacks, as in `Accuracy`.
+    """
 
     norm: Norm
     trained: Norm

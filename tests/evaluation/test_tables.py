@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,11 @@ from dualperturb.evaluation.tables import RESULT_COLUMNS, curves, metrics, over_
 from dualperturb.files import read_csv
 from tests.small_tables import small_results, small_trainings
 
-RANGE = {"accuracy_least", "accuracy_most", "trainings"}
+SPREAD = (
+    *("accuracy", "foreground_score", "score_change", "ssim_distance", "ssim_distance_foreground"),
+    *("gradient_share", "gradient_enrichment"),
+)
+RANGE = {"trainings", *(f"{name}_{end}" for name in SPREAD for end in ("least", "most"))}
 
 
 def rows(
@@ -138,7 +143,24 @@ def test_intervals_of_means_have_mean_ends_and_counts_are_whole() -> None:
     found = over_trainings(both.assign(source=None, accuracy_low=np.nan, accuracy_high=np.nan)).iloc[0]
     assert found["gradient_share"] == pytest.approx(0.6)
     assert found["gradient_share_low"] == pytest.approx(0.55)
+    assert (found["gradient_share_least"], found["gradient_share_most"]) == (0.5, 0.7)
     assert (found["n"], found["crossed_half"]) == (8, 2) and np.isnan(found["accuracy_low"])
+
+
+@pytest.mark.parametrize(
+    ("seeds", "found"), [([0, 1], "2 rows of 2"), ([0, 1, 2, 2], "4 rows of 3"), ([0, 1, 1], "3 rows of 2")]
+)
+def test_a_point_without_one_row_of_each_training_is_one_line(seeds: list[int], found: str) -> None:
+    first = small_results()
+    own = first[(first["axis"] == "gradient") & (first["defence"] == "clean")]
+    others = [first.drop(own.index).assign(training=seed) for seed in (0, 1, 2)]
+    table = pd.concat([*others, *(own.assign(training=seed) for seed in seeds)])
+    point = "dataset shapes6, defence clean, trained_norm none, axis gradient"
+    expected = (
+        f"results at {point}: found {found} trainings; accepted: one of each of the 3; make it anew with"
+    )
+    with pytest.raises(UserError, match=f"^{re.escape(expected)}"):
+        over_trainings(table)
 
 
 def test_a_table_is_read_back_to_the_last_digit(tmp_path: Path) -> None:

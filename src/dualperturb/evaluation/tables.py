@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from dualperturb.errors import REMAKE, UserError
 from dualperturb.evaluation.measuring.intervals import wilson
 from dualperturb.params import DEFENCES
 
@@ -60,27 +61,42 @@ def over_trainings(results: pd.DataFrame) -> pd.DataFrame:
     """The results of several trainings as means over them, a row a point; those of one training as they are.
 
     The column `training` goes. An accuracy's interval is Wilson's at the mean and at n, other intervals have
-    the means of their ends: they tell of the test images alone. For the trainings there are accuracy_least,
-    accuracy_most and `trainings`, the number of them. Counts of images are rounded. The columns that have an
-    interval, the counts and `_BARE` are measures; all others say what was measured.
+    the means of their ends: they tell of the test images alone. For the trainings there are NAME_least and
+    NAME_most of each measure with an interval, and `trainings`, the number of them. Counts of images are
+    rounded. The columns that have an interval, the counts and `_BARE` are measures; all others say what was
+    measured. Raises UserError where a point has not one row of each training.
     """
     seeds, rows = results["training"].nunique(), results.drop(columns="training")
     if seeds == 1:
         return rows
     counts = [name for name in _COUNTS if name in rows]
-    measures = {*counts, *_BARE, *(f"{name}{end}" for name in rows if f"{name}_low" in rows for end in _ENDS)}
-    groups = rows.groupby([name for name in rows if name not in measures], sort=False, dropna=False)
-    assert (groups.size() == seeds).all(), "one row a training and point"
+    spread = [name for name in rows if f"{name}_low" in rows]
+    measures = {*counts, *_BARE, *(f"{name}{end}" for name in spread for end in _ENDS)}
+    keys = [str(name) for name in rows if name not in measures]
+    _check_trainings(results, keys, seeds)
+    groups = rows.groupby(keys, sort=False, dropna=False)
     found = groups.mean()
     found[counts] = found[counts].round()
     found["n"] = found["n"].astype(int)
     points = zip(found["accuracy"], found["n"], strict=True)
     intervals = [(share, share) if pd.isna(share) else wilson(share * n, n) for share, n in points]
     found[["accuracy_low", "accuracy_high"]] = intervals
-    found["accuracy_least"], found["accuracy_most"] = groups["accuracy"].min(), groups["accuracy"].max()
-    return found.assign(trainings=seeds).reset_index()[
-        [*rows, "accuracy_least", "accuracy_most", "trainings"]
-    ]
+    found = found.reset_index()[list(rows)]
+    least, most = (ends.reset_index(drop=True) for ends in (groups[spread].min(), groups[spread].max()))
+    ranges = [least.add_suffix("_least"), most.add_suffix("_most")]
+    return pd.concat([found, *ranges], axis=1).assign(trainings=seeds)
+
+
+def _check_trainings(results: pd.DataFrame, keys: list[str], seeds: int) -> None:
+    rows = results.groupby(keys, sort=False, dropna=False)["training"].agg(["size", "nunique"]).reset_index()
+    wrong = rows[(rows["size"] != seeds) | (rows["nunique"] != seeds)]
+    if len(wrong):
+        first = wrong.iloc[0]
+        point = ", ".join(f"{key} {first[key]}" for key in keys if pd.notna(first[key]))
+        raise UserError(
+            f"results at {point}: found {first['size']} rows of {first['nunique']} trainings; accepted: one "
+            f"of each of the {seeds}; {REMAKE}"
+        )
 
 
 def metrics(results: pd.DataFrame, budgets: Mapping[str, tuple[float, float]]) -> Metrics:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
@@ -15,25 +15,31 @@ NOT_MEASURED = "not measured"
 def interval_text(row: pd.Series, measure: str = "accuracy", counted: bool = False) -> str:
     """A share and its interval in %, such as "63.4 % [59.1, 67.5]"; a dash where it was not measured.
 
-    counted: with the number of images, " of 200". An accuracy of several trainings has their range, too, such
-    as ", 61.0 to 66.0 over 3 trainings".
+    counted: with the number of images, " of 200". Several trainings have their range, too, such as ", 61.0 to
+    66.0 over 3 trainings".
     """
     if pd.isna(row[measure]):
         return "–"
     low, high = 100 * row[f"{measure}_low"], 100 * row[f"{measure}_high"]
     text = f"{100 * row[measure]:.1f} % [{low:.1f}, {high:.1f}]" + (f" of {int(row['n'])}" if counted else "")
-    if measure != "accuracy" or "trainings" not in row:
-        return text
-    least, most = 100 * row["accuracy_least"], 100 * row["accuracy_most"]
-    return f"{text}, {least:.1f} to {most:.1f} over {int(row['trainings'])} trainings"
+    return text + _range_text(row, measure, lambda value: f"{100 * value:.1f}")
 
 
 def mean_text(row: pd.Series, measure: str, signed: bool = False) -> str:
-    """A mean and its interval, such as "0.803 [0.790, 0.816]"; a dash where it was not measured."""
+    """A mean and its interval, such as "0.803 [0.790, 0.816]", and the range of several trainings, as above;
+    a dash where it was not measured."""
     if pd.isna(row[measure]):
         return "–"
     low, high, sign = row[f"{measure}_low"], row[f"{measure}_high"], "+" if signed else ""
-    return f"{row[measure]:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+    text = f"{row[measure]:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+    return text + _range_text(row, measure, lambda value: f"{value:{sign}.3f}")
+
+
+def _range_text(row: pd.Series, measure: str, form: Callable[[float], str]) -> str:
+    if "trainings" not in row:
+        return ""
+    least, most = form(row[f"{measure}_least"]), form(row[f"{measure}_most"])
+    return f", {least} to {most} over {int(row['trainings'])} trainings"
 
 
 def budgets_text(norm: str, eps_f: float, eps_b: float | None = None) -> str:

@@ -68,7 +68,8 @@ def judges_table(results: pd.DataFrame, norm: str) -> pd.DataFrame:
     """One row per classifier and attack, one column per judge: what its scores say of the examples.
 
     A cell: the mean change of the score, and the share of images with an example that fools and is judged at
-    least as salient as the image itself. The last column: under all judges at once that no attack climbed.
+    least as salient as the image itself; of several trainings each with its range. The last column: under
+    all judges at once that no attack climbed.
     """
     rows = results[(results["axis"] == "unsuspicious") & (results["norm"] == norm)]
     rows = rows[rows["judge"] != CONTROL]
@@ -76,9 +77,7 @@ def judges_table(results: pd.DataFrame, norm: str) -> pd.DataFrame:
     for (defence, attack), own in ordered(rows).groupby(["defence", "attack"], sort=False):
         cells = {"classifier": label(str(defence)), "attack": ATTACKS[str(attack)]}
         for _, row in own.iterrows():
-            kept = f"{100 * (1 - row['accuracy']):.0f}\N{NO-BREAK SPACE}%"
-            change = "" if pd.isna(row["score_change"]) else f"{row['score_change']:+.3f}, "
-            cells[_JUDGE.get(str(row["judge"]), str(row["judge"]))] = change + kept
+            cells[_JUDGE.get(str(row["judge"]), str(row["judge"]))] = _judged(row)
         table.append(cells | {"n": str(int(own["n"].iloc[0]))})
     return pd.DataFrame(table)
 
@@ -101,6 +100,24 @@ def distances_table(results: pd.DataFrame, norm: str) -> pd.DataFrame:
             for _, row in ordered(rows[rows["ssim_distance"].notna()]).iterrows()
         ]
     )
+
+
+def _judged(row: pd.Series) -> str:
+    """Such as "-0.050, 30 %", or of several trainings "-0.050 (-0.060 to -0.040), 30 % (27 to 36)"."""
+    several = "trainings" in row
+    kept = f"{_kept(row['accuracy'])}\N{NO-BREAK SPACE}%"
+    if several:
+        kept += f" ({_kept(row['accuracy_most'])} to {_kept(row['accuracy_least'])})"
+    if pd.isna(row["score_change"]):
+        return kept
+    change = f"{row['score_change']:+.3f}"
+    if several:
+        change += f" ({row['score_change_least']:+.3f} to {row['score_change_most']:+.3f})"
+    return f"{change}, {kept}"
+
+
+def _kept(accuracy: float) -> str:
+    return f"{100 * (1 - accuracy):.0f}"
 
 
 def _heading(attack: str, rows: pd.DataFrame) -> str:

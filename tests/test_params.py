@@ -20,8 +20,8 @@ from dualperturb.errors import UserError
 from dualperturb.evaluation.perceptual import SMALLEST_SSIM
 from dualperturb.params import AXES, DATASETS, DEFENCES, PANELS, LogAxis, Params, load_params
 from dualperturb.params.data import ImageData
-from dualperturb.params.fields import first_line
 from dualperturb.params.masks import OPTIONS, REQUIRED
+from dualperturb.params.refusals import first_line
 from tests.small_tables import FIGURES
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,8 +14,8 @@ from dualperturb.params.fields import (
     Several,
     SeveralOrAll,
     are_names,
-    wrong_key,
 )
+from dualperturb.params.refusals import wrong_key
 
 _SEGMENT6_CLASSES = 6
 

@@ -21,8 +21,8 @@ from dualperturb.params.fields import (
     Shares,
     Values,
     by_norm,
-    wrong_key,
 )
+from dualperturb.params.refusals import wrong_key
 from dualperturb.params.unsuspicious import Unsuspicious
 
 

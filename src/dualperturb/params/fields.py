@@ -1,10 +1,10 @@
-"""The types of the values in params.yaml, and one line that says which key is wrong and what is accepted."""
+"""The types of the values in params.yaml, and what these accept."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, LiteralString, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -16,21 +16,12 @@ from pydantic import (
     WrapValidator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from dualperturb.core.budgets import NORMS
+from dualperturb.params.refusals import refusal, shown, wrong_key
 from dualperturb.text import nfc
 
 LARGEST_SEED = 2**63 - 1  # torch's generators take no larger one
-
-
-def wrong_key(key: str, text: str) -> PydanticCustomError:
-    """The error of one key of a section: to be raised where the whole section is checked."""
-    return PydanticCustomError("key", cast(LiteralString, text), {"key": key})
-
-
-def _refusal(accepted: str) -> PydanticCustomError:
-    return PydanticCustomError("accepted", cast(LiteralString, accepted))
 
 
 def accepts(text: str) -> WrapValidator:
@@ -40,7 +31,7 @@ def accepts(text: str) -> WrapValidator:
         try:
             return handler(value)
         except ValidationError:
-            raise _refusal(text) from None
+            raise refusal(text) from None
 
     return WrapValidator(check)
 
@@ -50,7 +41,7 @@ def one_of(names: tuple[str, ...]) -> BeforeValidator:
 
     def check(value: object) -> object:
         if value not in names:
-            raise _refusal(" or ".join([*filter(None, [", ".join(names[:-1])]), names[-1]]))
+            raise refusal(" or ".join([*filter(None, [", ".join(names[:-1])]), names[-1]]))
         return value
 
     return BeforeValidator(check)
@@ -58,14 +49,14 @@ def one_of(names: tuple[str, ...]) -> BeforeValidator:
 
 def is_list(raw: object) -> object:
     if not isinstance(raw, list | tuple) or not raw:
-        raise _refusal("a list of at least one value")
+        raise refusal("a list of at least one value")
     return raw
 
 
 def are_distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     twice = [value for place, value in enumerate(values) if value in values[:place]]
     if twice:
-        raise ValueError(f"holds {_shown(twice[0])} twice")
+        raise ValueError(f"holds {shown(twice[0])} twice")
     return values
 
 
@@ -79,7 +70,7 @@ def are_rising(values: tuple[float, ...]) -> tuple[float, ...]:
 def check_keys(raw: object, known: Iterable[str], required: Iterable[str]) -> None:
     """Refuse what is no mapping, an unknown key, a missing one: in this order, as a misspelt key is both."""
     if not isinstance(raw, dict):
-        raise _refusal(f"a mapping with the keys {', '.join(known)}")
+        raise refusal(f"a mapping with the keys {', '.join(known)}")
     for key in raw:
         if key not in known:
             raise wrong_key(str(key), f"unknown key; accepted: {', '.join(known)}")
@@ -104,12 +95,10 @@ class Section(BaseModel):
 
 def are_names(raw: object) -> object:
     if raw != "all" and not (isinstance(raw, dict) and raw):
-        raise _refusal("all, or a mapping of folder to shown name")
+        raise refusal("all, or a mapping of folder to shown name")
     for folder, name in raw.items() if isinstance(raw, dict) else ():
         if not (isinstance(folder, str) and isinstance(name, str)):
-            raise ValueError(
-                f"found {_shown(folder)}: {_shown(name)}; accepted: two texts, a number in quotes"
-            )
+            raise ValueError(f"found {shown(folder)}: {shown(name)}; accepted: two texts, a number in quotes")
     if not isinstance(raw, dict):
         return raw
     are_distinct(tuple(map(nfc, raw)))
@@ -121,7 +110,7 @@ def are_names(raw: object) -> object:
 def is_inside(path: str) -> str:
     """Refuse a path that leaves the folder that it is relative to."""
     if Path(path).is_absolute() or not Path(path).parts or ".." in Path(path).parts:
-        raise ValueError(f"found {_shown(path)}; accepted: the name of a folder in data/raw/DATASET")
+        raise ValueError(f"found {shown(path)}; accepted: the name of a folder in data/raw/DATASET")
     return path
 
 
@@ -180,33 +169,3 @@ CountByNorm = Annotated[
     BeforeValidator(for_every_norm),
     accepts("a whole number of at least 1, or a mapping with one for each of norms"),
 ]
-
-
-def first_line(error: ValidationError) -> str:
-    """One line for the first error: key, what was found, what is accepted."""
-    first = error.errors(include_url=False)[0]
-    kind, context = first["type"], first.get("ctx", {})
-    parts = [*first["loc"], context["key"]] if kind == "key" else first["loc"]
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
-    start, text = f"{key}: " if key else "", first["msg"]
-    if kind in ("key", "value_error"):
-        return start + text.removeprefix("Value error, ")
-    if kind == "literal_error":
-        text = str(context["expected"]).replace("'", "")
-    return f"{start}found {_shown(first['input'])}; accepted: {text}"
-
-
-def _shown(value: object) -> str:
-    """A value as YAML writes it, cut to 60 characters, with a hint where a number was read as text."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    text = repr(value)
-    text = text if len(text) <= 60 else text[:59] + "…"
-    return f"{text} (a number written as text)" if _is_text_number(value) else text
-
-
-def _is_text_number(value: object) -> bool:
-    try:
-        return isinstance(value, str) and float(value) is not None
-    except ValueError:
-        return False

@@ -27,8 +27,8 @@ from dualperturb.params.fields import (
     are_distinct,
     check_keys,
     is_inside,
-    wrong_key,
 )
+from dualperturb.params.refusals import wrong_key
 from dualperturb.text import nfc
 
 # The options of each model. Named here, too, so that a mistake is found without importing torch.

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from dualperturb.errors import UserError
-from dualperturb.params.fields import first_line
+from dualperturb.params.refusals import first_line
 from dualperturb.params.whole import Params
 
 

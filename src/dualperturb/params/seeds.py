@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, TypeAdapter, ValidationError
 
-from dualperturb.params.fields import Section, Seed, are_distinct, first_line, is_list, wrong_key
+from dualperturb.params.fields import Section, Seed, are_distinct, is_list
+from dualperturb.params.refusals import first_line, wrong_key
 
 
 class Seeds(Section):

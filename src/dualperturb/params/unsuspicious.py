@@ -13,9 +13,9 @@ from dualperturb.params.fields import (
     NonNegative,
     Section,
     are_distinct,
-    wrong_key,
 )
 from dualperturb.params.masks import SaliencyParams
+from dualperturb.params.refusals import wrong_key
 
 CONTROL = "center"  # looks at no image: it scores every example as it scores the image
 

@@ -1,14 +1,10 @@
-"""What every stage script shares: paths, parameters, devices and ranks, run times, one-line errors."""
+"""What every stage script shares: paths, parameters, its start and end, run times, the device."""
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
-import signal
-import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +20,7 @@ from dualperturb import launch
 from dualperturb.errors import UserError
 from dualperturb.files import write_json
 from dualperturb.params import DEFENCES, Params, load_params
+from stages.processes import keep_freed_memory, on_ranks, reported
 
 if TYPE_CHECKING:
     import torch
@@ -100,70 +97,15 @@ def run(main: Callable[..., None], ranked: bool = False) -> None:
     def guarded(*args: Any, **kwargs: Any) -> None:
         body = functools.partial(main, *args, **kwargs)
         try:
-            _on_ranks(body) if ranked else body()
+            on_ranks(body, _loaded().runtime) if ranked else body()
         except (UserError, OSError) as error:
-            raise SystemExit(_reported(error)) from None
+            raise SystemExit(reported(error)) from None
 
     launch.speak_utf8()
-    _keep_freed_memory()
+    keep_freed_memory()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(guarded)
     app()
-
-
-def _on_ranks(body: Callable[[], None]) -> None:
-    runtime = _loaded().runtime
-    if launch.world_size() > 1:
-        _as_rank(body)
-    elif runtime.nodes > 1:
-        raise UserError(
-            f"runtime.nodes: found {runtime.nodes}, but this is one process on its own; start the stage on "
-            "each machine with torchrun or srun (docs/cluster.md)"
-        )
-    elif (count := _processes(runtime.devices)) > 1:
-        launch.run_ranks(count)
-    else:
-        body()
-
-
-def _as_rank(body: Callable[[], None]) -> None:
-    """Run the body, connected with the other ranks; after an error end this process with `launch.leave`."""
-    from dualperturb.core.devices.ranks import joined
-
-    try:
-        with joined():
-            body()
-    except (Exception, KeyboardInterrupt) as error:
-        status = 1
-        try:
-            status = _reported(error)
-        finally:
-            launch.leave(status)
-
-
-def _processes(devices: int | str) -> int:
-    import torch
-
-    gpus = torch.cuda.device_count()
-    if devices == "auto":
-        return max(1, gpus)
-    if gpus and int(devices) > gpus:
-        raise UserError(f"runtime.devices: found {devices}; accepted: auto, or up to {gpus}, the GPUs here")
-    return int(devices)
-
-
-def _reported(error: BaseException) -> int:
-    """Print an error, a user's in one line, unless the launcher will print it; return the exit status."""
-    if isinstance(error, launch.LostRankError) and launch.launched_here():
-        return launch.LOST
-    if isinstance(error, KeyboardInterrupt):
-        return 128 + signal.SIGINT
-    if not isinstance(error, UserError | OSError):
-        traceback.print_exception(error)
-        return 1
-    who = f"rank {launch.rank()}: " if launch.rank() else ""
-    print(f"error: {who}{error}", file=sys.stderr)
-    return 1
 
 
 def _loaded() -> Params:
@@ -222,14 +164,3 @@ def saliency(chosen: SaliencyParams) -> SaliencyModel:
 
     model = saliency_model(chosen.name, **chosen.options)
     return model.to(device()) if hasattr(model, "to") else model
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep freed memory: its defaults cost small networks thousands of page faults per step."""
-    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # the names' values in malloc.h
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return
-    for option, size in ((mmap_threshold, 1 << 30), (trim_threshold, 1 << 30), (top_pad, 1 << 26)):
-        mallopt(option, size)

@@ -1,4 +1,4 @@
-"""A classifier's copy for attacks: channels last, BatchNorm folded into convolutions, maybe in bfloat16.
+"""A classifier's copy for attacks: channels last, and the ways that are left where a copy fails.
 
 The copy only gives an attack its gradients. The classifier itself judges what the attack found, so that a
 rounded gradient may weaken an attack but never makes an image count as fooled that is not. A network that
@@ -9,22 +9,17 @@ channels first, and where that fails, too, the classifier itself takes its place
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
+from dualperturb.core.copied import agree, copied, take_weights
 from dualperturb.core.devices.memory import out_of_memory, told
 from dualperturb.core.devices.precision import exact_convolutions, mixed, resolved
-from dualperturb.core.folding import folded, fused
 from dualperturb.core.gradients import gradient_of
 from dualperturb.core.shown import Shown, logits_in
-
-# How far a copy's logits may lie from the classifier's, relative to the largest. A copy in bfloat16 is a few
-# hundredths off; beyond, it is another function.
-AGREEMENT = {"fp32": 1e-3, "bf16": 0.25}
 
 _TOLD: WeakKeyDictionary[nn.Module, set[str]] = WeakKeyDictionary()  # each line once per model
 
@@ -39,8 +34,8 @@ def gradient_copy_of(
     """
     if precision == "fp32" or not len(sample) or not isinstance(model, nn.Module):
         return None
-    copied = GradientCopy(model, sample, resolved(precision, sample.device, model))
-    return copied if copied.works else None
+    made = GradientCopy(model, sample, resolved(precision, sample.device, model))
+    return made if made.works else None
 
 
 class GradientCopy(nn.Module):
@@ -119,11 +114,12 @@ class GradientCopy(nn.Module):
         self._tell(told(error))
         return True
 
-    @torch.no_grad()
     def refresh(self) -> None:
         """Take the model's present weights."""
+        if not self.works:
+            return
         try:
-            self._take_weights()
+            take_weights(self._network, self.model, self._pairs)
         except Exception as error:  # as in making the copy
             if not self.gives_way(error):
                 raise
@@ -150,32 +146,14 @@ class GradientCopy(nn.Module):
         self._tell(failed)
 
     def _make(self, sample: Tensor, wanted: Tensor) -> None:
-        try:
-            self._network, self._pairs = folded(self.model)
-            self._take_weights()
-            with torch.no_grad(), exact_convolutions():
-                faithful = self._pairs and _agree(logits_in(self._network(sample.clone())), wanted, "fp32")
-        except Exception as error:  # torch.fx and the networks that it traces raise many types
-            if out_of_memory(error):
-                raise
-            faithful = False
-        if not faithful:
-            self._network, self._pairs = copy.deepcopy(self.model), []
-        # float32 even where the model is wider or narrower, because `_copied` gives it float32 pixels.
-        self._network.float()
-        for weights in self._network.parameters():
-            weights.requires_grad_(False)
-        for module in self._network.modules():
-            # Weights are rounded once, not at every pass; normalisation layers stay as wide as they are.
-            if self.precision == "bf16" and isinstance(module, nn.Conv2d | nn.Linear):
-                module.to(torch.bfloat16)
+        self._network, self._pairs = copied(self.model, sample, wanted, self.precision)
         self._arrange(torch.channels_last)
 
     def _try(self, sample: Tensor, wanted: Tensor) -> None:
         pixels = sample.detach().requires_grad_(True)
         with torch.enable_grad(), exact_convolutions():
             logits = self._copied(pixels)
-            if not _agree(logits.detach(), wanted, self.precision):
+            if not agree(logits.detach(), wanted, self.precision):
                 raise ValueError("its logits are others than the classifier's")
             gradient_of("copy", logits.sum(dim=1), pixels)
 
@@ -205,20 +183,3 @@ class GradientCopy(nn.Module):
         if failed is not None and way not in ways:
             ways.add(way)
             print(f"the classifier's copy failed ({failed}); gradients are taken {way}", flush=True)
-
-    def _take_weights(self) -> None:
-        if not self.works:
-            return
-        source = dict(self.model.named_parameters()) | dict(self.model.named_buffers())
-        modules = dict(self.model.named_modules())
-        with torch.no_grad():
-            for conv, norm in self._pairs:
-                source |= fused(conv, modules[conv], modules[norm])
-            for name, own in (*self._network.named_parameters(), *self._network.named_buffers()):
-                if name in source:
-                    own.copy_(source[name])
-
-
-def _agree(found: Tensor, wanted: Tensor, precision: str) -> bool:
-    close = (found - wanted).abs() <= AGREEMENT[precision] * wanted.abs().amax().clamp_min(1)
-    return bool(close.all())

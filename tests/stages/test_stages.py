@@ -577,6 +577,17 @@ def test_the_claims_are_those_of_the_results(finished: Path) -> None:
     assert len(raised) == weights[LOSS].nunique() == 2
 
 
+def test_the_claims_follow_the_norms_of_their_figures(project: Path, finished: Path) -> None:
+    shutil.copytree(finished / "reports", "reports")
+    moved = {"figures.fig4.norm": "Linf", "figures.fig5": {"norm": "L2", "trained": "Linf"}}
+    write_params(project, **moved)
+    tables.main()
+    claims = pd.read_csv("reports/claims.csv").query("setting == 'paper'").drop_duplicates("claim")
+    names = ["at_pgd_broken", "score_half", "across_pgd", "jsma", "carlini_wagner"]
+    norms = claims.set_index("claim").loc[names, ["trained_norm", "norm"]].to_numpy().tolist()
+    assert norms == [["Linf", "Linf"], ["L2", "L2"], ["Linf", "L2"], ["Linf", "L0"], ["L2", "L2"]]
+
+
 def test_images_that_are_cut_off_are_one_line(project: Path, finished: Path) -> None:
     shutil.copytree(finished / "reports", "reports")
     path = Path("reports/cells/shapes6/eps/clean/L2.images.csv")

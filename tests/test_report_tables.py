@@ -100,6 +100,14 @@ def test_judges_tell_the_change_of_the_score_and_the_share_kept(results: pd.Data
     assert together["builtin"] == share
 
 
+def test_the_control_judges_where_it_is_the_model_that_scores(results: pd.DataFrame) -> None:
+    own = results[results["judge"] != "center"].replace({"judge": {"builtin": "center"}})
+    table = judges_table(own, "L2")
+    assert list(table.columns[2:]) == ["center", "contrast", "frequency_tuned", "all unseen", "n"]
+    alike = judges_table(results, "L2").rename(columns={"builtin": "center"})
+    pd.testing.assert_frame_equal(table, alike)
+
+
 def test_distances_stand_beside_the_controls_score(results: pd.DataFrame) -> None:
     results.loc[results["judge"] == "center", "foreground_score"] = 0.91
     table = distances_table(results, "L2")

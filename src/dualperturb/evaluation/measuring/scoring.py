@@ -47,7 +47,7 @@ class AttackSettings:
     guides: tuple[Saliency, ...] = ()
 
     def bound(self, threat: ThreatModel) -> Bound | None:
-        """That of attacks in `threat`; None in one region, which no mask tells from another."""
+        """That of attacks in `threat`; None for PGD, which has no foreground to hold it in."""
         return None if threat.eps_b is None else self.min_foreground_score
 
     def guides_of(self, subject: Subject) -> tuple[Saliency, ...]:

@@ -82,6 +82,12 @@ def small_results(norms: tuple[str, ...] = NORMS) -> pd.DataFrame:
     return pd.DataFrame(rows + _smoothing(norms))
 
 
+def under_a_bound(results: pd.DataFrame, bound: str | float) -> pd.DataFrame:
+    """The same, with a bound on the foreground score in the sweeps over the dual budgets."""
+    swept = results["axis"].isin(("eps_f", "eps_b"))
+    return results.assign(min_foreground_score=pd.Series(bound, results.index, dtype=object).where(swept))
+
+
 def small_claims(norms: tuple[str, ...] = NORMS) -> pd.DataFrame:
     """A line of each verdict in the paper's setting, and one of ours in each other norm."""
     at_dual = {"defence": "at_dual", "against": "at_pgd", "interval": "paired", "p": 0.0123}
@@ -256,6 +262,7 @@ def _point(defence: str, trained: str, attack: str, norm: str, axis: str, value:
 def _budgets(norm: str, eps_f: float, eps_b: float) -> dict[str, Any]:
     spent = {"eps_f_spent": eps_f * _PER_UNIT[norm], "eps_b_spent": eps_b * _PER_UNIT[norm]}
     weights = {"salience_weight": 0.0, "loss": "cross_entropy", "salience_every": 1, "steps": 20}
+    weights |= {"min_foreground_score": np.nan}
     return {"eps_f": eps_f, "eps_b": eps_b} | spent | weights | _mean("foreground_score", 0.6, 0.02)
 
 

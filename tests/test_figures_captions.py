@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dualperturb.errors import UserError
 from dualperturb.figures import Certificate
 from dualperturb.figures.accuracy import accuracy_caption, accuracy_rows, accuracy_table
 from dualperturb.figures.dual_examples import dual_examples_caption
@@ -15,8 +16,9 @@ from dualperturb.figures.gradients import gradient_caption, gradient_table
 from dualperturb.figures.noise_examples import noise_examples_caption
 from dualperturb.figures.salience import salience_caption
 from dualperturb.figures.smoothing import smoothing_caption, smoothing_table
+from dualperturb.figures.texts import bound_note
 from dualperturb.figures.transfer import transfer_caption, transfer_shown
-from tests.small_tables import small_examples, small_results
+from tests.small_tables import small_examples, small_results, under_a_bound
 
 CERTIFICATE = Certificate(0.25, 0.001, samples=1000, prediction_samples=400, largest_radius=0.616)
 
@@ -109,6 +111,32 @@ def test_a_salience_gradient_used_for_several_steps_is_told(results: pd.DataFram
     assert "renewed" not in accuracy_caption(results, "L2", ("L2",))
 
 
+@pytest.mark.parametrize(
+    ("bound", "words"),
+    [
+        ("clean", "that of the original image"),
+        ("clean-0.05", "that of the original image less 0.05"),
+        ("clean+0.05", "that of the original image plus 0.05"),
+        (0.9, "0.9"),
+        (1.0, "1"),
+    ],
+)
+def test_a_bound_on_the_dual_sweeps_is_told_in_words(
+    results: pd.DataFrame, bound: str | float, words: str
+) -> None:
+    told = f"only if it keeps the foreground score S at or above {words}: there, accuracy is unsuspicious"
+    for trained in (("L2",), ("L2", "Linf")):
+        assert told in accuracy_caption(under_a_bound(results, bound), "L2", trained)
+        assert "foreground score" not in accuracy_caption(results, "L2", trained)
+    assert "at or above" not in salience_caption(under_a_bound(results, bound))
+
+
+def test_of_two_bounds_none_is_told(results: pd.DataFrame) -> None:
+    both = pd.concat([under_a_bound(results, "clean"), under_a_bound(results, 0.9)])
+    with pytest.raises(UserError, match="^results: expected one min_foreground_score, found clean, 0.9$"):
+        bound_note(both)
+
+
 def test_examples_captions_count_wrong_predictions_and_mean_scores() -> None:
     dual, noise = small_examples().values()
     text = dual_examples_caption(dual)
@@ -117,7 +145,7 @@ def test_examples_captions_count_wrong_predictions_and_mean_scores() -> None:
         "salience weight 10: 3 (0) of 3, mean FS 0.25; FS at least clean: 3 (2) of 3, mean FS 0.58." in text
     )
     assert "made on AT-PGD (trained with L-infinity) with eps_f = 4, eps_b = 20 (L-infinity)" in text
-    assert "a foreground score FS of at least that of the original." in text
+    assert "a foreground score FS of at least that of the original image." in text
     text = noise_examples_caption(noise)
     assert "of the same budget, eps = 40 (L-infinity), made on AT-PGD (trained with L-infinity) in" in text
     assert "Wrong predictions: original: 0 of 3, mean FS 0.60; background noise: 0 of 3," in text
@@ -126,7 +154,7 @@ def test_examples_captions_count_wrong_predictions_and_mean_scores() -> None:
 def test_the_classifier_that_is_fooled_and_the_bound_are_told_as_they_are() -> None:
     dual = small_examples()["dual"] | {"defence": np.array("clean"), "trained_norm": np.array("none")}
     text = dual_examples_caption(dual | {"bound": np.array("clean-0.05")})
-    assert "made on Clean with" in text and "FS of at least that of the original less 0.05." in text
+    assert "made on Clean with" in text and "FS of at least that of the original image less 0.05." in text
     assert "FS of at least 0.9." in dual_examples_caption(dual | {"bound": np.array("0.9")})
 
 

@@ -18,6 +18,7 @@ import pytest
 from dualperturb.errors import UserError
 from dualperturb.report import ReportData, render_html, render_markdown
 from tests.small_report import HOSTILE, small_report
+from tests.small_tables import under_a_bound
 
 DATASETS = ("shapes6", "folder")
 FIGURES = 13  # a data set
@@ -230,6 +231,29 @@ def test_markdown_holds_the_tables_of_every_data_set(report: ReportData) -> None
     assert text.count("3 of 7 lines hold, 1 fail, 2 are open at this n, 1 were not measured.") == 2
     assert text.count("- L-infinity: 1 of 6 checks warn.") == 2
     assert "<script" not in text and len(text) < 65_536, "GitHub takes no longer comment"
+
+
+def test_the_claims_name_a_bound_on_the_dual_sweeps(report: ReportData) -> None:
+    first, second = report.sections
+    bounded = replace(first, results=under_a_bound(first.results, "clean"))
+    told = replace(report, sections=(bounded, second))
+    sentence = (
+        "were not measured. In the sweeps over eps_f and eps_b an example counts only if it keeps the "
+        "foreground score S at or above that of the original image: there, "
+    )
+    for text in (Page(render_html(told)).text, render_markdown(told)):
+        assert text.count(sentence) == 1, "of two data sets one has the bound"
+    for text in (Page(render_html(report)).text, render_markdown(report)):
+        assert "at or above that" not in text
+
+
+def test_markdown_has_the_caption_of_every_figure_that_belongs_there(report: ReportData) -> None:
+    text = render_markdown(report)
+    for section in report.sections:
+        numbers = [figure.number for figure in section.figures if figure.in_comment]
+        assert "Fig. 4" in numbers and "Fig. 1" not in numbers
+        for number in set(numbers):
+            assert text.count(f"- {number}: ") == numbers.count(number) * len(report.sections)
 
 
 def test_markdown_cells_cannot_break_the_table(report: ReportData) -> None:

@@ -17,7 +17,7 @@ from dualperturb.report.measures import (
     strong_table,
 )
 from dualperturb.report.summary import headline
-from tests.small_tables import small_health, small_results
+from tests.small_tables import small_health, small_results, under_a_bound
 
 
 @pytest.fixture
@@ -98,6 +98,28 @@ def test_judges_tell_the_change_of_the_score_and_the_share_kept(results: pd.Data
     assert row["contrast"] == f"-0.050, {share}" and row["all unseen"] == share and row["n"] == "50"
     together = table[(table["classifier"] == "AT-Dual") & (table["attack"] == "all of these")].iloc[0]
     assert together["builtin"] == share
+
+
+def test_the_control_judges_where_it_is_the_model_that_scores(results: pd.DataFrame) -> None:
+    own = results[results["judge"] != "center"].replace({"judge": {"builtin": "center"}})
+    table = judges_table(own, "L2")
+    assert list(table.columns[2:]) == ["center", "contrast", "frequency_tuned", "all unseen", "n"]
+    alike = judges_table(results, "L2").rename(columns={"builtin": "center"})
+    pd.testing.assert_frame_equal(table, alike)
+
+
+def test_the_summary_and_its_sentence_name_a_bound(results: pd.DataFrame) -> None:
+    table = summary_table(under_a_bound(results, "clean"), "L2", 2.0, 20.0)
+    assert "dual, eps_f = 2, eps_b = 20, S ≥ clean" in table
+    assert "dual, eps_f = 2, eps_b = 20, S ≥ 0.9" in summary_table(
+        under_a_bound(results, 0.9), "L2", 2.0, 20.0
+    )
+    text = headline(under_a_bound(results, "clean-0.1"), "L2", 0.0, 20.0)
+    assert (
+        "40 % under the dual-perturbation attack with a foreground score of at least that of the original "
+        "image less 0.1; AT-Dual 70 % and 70 %."
+    ) in text
+    assert "40 % under the dual-perturbation attack; AT-Dual" in headline(results, "L2", 0.0, 20.0)
 
 
 def test_distances_stand_beside_the_controls_score(results: pd.DataFrame) -> None:

@@ -21,6 +21,7 @@ from dualperturb.evaluation.measuring.scoring import (
     attack_batch,
     attack_images,
     measure,
+    outcome,
 )
 from dualperturb.evaluation.measuring.subject import Subject
 from dualperturb.saliency import foreground_score
@@ -226,6 +227,44 @@ def test_a_fault_in_the_attacks_own_norm_does_not_reach_the_check(
     chosen, images, labels, foreground = next(subject.batches(20))
     with pytest.raises(BrokenThreatModelError):
         measure(subject, chosen, images, images * 0.5, labels, foreground, DUAL)
+
+
+@torch.no_grad()
+def test_an_example_holds_a_bound_as_the_attack_itself_counts_it(make_subject: MakeSubject) -> None:
+    """A changed image needs a little more than the bound, the image as it is does not."""
+    subject = make_subject()
+    batch = next(subject.batches(20))
+    examples = (batch.images * 0.97).clamp(0, 1)
+    changed, same = (
+        foreground_score(subject.log_density(x), batch.foreground) for x in (examples, batch.images)
+    )
+    threat, fooled = ThreatModel("L2", 9.0, 9.0), subject.classes(examples) != batch.labels
+    assert fooled[3:].any() and (~fooled).any()
+
+    def correct(adversarial: Tensor, bound: Tensor) -> list[bool]:
+        settings = replace(SETTINGS, min_foreground_score=bound.clamp(0, 1))
+        found: list[bool] = outcome(subject, batch, adversarial, threat, settings)["correct"][3:].tolist()
+        return found
+
+    assert correct(examples, changed - 2e-5) == (~fooled)[3:].tolist()
+    assert all(correct(examples, changed - 2e-6))
+    assert correct(batch.images, same) == [index % 5 != 0 for index in range(3, 20)]
+
+
+def test_a_bound_of_0_is_none(make_subject: MakeSubject) -> None:
+    def elsewhere(images: Tensor) -> Tensor:
+        """So little of the density lies on any foreground that rounding alone might miss a bound."""
+        density = (-30 - images.mean(dim=1)).clone()
+        density[:, 0, 0] = 0
+        return density - density.flatten(1).logsumexp(dim=1).view(-1, 1, 1)
+
+    subject = make_subject()
+    foreground = subject.foreground.copy()
+    foreground[..., 0, 0] = False
+    subject = replace(subject, saliency=elsewhere, foreground=foreground)
+    plain = attack_images(subject, DUAL, 0.0, SETTINGS)
+    bounded = attack_images(subject, DUAL, 0.0, replace(SETTINGS, min_foreground_score=0))
+    assert not plain["correct"].all() and plain["correct"].equals(bounded["correct"])
 
 
 def test_no_check_is_an_assertion_that_python_may_leave_out() -> None:

@@ -12,16 +12,19 @@ from dualperturb.core.balls import Dual
 from dualperturb.core.norms import L2
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
+from dualperturb.evaluation.health.tables import sweep_line
 from dualperturb.evaluation.measuring.intervals import mean_interval, wilson
 from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_images
 from dualperturb.evaluation.measuring.subject import Subject
 from dualperturb.evaluation.sweeps.nested import around
 from dualperturb.evaluation.sweeps.points import Point, points, sweep
+from dualperturb.saliency.contrast import ContrastSaliency
 
 SETTINGS = AttackSettings(steps=3, step_size=0.5, restarts=1, batch_size=20, seed=0)
 COLUMNS = [
     *("attack", "axis", "value", "norm", "eps_f", "eps_b", "eps_f_spent", "eps_b_spent", "salience_weight"),
-    *("loss", "salience_every", "steps", "n", "accuracy", "accuracy_low", "accuracy_high"),
+    *("loss", "salience_every", "min_foreground_score", "steps"),
+    *("n", "accuracy", "accuracy_low", "accuracy_high"),
     *("foreground_score", "foreground_score_low", "foreground_score_high"),
 ]
 MakeSubject = Callable[..., Subject]
@@ -166,9 +169,17 @@ def test_every_setting_reaches_what_attacks_together(
 
     monkeypatch.setattr("dualperturb.evaluation.sweeps.nested.nested_pgd", watched)
     settings = AttackSettings(2, 0.7, 3, 20, 9, precision="bf16")
-    sweep(make_subject([7, 3]), points("eps", (1.0, 2.0), 2.0, 9.0, 0.0, "dlr"), "L2", a_seventh, settings)
+    subject = make_subject([7, 3])
+    settings = replace(settings, min_foreground_score="clean-0.05")
     wanted = {"steps": 2, "step_size": 0.7, "restarts": 3, "seed": 9, "precision": "bf16", "indices": [7, 3]}
-    assert asked == wanted | {"around": [[1], []], "loss": "dlr"}
+    wanted |= {"around": [[1], []], "loss": "dlr"}
+    bounds = {"eps": None, "eps_b": "clean-0.05"}  # in one region there is no foreground to hold it in
+    for axis, bound in bounds.items():
+        sweep(subject, points(axis, (1.0, 2.0), 2.0, 9.0, 0.0, "dlr"), "L2", a_seventh, settings)
+        assert asked == wanted | {"saliency": (subject.saliency,), "min_foreground_score": bound}
+    guided = replace(settings, guides=(ContrastSaliency(),))
+    sweep(subject, points("eps_b", (1.0, 2.0), 2.0, 9.0, 0.0, "dlr"), "L2", a_seventh, guided)
+    assert asked["saliency"] == guided.guides
 
 
 def test_two_panels_are_attacked_together_and_share_their_point(
@@ -207,6 +218,60 @@ def test_a_nested_sweep_is_no_weaker_than_its_points_attacked_afresh(make_subjec
     alone = pd.concat([sweep(make_subject(), [point], "L2", a_seventh, SETTINGS)[0] for point in panel])
     assert (together["accuracy"].to_numpy() <= alone["accuracy"].to_numpy()).all()
     assert together["accuracy"].is_monotonic_decreasing
+
+
+@pytest.mark.parametrize("bound", ["clean", 0.45])
+def test_under_a_bound_accuracy_never_rises_and_is_that_of_examples_that_keep_it(
+    make_subject: MakeSubject, bound: str | float
+) -> None:
+    over_f = points("eps_f", (0.0, 1.0, 3.0), 1.0, 2.0, 0.0, "cross_entropy")
+    over_b = points("eps_b", (0.0, 2.0, 4.0), 1.0, 2.0, 0.0, "cross_entropy")
+    whole = over_f + over_b
+    settings = replace(SETTINGS, min_foreground_score=bound)
+    table, images = sweep(make_subject(), whole, "L2", a_seventh, settings)
+    assert table["min_foreground_score"].tolist() == [bound] * 6
+    alone = pd.concat([sweep(make_subject(), [point], "L2", a_seventh, settings)[0] for point in whole])
+    assert (table["accuracy"].to_numpy() <= alone["accuracy"].to_numpy()).all()
+    clean = attack_images(make_subject(), ThreatModel("L2", 0.0, 0.0), 0.0, SETTINGS)["foreground_score"]
+    least = clean if bound == "clean" else bound
+    right, missed = {}, False
+    for key, own in images.groupby(["axis", "value"]):
+        own = own.reset_index(drop=True)
+        fools, unchanged = own["predicted"] != own["label"], own["foreground_score"] == clean
+        keeps = (own["foreground_score"] >= least + 5e-6) | (unchanged & (clean >= least))
+        right[key] = set(own.loc[~(fools & keeps), "index"])
+        assert set(own.loc[own["correct"], "index"]) == right[key]
+        missed |= bool((fools & ~keeps).any())
+    assert missed == (bound != "clean"), "the images themselves hold that bound"
+    assert right["eps_f", 1.0] == right["eps_b", 2.0]
+    for axis, (small, middle, large) in {"eps_f": (0.0, 1.0, 3.0), "eps_b": (0.0, 2.0, 4.0)}.items():
+        assert right[axis, large] <= right[axis, middle] <= right[axis, small]
+    assert right["eps_b", 4.0] < right["eps_b", 0.0]
+
+
+@pytest.mark.parametrize(("weight", "bound"), [(0.0, None), (0.0, "clean"), (0.5, None)])
+def test_health_checks_the_sweeps_that_are_not_attacked_together(
+    make_subject: MakeSubject, monkeypatch: pytest.MonkeyPatch, weight: float, bound: str | None
+) -> None:
+    together = []
+
+    def watched(*given: Any, **named: Any) -> Any:
+        together.append(given)
+        return nested_pgd(*given, **named)
+
+    monkeypatch.setattr("dualperturb.evaluation.sweeps.nested.nested_pgd", watched)
+    panel = points("eps_b", (1.0, 2.0), 1.0, 2.0, weight, "cross_entropy")
+    settings = replace(SETTINGS, min_foreground_score=bound)
+    table, _ = sweep(make_subject(), panel, "L2", a_seventh, settings)
+    assert (sweep_line(table) is None) == bool(together) == (weight == 0)
+
+
+def test_pgd_and_sweeps_without_a_bound_name_none(make_subject: MakeSubject) -> None:
+    bounded = replace(SETTINGS, min_foreground_score="clean")
+    for axis, settings in (("eps", bounded), ("eps_b", SETTINGS)):
+        panel = points(axis, (1.0, 2.0), 1.0, 2.0, 0.0, "cross_entropy")
+        table, _ = sweep(make_subject(), panel, "L2", a_seventh, settings)
+        assert table["min_foreground_score"].isna().all()
 
 
 def test_with_salience_every_point_is_attacked_afresh(make_subject: MakeSubject) -> None:

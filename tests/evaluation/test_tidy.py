@@ -9,7 +9,7 @@ import pytest
 from dualperturb.errors import UserError
 from dualperturb.evaluation.tables import RESULT_COLUMNS
 from dualperturb.evaluation.tidy import ESTIMATE, MEASURES, TIDY_COLUMNS, tidy, wide
-from tests.small_tables import small_results
+from tests.small_tables import small_results, under_a_bound
 
 
 @pytest.fixture
@@ -37,6 +37,19 @@ def test_the_wide_form_is_what_the_tidy_one_was_made_of(results: pd.DataFrame) -
     for column in results.columns:
         one, other = results[column], found[column]
         assert ((one == other) | (one.isna() & other.isna())).all(), column
+
+
+def test_a_bound_is_a_key_as_text_or_as_a_number(results: pd.DataFrame) -> None:
+    bounds = {"shapes6": "clean-0.05", "folder": 0.9}
+    both = pd.concat(
+        [under_a_bound(results.assign(dataset=name), bound) for name, bound in bounds.items()],
+        ignore_index=True,
+    )
+    found = wide(pd.read_csv(io.StringIO(tidy(both).to_csv(index=False))))
+    swept = found[found["axis"].isin(("eps_f", "eps_b"))]
+    assert len(swept) < len(found) == len(both) and found["min_foreground_score"].count() == len(swept)
+    for name, bound in bounds.items():
+        assert set(swept.loc[swept["dataset"] == name, "min_foreground_score"]) == {str(bound)}
 
 
 def test_points_that_only_an_empty_key_tells_apart_stay_apart() -> None:

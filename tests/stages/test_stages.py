@@ -82,7 +82,8 @@ TINY = {
 }
 COLUMNS = [
     *("dataset", "defence", "trained_norm", "training", "attack", "axis", "value", "norm", "eps_f", "eps_b"),
-    *("eps_f_spent", "eps_b_spent", "salience_weight", "loss", "salience_every", "steps", "n"),
+    *("eps_f_spent", "eps_b_spent", "salience_weight", "loss", "salience_every", "min_foreground_score"),
+    *("steps", "n"),
     *("accuracy", "accuracy_low", "accuracy_high"),
     *("foreground_score", "foreground_score_low", "foreground_score_high"),
 ]
@@ -280,6 +281,31 @@ def test_several_trainings_are_shown_as_their_mean(several: Path) -> None:
     page = (several / "reports/index.html").read_text(encoding="utf-8")
     assert "over 2 trainings" in page and "Of 2 trainings the mean" in page
     assert "AT-Dual, seed 3: the figures" in page and "5 images a point, means over 2 trainings" in page
+
+
+def test_a_bound_on_the_dual_sweeps_is_in_the_results_and_on_the_page(
+    several: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = json.loads((several / "params.yaml").read_text())
+    params["shapes6"]["evaluate"]["min_foreground_score"] = "clean"
+    (tmp_path / "params.yaml").write_text(json.dumps(params))
+    for name in ("data", "models"):
+        (tmp_path / name).symlink_to(several / name)
+    shutil.copytree(several / "reports", tmp_path / "reports")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(report, "version", lambda name: "0")
+    for defence in common.SWEPT:
+        robustness.main("dual", "shapes6", defence, "L2")
+    tables.main()
+    report.main()
+    results = wide(pd.read_csv("reports/results.csv"))
+    swept = results["axis"].isin(("eps_f", "eps_b"))
+    assert set(results.loc[swept, "min_foreground_score"]) == {"clean"} and swept.any()
+    assert results.loc[~swept, "min_foreground_score"].isna().all()
+    for name in ("index.html", "report.md"):
+        text = Path("reports", name).read_text(encoding="utf-8")
+        assert "dual, eps_f = 2, eps_b = 20, S ≥ clean" in text
+        assert text.count("keeps the foreground score S at or above that of the original image") >= 2
 
 
 def test_results_have_the_columns_and_one_row_a_point(finished: Path) -> None:

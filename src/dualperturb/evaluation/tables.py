@@ -31,7 +31,10 @@ LOSS = "loss"  # the sweeps' column that names the loss of an attack
 
 # The columns that metrics, curves, figures and report need of each measure's table: measure -> columns.
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "panels": (*_SPENT, "value", "loss", "salience_every", *_means("foreground_score")),
+    "panels": (
+        *(*_SPENT, "value", "loss", "salience_every", "min_foreground_score"),
+        *_means("foreground_score"),
+    ),
     "jsma": (*_ATTACKED, "value"),
     "smoothing": (*_SPENT, "value", *_means("foreground_score")),
     "gradients": (

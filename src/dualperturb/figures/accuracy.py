@@ -13,6 +13,7 @@ from dualperturb.figures.panel import Panel, where_in_use
 from dualperturb.figures.style import Style, house_style, new_figure
 from dualperturb.figures.sweeps import constant, defences, jsma, only, sweep
 from dualperturb.figures.texts import (
+    bound_note,
     images_text,
     interval_text,
     names_text,
@@ -93,7 +94,8 @@ def accuracy_caption(
         f"(a) dual over the foreground budget, eps_b = {constant(by_foreground, 'eps_b'):g}; "
         f"(b) dual over the background budget, eps_f = {constant(by_background, 'eps_f'):g}; "
         f"(c) PGD over one budget for the whole image. "
-        f"Salience weight of dual: {constant(dual, 'salience_weight'):g}.{salience_note(dual)} "
+        f"Salience weight of dual: {constant(dual, 'salience_weight'):g}."
+        f"{salience_note(dual)}{bound_note(dual)} "
         f"{images_text(pd.concat([dual, whole]))}; bands are 95 % Wilson intervals."
     )
     if with_jsma:

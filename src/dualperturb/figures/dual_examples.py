@@ -22,7 +22,7 @@ from dualperturb.figures.pictures import (
 )
 from dualperturb.figures.predictions import made_on, outcome_text, predictions_table
 from dualperturb.figures.style import Style, house_style
-from dualperturb.figures.texts import budgets_text, images
+from dualperturb.figures.texts import bound_text, budgets_text, images
 from dualperturb.fonts import families
 from dualperturb.params import Figures
 
@@ -69,15 +69,14 @@ def dual_examples_caption(examples: Mapping[str, Any]) -> str:
     outcomes = [f"originals: {outcome_text(labels, examples['original_predicted'], clean)}"]
     for name, predicted, score in _columns(examples):
         outcomes.append(f"{name}: {outcome_text(labels, predicted, score, clean)}")
-    bound = str(examples["bound"]).replace("clean-", "clean less ")
-    bound = bound.replace("clean", "that of the original")
     budgets = budgets_text(str(examples["norm"]), *(float(value) for value in examples["budgets"]))
     return (
         f"{images(len(labels), 'test ')}; the log density as light (brighter is denser) with the foreground "
         f"outlined; dual examples {made_on(examples)} with {budgets} at each salience weight and, in the "
-        f"last column (ours), without a weight but with a foreground score FS of at least {bound}. Below a "
-        "picture the prediction, with a cross where it is not the label, and FS. Wrong predictions, in "
-        "brackets those of them whose FS is at least that of the original: "
+        "last column (ours), without a weight but with a foreground score FS of at least "
+        f"{bound_text(str(examples['bound']))}. Below a picture the prediction, with a cross where it is not "
+        "the label, and FS. Wrong predictions, in brackets those of them whose FS is at least that of the "
+        "original image: "
         f"{'; '.join(outcomes)}."
     )
 

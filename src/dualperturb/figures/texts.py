@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from dualperturb.figures.names import NORM_NAMES, classifier_label, label
-from dualperturb.figures.sweeps import defences
+from dualperturb.figures.sweeps import defences, only
 
 NOT_MEASURED = "not measured"
 
@@ -101,6 +101,34 @@ def counts_text(rows: pd.DataFrame) -> str:
 def ordered(rows: pd.DataFrame) -> pd.DataFrame:
     """Sorted by defence in the paper's order; rows of one defence stay as they were."""
     return rows.sort_values("defence", key=lambda names: names.map(defences(rows).index), kind="stable")
+
+
+def bound_of(rows: pd.DataFrame) -> str:
+    """The bound on the foreground score that attacks of `rows` keep, as params.yaml has it; "" for none.
+
+    Raises `UserError` where there are several.
+    """
+    bounded = rows.dropna(subset="min_foreground_score")
+    return "" if bounded.empty else only(bounded, "min_foreground_score").removesuffix(".0")
+
+
+def bound_text(bound: str) -> str:
+    """A bound in a sentence, after "at least": such as "0.9" or "that of the original image less 0.05"."""
+    clean = "that of the original image"
+    return (
+        bound.replace("clean-", f"{clean} less ").replace("clean+", f"{clean} plus ").replace("clean", clean)
+    )
+
+
+def bound_note(rows: pd.DataFrame) -> str:
+    """A sentence where dual examples have to keep a foreground score, else nothing."""
+    bound = bound_of(rows)
+    if not bound:
+        return ""
+    return (
+        " In the sweeps over eps_f and eps_b an example counts only if it keeps the foreground score S at or "
+        f"above {bound_text(bound)}: there, accuracy is unsuspicious adversarial accuracy (ours)."
+    )
 
 
 def salience_note(rows: pd.DataFrame) -> str:

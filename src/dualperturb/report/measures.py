@@ -69,10 +69,13 @@ def judges_table(results: pd.DataFrame, norm: str) -> pd.DataFrame:
 
     A cell: the mean change of the score, and the share of images with an example that fools and is judged at
     least as salient as the image itself; of several trainings each with its range. The last column: under
-    all judges at once that no attack climbed.
+    all judges at once that no attack climbed. The control has no column, unless it is the model that scores,
+    whose rows over the bound tell.
     """
-    rows = results[(results["axis"] == "unsuspicious") & (results["norm"] == norm)]
-    rows = rows[rows["judge"] != CONTROL]
+    own = results[results["norm"] == norm]
+    scoring = set(own.loc[own["axis"] == "bound", "judge"])
+    rows = own[own["axis"] == "unsuspicious"]
+    rows = rows[(rows["judge"] != CONTROL) | rows["judge"].isin(scoring)]
     table = []
     for (defence, attack), own in ordered(rows).groupby(["defence", "attack"], sort=False):
         cells = {"classifier": label(str(defence)), "attack": ATTACKS[str(attack)]}

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dualperturb.evaluation.claims.lines import PAPER
 from dualperturb.figures.names import NORM_NAMES
 from dualperturb.figures.sweeps import norms
+from dualperturb.figures.texts import bound_note
 from dualperturb.report import formatting
 from dualperturb.report.claims import claims_text, tally
 from dualperturb.report.data import DatasetReport, ReportData
@@ -80,6 +81,7 @@ def _section(section: DatasetReport) -> dict[str, Any]:
         "dataset": section.dataset,
         "trainings": section.trainings,
         "tally": tally(section.claims[section.claims["setting"] == PAPER]),
+        "bound": bound_note(results),
         "claims": {setting: _claims(rows) for setting, rows in section.claims.groupby("setting", sort=False)},
         "summaries": {
             NORM_NAMES[norm]: {

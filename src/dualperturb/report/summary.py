@@ -9,7 +9,7 @@ from dualperturb.errors import UserError
 from dualperturb.evaluation.tables import ANY, HIGH, UNSEEN
 from dualperturb.figures.names import NORM_NAMES, label
 from dualperturb.figures.sweeps import defences, only, sweep
-from dualperturb.figures.texts import NOT_MEASURED, counts_text, interval_text
+from dualperturb.figures.texts import NOT_MEASURED, bound_of, bound_text, counts_text, interval_text
 
 UNSUSPICIOUS = 3  # columns: at the clean image's score, at a high one, under unseen judges
 
@@ -39,10 +39,12 @@ def summary_points(results: pd.DataFrame, norm: str, eps_f: float, eps_b: float)
     clean = whole[whole["value"] == 0]
     if clean.empty:
         raise UserError(f"results: no clean accuracy (pgd at eps 0) for data set {only(results, 'dataset')}")
+    dual = dual_point(results, norm, eps_f, eps_b)
+    bounded = f", S ≥ {bound_of(dual)}" if bound_of(dual) else ""
     return {
         "clean images": clean,
         f"PGD, eps = {eps_f:g}": whole[whole["value"] == eps_f],
-        f"dual, eps_f = {eps_f:g}, eps_b = {eps_b:g}": dual_point(results, norm, eps_f, eps_b),
+        f"dual, eps_f = {eps_f:g}, eps_b = {eps_b:g}{bounded}": dual,
     } | unsuspicious_points(results, norm)
 
 
@@ -66,12 +68,14 @@ def headline(results: pd.DataFrame, norm: str, eps_f: float, eps_b: float) -> st
         {str(row["defence"]): f"{100 * row['accuracy']:.0f} %" for _, row in point.iterrows()}
         for point in summary_points(results, norm, eps_f, eps_b).values()
     ]
+    bound = bound_of(dual_point(results, norm, eps_f, eps_b))
+    bounded = f" with a foreground score of at least {bound_text(bound)}" if bound else ""
     _, pgd, dual, *judged = points
     if not {"at_pgd", "at_dual"} <= set(pgd) & set(dual):
         return ""
     text = (
         f"{NORM_NAMES[norm]}: AT-PGD classifies {pgd['at_pgd']} of the test images rightly under PGD and "
-        f"{dual['at_pgd']} under the dual-perturbation attack; AT-Dual {pgd['at_dual']} and "
+        f"{dual['at_pgd']} under the dual-perturbation attack{bounded}; AT-Dual {pgd['at_dual']} and "
         f"{dual['at_dual']}."
     )
     if len(judged) == UNSUSPICIOUS:

@@ -13,10 +13,10 @@ def sweep_line(sweep: pd.DataFrame) -> Line | None:
     """Compares accuracy at each budget with the least at any smaller one on its axis, for one classifier.
 
     A rise that `within_noise` accepts does not count: every radius has random starts of its own. Rows of the
-    salience weight's axis, which is no budget, are left out, and so are those without a salience term: they
-    were attacked together (see `attacks.nested`), and their accuracy cannot rise. n: that of the point with
-    the fewest images. None where that leaves nothing. Raises UserError unless there are two budgets on an
-    axis, and one row for each.
+    salience weight's axis, which is no budget, are left out, and so are those without a salience term, with a
+    bound on the foreground score or without: they were attacked together (see `attacks.nested`), and their
+    accuracy cannot rise. n: that of the point with the fewest images. None where that leaves nothing. Raises
+    UserError unless there are two budgets on an axis, and one row for each.
     """
     _check_columns("sweep", sweep, ("axis", "value", "accuracy", "n", "salience_weight"))
     budgets = sweep[(sweep["axis"] != "salience_weight") & (sweep["salience_weight"] > 0)]

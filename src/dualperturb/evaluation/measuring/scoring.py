@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dualperturb.core.bounded import Bound, constraint
+from dualperturb.core.bounded import Bound, binding, constraint
 from dualperturb.core.budgets import NORMS
 from dualperturb.core.devices import ranks
 from dualperturb.core.devices.memory import BatchSize
@@ -45,6 +45,13 @@ class AttackSettings:
     precision: str = "fp32"
     min_foreground_score: Bound | None = None
     guides: tuple[Saliency, ...] = ()
+
+    def bound(self, threat: ThreatModel) -> Bound | None:
+        """That of attacks in `threat`; None for PGD, which has no foreground to hold it in."""
+        return None if threat.eps_b is None else self.min_foreground_score
+
+    def guides_of(self, subject: Subject) -> tuple[Saliency, ...]:
+        return self.guides or (subject.saliency,)
 
 
 def attack_images(
@@ -82,14 +89,9 @@ def attack_batch(
 def attack_at_once(
     subject: Subject, batch: Batch, threat: ThreatModel, salience_weight: float, settings: AttackSettings
 ) -> tuple[Tensor, pd.DataFrame]:
-    """`attack_batch` on all of the batch, however much memory it takes.
-
-    Under a bound on the foreground score, an example below it counts for nothing: `correct` is True there.
-    """
+    """`attack_batch` on all of the batch, however much memory it takes."""
     chosen, images, labels, foreground = batch
-    adversarial = images
-    models = settings.guides or (subject.saliency,)
-    bound = None if threat.eps_b is None else settings.min_foreground_score
+    adversarial, bound = images, settings.bound(threat)
     if threat.eps_f > 0 or (threat.eps_b or 0) > 0:
         adversarial = pgd(
             subject.model,
@@ -101,19 +103,35 @@ def attack_at_once(
             restarts=settings.restarts,
             seed=settings.seed,
             indices=chosen.tolist(),
-            saliency=subject.saliency if bound is None else models,
+            saliency=subject.saliency if bound is None else settings.guides_of(subject),
             salience_weight=salience_weight,
             loss=settings.loss,
             salience_every=settings.salience_every if bound is None else 1,
             precision=settings.precision,
             min_foreground_score=bound,
         ).images
+    return adversarial, outcome(subject, batch, adversarial, threat, settings)
+
+
+@torch.no_grad()
+def outcome(
+    subject: Subject, batch: Batch, adversarial: Tensor, threat: ThreatModel, settings: AttackSettings
+) -> pd.DataFrame:
+    """What `measure` makes of a batch's finished examples, under a bound where the settings have one.
+
+    An example that misses the bound counts for nothing: `correct` is True there, whatever is `predicted`. So
+    the mean of `correct` is the share of images of which the attack has no example that fools and holds the
+    bound, as `AttackResult.feasible` tells it.
+    """
+    chosen, images, labels, foreground = batch
     table = measure(subject, chosen, images, adversarial, labels, foreground, threat)
-    if bound is not None:
-        with torch.no_grad():
-            margin = constraint(models, images, foreground, bound).margin(adversarial)
-        table["correct"] |= (margin < 0).cpu().numpy()
-    return adversarial, table
+    bound = settings.bound(threat)
+    if bound is None:
+        return table
+    asked = binding(constraint(settings.guides_of(subject), images, foreground, bound))
+    if asked is not None:
+        table["correct"] |= (~asked.met(adversarial, asked.margin(adversarial))).cpu().numpy()
+    return table
 
 
 @torch.no_grad()

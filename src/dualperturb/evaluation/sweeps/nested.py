@@ -9,7 +9,7 @@ import pandas as pd
 from dualperturb.attacks.nested import nested_pgd
 from dualperturb.core.devices import ranks
 from dualperturb.core.threat_model import ThreatModel
-from dualperturb.evaluation.measuring.scoring import AttackSettings, measure
+from dualperturb.evaluation.measuring.scoring import AttackSettings, outcome
 from dualperturb.evaluation.measuring.subject import Batch, Subject
 
 
@@ -19,8 +19,10 @@ def attack_nested(
     """One table per threat model, as `scoring.attack_images` makes it.
 
     Nested threat models are attacked together, so that accuracy is never higher in one that contains another
-    (see `attacks.nested`). threats: no two alike, and all of PGD or all of dual. The ranks share the batches,
-    and each returns the whole tables. Raises what `measure` raises.
+    (see `attacks.nested`). Under a bound on the foreground score the same holds of what `scoring.outcome`
+    calls correct: an example that fools and holds the bound does so in every threat model around its own.
+    threats: no two alike, and all of PGD or all of dual. The ranks share the batches, and each returns the
+    whole tables. Raises what `measure` raises.
     """
     rising = sorted(threats, key=_budgets)  # so that each comes before those that contain it
     found = {
@@ -81,9 +83,11 @@ def _at_once(
         loss=settings.loss,
         precision=settings.precision,
         around=around(moving),
+        saliency=settings.guides_of(subject),
+        min_foreground_score=settings.bound(threats[0]),
     )
     still = [images] * (len(threats) - len(moving))
     return [
-        measure(subject, chosen, images, adversarial, labels, foreground, threat)
+        outcome(subject, batch, adversarial, threat, settings)
         for threat, adversarial in zip(threats, [*still, *(result.images for result in results)], strict=True)
     ]

@@ -75,16 +75,16 @@ def sweep(
     """Attack at every point. Returns the table of points and the table of images at every point.
 
     panel: the points of one or more panels, all of PGD or all of dual. radius: a budget at the paper's scale
-    -> the radius applied. Without a salience term the points are attacked together (see `nested`), so that
-    accuracy cannot rise with a budget, and a point that two panels share is the same in both.
+    -> the radius applied. Without a salience term the points are attacked together (see `nested`), under a
+    bound on the foreground score, too, so that accuracy cannot rise with a budget, and a point that two
+    panels share is the same in both.
     """
     threats = {
         point: ThreatModel(norm, radius(point.eps_f), None if point.eps_b is None else radius(point.eps_b))
         for point in panel
     }
     weighed = any(point.axis == "salience_weight" or point.salience_weight for point in panel)
-    nested = not weighed and settings.min_foreground_score is None
-    tables = (_nested if nested else _each)(subject, threats, settings)
+    tables = (_each if weighed else _nested)(subject, threats, settings)
     images = [
         tables[point].assign(axis=point.axis, value=point.value, loss=point.loss)[
             ["axis", "value", "loss", *COLUMNS]
@@ -129,6 +129,7 @@ def _row(
         "salience_weight": point.salience_weight,
         "loss": point.loss,
         "salience_every": settings.salience_every if point.salience_weight else 1,
+        "min_foreground_score": settings.bound(threat),
         "steps": settings.steps,
         **outcome_columns(table),
     }

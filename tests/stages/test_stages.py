@@ -365,8 +365,9 @@ def test_carlini_and_wagner_have_a_setting_of_their_own(
     settings = load_params(project / "params.yaml")
     chosen = settings.of("shapes6").evaluate.strong.cw
     measured = subject("shapes6", "clean", None, 0, settings, chosen.n)
-    rows = strong.carlini_wagner(measured, settings, "shapes6")
+    rows, images = strong.carlini_wagner(measured, settings, "shapes6")
     assert asked == [(3, 4, 2)] and [row["steps"] for row in rows] == [4, 4]
+    assert [len(table) for table in images] == [3, 3]
 
 
 def test_jsma_goes_up_to_the_largest_share(
@@ -577,12 +578,64 @@ def test_the_claims_are_those_of_the_results(finished: Path) -> None:
     assert len(raised) == weights[LOSS].nunique() == 2
 
 
-def test_images_that_are_cut_off_are_one_line(project: Path, finished: Path) -> None:
+@pytest.mark.parametrize(
+    ("claim", "axis", "measure", "column", "counts"),
+    [
+        ("jsma", "share", "accuracy", "correct", (6, 4)),
+        ("gradients", "gradient", "gradient_share", "gradient_share", (10, 5)),
+    ],
+)
+def test_trained_classifiers_are_compared_image_by_image(
+    finished: Path, several: Path, claim: str, axis: str, measure: str, column: str, counts: tuple[int, int]
+) -> None:
+    """With one training and with two; the tables of images agree with those of points."""
+    keys = ["defence", "training", "value"]
+    for folder, count in zip((finished, several), counts, strict=True):
+        results = wide(pd.read_csv(folder / "reports/results.csv")).fillna({"value": 0.0})
+        points = results[(results["axis"] == axis) & results["trained_norm"].isin(("none", "L2"))]
+        images = pd.read_csv(folder / f"reports/measures/shapes6/{claim}.images.csv")
+        means = images[images["trained_norm"] != "Linf"].groupby(keys)[column].mean()
+        pd.testing.assert_series_equal(points.set_index(keys)[measure].sort_index(), means, check_names=False)
+        most = means.xs(points["value"].max(), level="value").unstack("defence")
+        claims = pd.read_csv(folder / "reports/claims.csv")
+        (line,) = claims[(claims["claim"] == claim) & (claims["trained_norm"] == "L2")].itertuples()
+        assert line.value == pytest.approx((most["at_dual"] - most["at_pgd"]).mean())
+        assert line.n == count and line.interval == "paired" and line.p <= 1
+
+
+def test_carlini_and_wagner_are_judged_image_by_image(finished: Path) -> None:
+    claims = pd.read_csv(finished / "reports/claims.csv").query("claim == 'carlini_wagner'")
+    assert list(claims["defence"]) == list(common.SWEPT) and (claims["interval"] == "paired").all()
+    for line in claims.itertuples():
+        strongest = pd.read_csv(finished / f"reports/measures/shapes6/strong/{line.defence}/L2.images.csv")
+        swept = pd.read_csv(finished / f"reports/cells/shapes6/eps/{line.defence}/L2.images.csv")
+        swept = swept[swept["trained_norm"] != "Linf"]
+        cw, pgd = (table[table["value"] == 2].set_index("index")["correct"] for table in (strongest, swept))
+        assert set(cw.index) < set(pgd.index) and line.n == len(cw) == 3
+        assert line.value == pytest.approx(cw.mean() - pgd[cw.index].mean())
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("cells/shapes6/eps/clean/L2", 20),
+        ("measures/shapes6/jsma", 5 * 3 * 6),
+        ("measures/shapes6/gradients", 5 * 10),
+        ("measures/shapes6/strong/at_dual/L2", 2 * 3),
+    ],
+)
+def test_images_that_are_cut_off_or_absent_are_one_line(
+    project: Path, finished: Path, name: str, count: int
+) -> None:
     shutil.copytree(finished / "reports", "reports")
-    path = Path("reports/cells/shapes6/eps/clean/L2.images.csv")
+    path = Path(f"reports/{name}.images.csv")
     pd.read_csv(path).iloc[:-1].to_csv(path, index=False)
-    with pytest.raises(UserError, match=rf"^{path}: found 19 rows; accepted: 20, by "):
+    with pytest.raises(UserError, match=rf"^{path}: found {count - 1} rows; accepted: {count}, by "):
         tables.main()
+    path.unlink()
+    with pytest.raises(UserError, match=rf"^{path}: cannot be read .*make it anew with") as caught:
+        tables.main()
+    assert "\n" not in str(caught.value)
 
 
 def test_the_masks_are_those_of_the_data_set(finished: Path) -> None:
@@ -641,7 +694,7 @@ def test_figures_in_a_norm_that_is_not_in_use_are_lines_and_the_pipeline_ends(
         for axis in ("eps", "eps_f", "eps_b"):
             for kind in ("", ".images"):
                 only_linf(Path(f"reports/cells/shapes6/{axis}/{defence}/Linf{kind}.csv"))
-    for name in ("jsma", "gradients", "transfer/Linf", "smoothing"):
+    for name in ("jsma", "jsma.images", "gradients", "gradients.images", "transfer/Linf", "smoothing"):
         only_linf(Path(f"reports/measures/shapes6/{name}.csv"))
     monkeypatch.setattr(report, "version", lambda name: "0")
     examples.main("shapes6")
@@ -770,6 +823,9 @@ def test_a_mistake_is_one_line(project: Path, run: Callable[[], None], line: str
         ("measures/shapes6/unsuspicious/L2.csv", "crossed_half", tables.main),
         ("measures/shapes6/strong/clean/Linf.csv", "square_queries", tables.main),
         ("cells/shapes6/eps/at_pgd/L2.images.csv", "correct", tables.main),
+        ("measures/shapes6/jsma.images.csv", "index", tables.main),
+        ("measures/shapes6/gradients.images.csv", "gradient_share", tables.main),
+        ("measures/shapes6/strong/clean/L2.images.csv", "correct", tables.main),
         ("results.csv", "axis", lambda: figures.main("shapes6")),
         ("results.csv", "source", report.main),
         ("claims.csv", "bound", report.main),

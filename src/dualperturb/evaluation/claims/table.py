@@ -19,25 +19,20 @@ TRAINED, ACROSS = "L2", "Linf"  # the paper trains in L2; its Fig. 5 attacks the
 
 def claims_table(
     images: pd.DataFrame,
-    results: pd.DataFrame,
     budgets: Mapping[str, tuple[float, float]],
     judged: Mapping[str, Sequence[Judged]],
 ) -> pd.DataFrame:
     """The columns `COLUMNS`, a row for each line of each data set.
 
-    images: dataset, defence, norm and the columns `tables.IMAGE_COLUMNS`, a row for each image, point and
-    classifier of the sweeps; results: all measures, in the columns of `tables.COLUMNS`; budgets: norm ->
-    eps_f and eps_b at the paper's scale; judged: data set -> outcomes by norm. The setting "paper" has all of
-    the paper's claims, measured or not; "ours" has those about unsuspicious examples, and what was measured
-    of the paper's on classifiers trained with another norm. p is adjusted by Holm's method over the lines of
-    one data set and setting.
+    images: as in `Outcomes`, with the column dataset; budgets: norm -> eps_f and eps_b at the paper's scale;
+    judged: data set -> outcomes by norm. The setting "paper" has all of the paper's claims, measured or not;
+    "ours" has those about unsuspicious examples, and what was measured of the paper's on classifiers trained
+    with another norm. p is adjusted by Holm's method over the lines of one data set and setting.
     """
     rows = []
     for dataset in images["dataset"].unique():
         of = Outcomes(images[images["dataset"] == dataset], budgets)
-        own = results[results["dataset"] == dataset]
-        ours = _ours(of, own, judged[dataset])
-        for setting, lines in ((PAPER, list(_papers(of, own))), (OURS, list(ours))):
+        for setting, lines in ((PAPER, list(_papers(of))), (OURS, list(_ours(of, judged[dataset])))):
             made = [{"dataset": dataset, "setting": setting, **line.row()} for line in lines]
             for row, p in zip(made, holm([row.get("p") for row in made]), strict=True):
                 row["p"] = p
@@ -45,18 +40,18 @@ def claims_table(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _papers(of: Outcomes, results: pd.DataFrame) -> Iterator[Line]:
+def _papers(of: Outcomes) -> Iterator[Line]:
     yield from budget_lines(of, TRAINED)
     yield from salience_lines(of, TRAINED)
     yield from across_lines(of, TRAINED, ACROSS)
-    yield from trained_lines(results, TRAINED)
-    yield from carlini_wagner_lines(results, TRAINED, of.budgets_of(TRAINED)[0])
+    yield from trained_lines(of, TRAINED)
+    yield from carlini_wagner_lines(of, TRAINED)
 
 
-def _ours(of: Outcomes, results: pd.DataFrame, judged: Sequence[Judged]) -> Iterator[Line]:
+def _ours(of: Outcomes, judged: Sequence[Judged]) -> Iterator[Line]:
     for one in judged:
         yield from (line for line in unsuspicious_lines(one) if line.found is not None)
     for norm in of.budgets:
         if norm != TRAINED:
-            lines = [*budget_lines(of, norm), *salience_lines(of, norm), *trained_lines(results, norm)]
+            lines = [*budget_lines(of, norm), *salience_lines(of, norm), *trained_lines(of, norm)]
             yield from (line for line in lines if line.found is not None)

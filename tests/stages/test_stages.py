@@ -17,12 +17,13 @@ import torch
 from ruamel.yaml import YAML
 
 from dualperturb.attacks.adversary import PgdAdversary
-from dualperturb.attacks.jsma import JsmaResult
+from dualperturb.attacks.jsma import NEVER, JsmaResult
 from dualperturb.core.classifiers.storage import ClassifierSpec, build_classifier, save_classifier
 from dualperturb.core.images import ImageSet, load_split
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.datasets import prepare
 from dualperturb.errors import UserError
+from dualperturb.evaluation import gradients as evaluation_gradients
 from dualperturb.evaluation import smoothing as evaluation_smoothing
 from dualperturb.evaluation.health.training import Trained
 from dualperturb.evaluation.smoothing import Sampling
@@ -359,7 +360,7 @@ def test_carlini_and_wagner_have_a_setting_of_their_own(
 
     def noted(measured: Any, size: int, steps: int, searches: int) -> np.ndarray:
         asked.append((len(measured.indices), steps, searches))
-        return np.zeros(len(measured.indices))
+        return np.array([0.0, np.inf, 0.0])
 
     monkeypatch.setattr("dualperturb.evaluation.libraries.carlini_wagner_norms", noted)
     settings = load_params(project / "params.yaml")
@@ -367,7 +368,9 @@ def test_carlini_and_wagner_have_a_setting_of_their_own(
     measured = subject("shapes6", "clean", None, 0, settings, chosen.n)
     rows, images = strong.carlini_wagner(measured, settings, "shapes6")
     assert asked == [(3, 4, 2)] and [row["steps"] for row in rows] == [4, 4]
-    assert [len(table) for table in images] == [3, 3]
+    for table in images:
+        assert table["index"].tolist() == measured.indices.tolist()
+        assert table["correct"].tolist() == [False, True, False]
 
 
 def test_jsma_goes_up_to_the_largest_share(
@@ -385,6 +388,18 @@ def test_jsma_goes_up_to_the_largest_share(
     jsma.first_fooled(measured, settings.of("shapes6").evaluate.jsma, 2)
     gallery.attacks(settings, "shapes6", 32)["JSMA (L0)"][1](measured, next(iter(measured.batches(2))))
     assert largest == [0.01, 0.01]
+
+
+def test_jsma_tells_what_each_image_withstands(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fooled by 0, 5, 6, 10 and 11 pixels, or never, of which 5 and 10 may change."""
+    monkeypatch.setattr(jsma, "first_fooled", lambda *_: torch.tensor([0, 5, 6, 10, 11, NEVER]))
+    jsma.main("shapes6")
+    images = pd.read_csv("reports/measures/shapes6/jsma.images.csv")
+    chosen = subject("shapes6", "clean", None, 0, load_params(project / "params.yaml"), 6).indices
+    for share, withstood in ((0.0, range(1, 6)), (0.005, range(2, 6)), (0.01, range(4, 6))):
+        own = images[(images["defence"] == "clean") & (images["value"] == share)]
+        assert own["index"].tolist() == chosen.tolist()
+        assert own["index"][own["correct"]].tolist() == chosen[list(withstood)].tolist()
 
 
 def test_certificates_and_predictions_have_numbers_of_noisy_copies_of_their_own(
@@ -601,6 +616,25 @@ def test_trained_classifiers_are_compared_image_by_image(
         (line,) = claims[(claims["claim"] == claim) & (claims["trained_norm"] == "L2")].itertuples()
         assert line.value == pytest.approx((most["at_dual"] - most["at_pgd"]).mean())
         assert line.n == count and line.interval == "paired" and line.p <= 1
+
+
+def test_an_image_without_a_gradient_is_in_no_mean_and_in_no_pair(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, lost = evaluation_gradients.energy_table, []
+
+    def lacking(measured: Any, size: int) -> pd.DataFrame:
+        table = original(measured, size)
+        lost.append(table.loc[3, "index"])
+        return table.assign(zero_gradient=table["index"] == lost[-1])
+
+    monkeypatch.setattr(evaluation_gradients, "energy_table", lacking)
+    gradients.main("shapes6")
+    images, points = (
+        pd.read_csv(f"reports/measures/shapes6/gradients{kind}.csv") for kind in (".images", "")
+    )
+    assert set(lost).isdisjoint(images["index"]) and len(lost) == 5
+    assert len(images) == points["n"].sum() == 5 * 9
 
 
 def test_carlini_and_wagner_are_judged_image_by_image(finished: Path) -> None:

@@ -15,15 +15,19 @@ def main(dataset: str) -> None:
 
     settings = params(dataset)
     chosen = settings.of(dataset).evaluate
-    rows = []
+    rows, images = [], []
     with timed(dataset, "gradients"):
         for one in classifiers(settings):
             table = energy_table(subject(dataset, *one, settings), chosen.batch_size)
             summary = {f"gradient_{name}": value for name, value in energy_summary(table).items()}
-            rows.append(identity(dataset, *one) | {"axis": "gradient"} | summary)
+            own = identity(dataset, *one) | {"axis": "gradient"}
+            rows.append(own | summary)
+            kept = table.loc[~table["zero_gradient"], ["index", "share"]].assign(**own, value=0.0)
+            images.append(kept.assign(attack="none", norm="none").rename(columns={"share": "gradient_share"}))
         write_csv(
             MEASURES / dataset / "gradients.csv", pd.DataFrame(rows).rename(columns={"gradient_n": "n"})
         )
+        write_csv(MEASURES / dataset / "gradients.images.csv", pd.concat(images, ignore_index=True))
         arrays = gradient_arrays(
             {
                 classifier_name(*one[:2]): subject(dataset, *one, settings, chosen.examples)

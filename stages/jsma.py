@@ -17,23 +17,26 @@ if TYPE_CHECKING:
 def main(dataset: str) -> None:
     import pandas as pd
 
-    from dualperturb.attacks.jsma import curve
+    from dualperturb.attacks.jsma import withstood
     from dualperturb.evaluation.measuring.intervals import accuracy_columns
     from dualperturb.files import write_csv
     from stages.subject import classifiers, identity, subject
 
     settings = params(dataset)
     chosen, size = settings.of(dataset).evaluate.jsma, settings.of(dataset).evaluate.batch_size
-    shares = (0.0, *chosen.shares)
-    rows = []
+    rows, images = [], []
     with timed(dataset, "jsma"):
         for one in classifiers(settings):
             measured = subject(dataset, *one, settings, chosen.n)
             first = first_fooled(measured, chosen, size)
-            for share, right in zip(shares, curve(first, shares, measured.data.side**2), strict=True):
+            for share in (0.0, *chosen.shares):
                 point = {"attack": "jsma", "norm": "L0", "axis": "share", "value": share}
-                rows.append(identity(dataset, *one) | point | accuracy_columns(right, len(first)))
+                own = identity(dataset, *one) | point
+                right = withstood(first, share, measured.data.side**2).numpy()
+                rows.append(own | accuracy_columns(int(right.sum()), len(right)))
+                images.append(pd.DataFrame({**own, "index": measured.indices, "correct": right}))
         write_csv(MEASURES / dataset / "jsma.csv", pd.DataFrame(rows))
+        write_csv(MEASURES / dataset / "jsma.images.csv", pd.concat(images, ignore_index=True))
 
 
 def first_fooled(measured: Subject, chosen: Jsma, size: BatchSize) -> Tensor:

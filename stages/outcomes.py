@@ -1,4 +1,4 @@
-"""Outcomes image by image, from which the claims are judged: the panels', and those that models judge."""
+"""Outcomes image by image, from which the claims are judged: of attacks and gradients, and as judged."""
 
 from __future__ import annotations
 
@@ -16,13 +16,22 @@ from stages.results import parts, whole
 
 
 def read_images(settings: Params) -> Iterator[pd.DataFrame]:
-    """Each panel's table of images, with dataset, defence and norm. Raises UserError as `read_parts` does."""
+    """Each table of images, with dataset, defence, attack and norm. Raises UserError as `read_parts` does."""
     for measure, table in parts(settings):
-        if measure == "panels":
-            dataset, _, defence, name = table.relative_to(SWEEP_TABLES).parts
+        if measure not in IMAGE_COLUMNS:
+            continue
+        points = read_csv(table, ("axis", "n"))
+        if count := int(points.loc[points["axis"] != "strong", "n"].sum()):  # 0 where C&W's were not made
             path = table.with_suffix(".images.csv")
-            images = whole(path, read_csv(path, IMAGE_COLUMNS), int(read_csv(table, ("n",))["n"].sum()))
-            yield images.assign(dataset=dataset, defence=defence, norm=Path(name).stem)
+            images = whole(path, read_csv(path, IMAGE_COLUMNS[measure]), count)
+            yield images.assign(**_panel(table)) if measure == "panels" else images
+
+
+def _panel(table: Path) -> dict[str, str]:
+    """What a panel's place says."""
+    dataset, axis, defence, name = table.relative_to(SWEEP_TABLES).parts
+    attack = "pgd" if axis == "eps" else "dual"
+    return {"dataset": dataset, "defence": defence, "attack": attack, "norm": Path(name).stem}
 
 
 def read_judged(dataset: str, training: int, settings: Params) -> Iterator[Judged]:

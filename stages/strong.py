@@ -9,6 +9,8 @@ from dualperturb.params import Params
 from stages.common import MEASURES, params, run, timed
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from dualperturb.core.threat_model import ThreatModel
     from dualperturb.evaluation.measuring.subject import Subject
     from stages.subject import Classifier
@@ -22,19 +24,23 @@ def main(dataset: str, defence: str, norm: str) -> None:
     settings = params(dataset, defence, norm=norm)
     trained = norm if norm in settings.trained(defence) else None
     with timed(dataset, f"strong_{defence}", norm):
-        rows = [
-            row
+        measured = [
+            under_strong_attacks((defence, trained, training), norm, settings, dataset)
             for training in settings.seeds.training
-            for row in under_strong_attacks((defence, trained, training), norm, settings, dataset)
         ]
-        table = pd.DataFrame(rows)
+        table = pd.DataFrame([row for rows, _ in measured for row in rows])
         if "square_queries" not in table:  # every table has AutoAttack's column
             table["square_queries"] = float("nan")
-        write_csv(MEASURES / dataset / "strong" / defence / f"{norm}.csv", table)
+        folder = MEASURES / dataset / "strong" / defence
+        write_csv(folder / f"{norm}.csv", table)
+        if images := [table for _, tables in measured for table in tables]:
+            write_csv(folder / f"{norm}.images.csv", pd.concat(images, ignore_index=True))
 
 
-def under_strong_attacks(one: Classifier, norm: str, settings: Params, dataset: str) -> list[dict[str, Any]]:
-    """The rows of one classifier."""
+def under_strong_attacks(
+    one: Classifier, norm: str, settings: Params, dataset: str
+) -> tuple[list[dict[str, Any]], list[pd.DataFrame]]:
+    """The rows of one classifier, and what `carlini_wagner` finds image by image."""
     import torch
 
     from dualperturb.core.budgets import NORMS
@@ -44,6 +50,7 @@ def under_strong_attacks(one: Classifier, norm: str, settings: Params, dataset: 
     measured = subject(dataset, *one, settings, chosen.n)
     used = threats(settings, dataset, norm, measured.data.side)
     rows = own_attacks(measured, used, settings, dataset)
+    images: list[pd.DataFrame] = []
     few = subject(dataset, *one, settings, chosen.library_n)
     # Thousands of passes of few images: on a CPU a second thread only waits for the first.
     torch.set_num_threads(1)
@@ -51,9 +58,11 @@ def under_strong_attacks(one: Classifier, norm: str, settings: Params, dataset: 
         rows.append(standard(few, used["pgd"], settings, chosen.square_queries))
     if norm == "L2":
         searched = subject(dataset, *one, settings, chosen.cw.n)
-        rows += carlini_wagner(searched, settings, dataset)
+        found, images = carlini_wagner(searched, settings, dataset)
+        rows += found
     torch.set_num_threads(threads)
-    return [identity(dataset, *one) | row for row in rows]
+    own = identity(dataset, *one)
+    return [own | row for row in rows], [table.assign(**own) for table in images]
 
 
 def own_attacks(
@@ -88,8 +97,12 @@ def standard(measured: Subject, threat: ThreatModel, settings: Params, queries: 
     return row | accuracy_columns(int(right.sum()), len(right))
 
 
-def carlini_wagner(measured: Subject, settings: Params, dataset: str) -> list[dict[str, Any]]:
-    """Carlini and Wagner's attack: one run, read off at every PGD budget."""
+def carlini_wagner(
+    measured: Subject, settings: Params, dataset: str
+) -> tuple[list[dict[str, Any]], list[pd.DataFrame]]:
+    """Carlini and Wagner's attack: one run, read off at every PGD budget; rows, and tables of images."""
+    import pandas as pd
+
     from dualperturb.core.threat_model import ThreatModel
     from dualperturb.evaluation.libraries import carlini_wagner_norms
     from dualperturb.evaluation.measuring.intervals import accuracy_columns
@@ -98,13 +111,14 @@ def carlini_wagner(measured: Subject, settings: Params, dataset: str) -> list[di
     chosen = settings.of(dataset).evaluate
     cw = chosen.strong.cw
     norms = carlini_wagner_norms(measured, chosen.batch_size, cw.steps, cw.searches)
-    rows = []
+    rows, images = [], []
     for eps in settings.grid(dataset, "L2").eps:
         threat = ThreatModel("L2", settings.radius(dataset, "L2", eps, measured.data.side))
-        row = {"attack": "cw", "axis": "eps", "value": eps, "steps": cw.steps}
-        right = int((norms > threat.eps_f).sum())
-        rows.append(row | budget_columns(threat, eps, None) | accuracy_columns(right, len(norms)))
-    return rows
+        point, right = {"attack": "cw", "axis": "eps", "value": eps}, norms > threat.eps_f
+        spent = {"steps": cw.steps, **budget_columns(threat, eps, None)}
+        rows.append(point | spent | accuracy_columns(int(right.sum()), len(right)))
+        images.append(pd.DataFrame({**point, "norm": "L2", "index": measured.indices, "correct": right}))
+    return rows, images
 
 
 def _budgets(threat: ThreatModel, settings: Params) -> dict[str, Any]:

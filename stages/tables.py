@@ -25,7 +25,7 @@ def main() -> None:
     write_csv(RESULTS, tidy(every))
     results = over_trainings(every)
     budgets = {norm: settings.budgets(norm) for norm in settings.norms}
-    write_csv(CLAIMS, claims(every, budgets, settings))
+    write_csv(CLAIMS, claims(budgets, settings))
     write_json(METRICS, metrics(results, budgets))
     with replacing(CURVES) as folder:
         for axis in AXES:
@@ -35,15 +35,14 @@ def main() -> None:
                     write_csv(folder / axis / f"{dataset}_{norm}.csv", curves(rows, axis))
 
 
-def claims(results: pd.DataFrame, budgets: dict[str, tuple[float, float]], settings: Params) -> pd.DataFrame:
-    """The table of claims, judged over all trainings. results: of all measures and trainings."""
+def claims(budgets: dict[str, tuple[float, float]], settings: Params) -> pd.DataFrame:
+    """The table of claims, judged over all trainings."""
     images = pd.concat(read_images(settings), ignore_index=True)
     norms = _norms(settings.figures)
     tables = []
     for training in settings.seeds.training:
         judged = {dataset: list(read_judged(dataset, training, settings)) for dataset in settings.datasets}
-        own, points = (table[table["training"] == training] for table in (images, results))
-        tables.append(claims_table(own, points, budgets, judged, norms))
+        tables.append(claims_table(images[images["training"] == training], budgets, judged, norms))
     return claims_over_trainings(tables)
 
 

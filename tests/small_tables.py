@@ -96,7 +96,7 @@ def small_claims(norms: tuple[str, ...] = NORMS) -> pd.DataFrame:
         _claim("at_dual_leads", "holds", 0.5, **at_dual | {"p": np.nan}),
         _claim("weight_raises", "open", 0.01, **{LOSS: "cross_entropy", "p": 0.0001}),
         _claim("weight_raises", "holds", 0.06, **{LOSS: "dlr", "p": 0.5}),
-        _claim("jsma", "open", 0.0, norm="L0", **at_dual | {"interval": "independent", "p": np.nan}),
+        _claim("jsma", "open", 0.0, norm="L0", **at_dual),
         _claim("carlini_wagner", "not measured", np.nan),
     ]
     if "Linf" in norms:

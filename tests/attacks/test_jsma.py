@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from dualperturb import UserError
-from dualperturb.attacks.jsma import NEVER, JsmaResult, curve, jsma, pixel_budget
+from dualperturb.attacks.jsma import NEVER, JsmaResult, jsma, pixel_budget, withstood
 
 Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]
 LOOKS = 2  # at a classifier that is new: whether it answers alike twice
@@ -169,12 +169,13 @@ def test_budget_and_pixel_range_hold(
 def test_one_run_gives_the_results_of_every_smaller_budget() -> None:
     images, labels = between(24)
     whole = jsma(prototypes, images, labels, max_share=0.5)
-    right = curve(whole.first_fooled, [0, 0.05, 0.1, 0.25, 0.5], 64)
+    kept = {share: withstood(whole.first_fooled, share, 64) for share in (0, 0.05, 0.1, 0.25, 0.5)}
+    right = [int(those.sum()) for those in kept.values()]
     assert right[0] == 24 and right == sorted(right, reverse=True) and len(set(right)) > 3
-    for share, count in zip([0.05, 0.1, 0.25], right[1:], strict=False):
+    for share in (0.05, 0.1, 0.25):
         alone = jsma(prototypes, images, labels, max_share=share)
         within = whole.success & (whole.first_fooled <= pixel_budget(share, 64))
-        assert torch.equal(alone.success, within) and int((~within).sum()) == count
+        assert torch.equal(alone.success, within) and torch.equal(~within, kept[share])
         assert torch.equal(alone.first_fooled, torch.where(within, whole.first_fooled, NEVER))
 
 
@@ -268,15 +269,18 @@ def test_no_images_at_all(parts: Parts) -> None:
     model, images, labels, _ = parts(2)
     result = jsma(model, images[:0], labels[:0])
     assert result.images.shape == (0, 3, 8, 8) and result.first_fooled.shape == (0,)
-    assert curve(result.first_fooled, [0.1], 64) == [0]
+    assert withstood(result.first_fooled, 0.1, 64).shape == (0,)
 
 
 def test_a_share_is_rounded_down_to_whole_pixels() -> None:
     assert [pixel_budget(share, 100) for share in (0, 0.07, 0.29, 0.295, 1)] == [0, 7, 29, 29, 100]
     assert pixel_budget(0.1, 224**2) == 5017
-    assert curve(torch.tensor([0, 7, 8, NEVER]), [0, 0.07, 0.08], 100) == [3, 2, 1]
+    first = torch.tensor([0, 7, 8, NEVER])
+    assert withstood(first, 0, 100).tolist() == [False, True, True, True]
+    assert withstood(first, 0.07, 100).tolist() == [False, False, True, True]
+    assert withstood(first, 0.08, 100).tolist() == [False, False, False, True]
     with pytest.raises(UserError, match="max_share"):
-        curve(torch.tensor([3]), [1.5], 100)
+        withstood(first, 1.5, 100)
 
 
 GOOD = torch.full((2, 3, 8, 8), 0.5)

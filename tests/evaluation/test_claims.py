@@ -15,18 +15,20 @@ from dualperturb.evaluation.claims.table import Norms, claims_table
 from dualperturb.evaluation.claims.trainings import over_trainings
 from dualperturb.evaluation.claims.unsuspicious import Judged
 from dualperturb.evaluation.tables import LOSS
-from tests.small_tables import BUDGETS, NORMS, classifiers, small_results
+from tests.small_tables import BUDGETS, NORMS, classifiers
 
 IMAGES = 100
 PAPERS_NORMS = Norms(accuracy="L2", salience="L2", across="Linf", trained="L2")
+FEWER = {"jsma": 50, "cw": 40}  # of the same images
 NOT_JUDGED: dict[str, list[Judged]] = {"shapes6": [], "folder": []}
 PAPERS = set(RULES) - {"constraint_beats_sum", "guides_transfer", "at_dual_unsuspicious"}
 RIGHT = {"clean": 10, "at_pgd": 40, "at_dual": 70}  # images that withstand every attack, of the first ones
 GRIDS = {"eps": {"L2": (0, 2, 3, 4, 5), "Linf": (0, 4, 6, 8)}, "eps_f": (0, 2, 4), "eps_b": (0, 10, 20)}
+GATHERED = {"clean": 0.1, "at_pgd": 0.2, "at_dual": 0.4}  # least share of a gradient inside the foreground
 
 
 def outcomes(norms: tuple[str, ...] = NORMS) -> pd.DataFrame:
-    """Every sweep, in which accuracy and score depend on the classifier alone."""
+    """Every measure; accuracy, score and gradients depend on the classifier and the image alone."""
     return pd.concat([pd.DataFrame(_rows(*point)) for point in _points(norms)], ignore_index=True)
 
 
@@ -35,30 +37,40 @@ def _points(norms: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
         for norm in norms:
             for axis, grid in GRIDS.items():
                 for value in grid[norm] if isinstance(grid, dict) else grid:
-                    yield defence, trained, norm, axis, float(value), "first"
+                    attack = "pgd" if axis == "eps" else "dual"
+                    yield defence, trained, attack, norm, axis, float(value), "first"
+        for share in (0.0, 0.1, 0.05):
+            yield defence, trained, "jsma", "L0", "share", share, np.nan
+        yield defence, trained, "none", "none", "gradient", 0.0, np.nan
+        if trained in ("none", "L2") and "L2" in norms:
+            yield from ((defence, trained, "cw", "L2", "eps", eps, np.nan) for eps in (0.0, 2.0))
         for loss in ("first", "second"):
             for weight in (0.0, 1.0, 10.0):
                 if trained in ("none", norms[0]):
-                    yield defence, trained, norms[0], "salience_weight", weight, loss
+                    yield defence, trained, "dual", norms[0], "salience_weight", weight, loss
 
 
-def _rows(defence: str, trained: str, norm: str, axis: str, value: float, loss: str) -> dict[str, Any]:
-    own = {"dataset": "shapes6", "defence": defence, "trained_norm": trained, "norm": norm, "axis": axis}
-    return own | {
-        **{"value": value, LOSS: loss, "index": np.arange(IMAGES) * 7},
-        **{"correct": np.arange(IMAGES) < RIGHT[defence], "foreground_score": np.full(IMAGES, 0.95)},
-    }
+def _rows(
+    defence: str, trained: str, attack: str, norm: str, axis: str, value: float, loss: str
+) -> dict[str, Any]:
+    own = {"dataset": "shapes6", "defence": defence, "trained_norm": trained, "attack": attack}
+    count = FEWER.get(attack, IMAGES)
+    own |= {"norm": norm, "axis": axis, "value": value, LOSS: loss, "index": np.arange(count) * 7}
+    if axis == "gradient":
+        return own | {"gradient_share": GATHERED[defence] + np.linspace(0, 0.5, count)}
+    own |= {"correct": first(RIGHT[defence], count)}
+    return own | ({"foreground_score": np.full(count, 0.95)} if attack in ("pgd", "dual") else {})
 
 
 def put(images: pd.DataFrame, column: str, values: np.ndarray, **where: object) -> None:
     """Set the outcomes of the one point and classifier at which the columns have these values."""
     rows = np.logical_and.reduce([images[name] == value for name, value in where.items()])
-    assert rows.sum() == IMAGES
+    assert rows.sum() == len(values)
     images.loc[rows, column] = values
 
 
-def first(count: int) -> np.ndarray:
-    return np.arange(IMAGES) < count
+def first(count: int, of: int = IMAGES) -> np.ndarray:
+    return np.arange(of) < count
 
 
 @pytest.fixture
@@ -69,7 +81,7 @@ def images() -> pd.DataFrame:
 def table(
     images: pd.DataFrame, budgets: dict[str, tuple[float, float]] = BUDGETS, norms: Norms = PAPERS_NORMS
 ) -> pd.DataFrame:
-    return claims_table(images, small_results(tuple(budgets)), budgets, NOT_JUDGED, norms)
+    return claims_table(images, budgets, NOT_JUDGED, norms)
 
 
 def line(images: pd.DataFrame, claim: str, **where: object) -> pd.Series:
@@ -86,14 +98,15 @@ def test_every_claim_is_there_in_the_papers_setting(images: pd.DataFrame) -> Non
     assert tuple(found.columns) == COLUMNS
     paper = found[found["setting"] == "paper"]
     assert set(paper["claim"]) == PAPERS
-    # The small results have PGD at no budget of C&W's.
-    assert set(paper[paper["verdict"] == "not measured"]["claim"]) == {"carlini_wagner"}
+    assert not (paper["verdict"] == "not measured").any()
     assert set(paper["trained_norm"]) == {"L2"}
     losses = {"score_half": 6, "score_high": 6, "weight_raises": 6, "weight_keeps": 6}
     several = {"dual_stronger": 3, "small_eps_f": 2, "carlini_wagner": 3} | losses
     assert dict(paper["claim"].value_counts()) == dict.fromkeys(PAPERS, 1) | several
     across = paper[paper["claim"].str.startswith("across")]
-    assert set(across["norm"]) == {"Linf"} and set(across["interval"]) == {"paired"}
+    assert set(across["norm"]) == {"Linf"}
+    shares = paper["claim"].isin(("at_pgd_broken", "score_half", "score_high"))
+    assert set(paper[shares]["interval"]) == {"wilson"} and set(paper[~shares]["interval"]) == {"paired"}
 
 
 def test_training_in_another_norm_is_ours(images: pd.DataFrame) -> None:
@@ -152,7 +165,7 @@ def test_a_point_that_was_not_swept_is_not_measured(images: pd.DataFrame) -> Non
 
 def test_dual_is_compared_with_pgd_image_by_image(images: pd.DataFrame) -> None:
     at = {"defence": "at_pgd", "trained_norm": "L2", "norm": "L2"}
-    put(images, "correct", first(90), axis="eps", value=2.0, **at)
+    put(images, "correct", first(90), attack="pgd", value=2.0, **at)
     put(images, "correct", ~first(95), axis="eps_b", value=20.0, **at)
     found = line(images, "dual_stronger", defence="at_pgd")
     assert found["value"] == pytest.approx(-0.85) and found["verdict"] == "holds" and found["p"] < 0.001
@@ -193,7 +206,7 @@ def test_the_lead_is_read_off_at_the_point_named_beforehand(images: pd.DataFrame
 
 
 def test_large_budgets_begin_above_three(images: pd.DataFrame) -> None:
-    at = {"defence": "at_dual", "trained_norm": "L2", "norm": "L2", "axis": "eps"}
+    at = {"defence": "at_dual", "trained_norm": "L2", "norm": "L2", "attack": "pgd"}
     put(images, "correct", first(100), value=3.0, **at)
     put(images, "correct", first(45), value=5.0, **at)
     found = line(images, "large_pgd")
@@ -202,7 +215,7 @@ def test_large_budgets_begin_above_three(images: pd.DataFrame) -> None:
 
 
 def test_eight_points_may_be_lost_on_clean_images(images: pd.DataFrame) -> None:
-    at = {"trained_norm": "L2", "norm": "L2", "axis": "eps", "value": 0.0}
+    at = {"trained_norm": "L2", "norm": "L2", "attack": "pgd", "value": 0.0}
     put(images, "correct", first(80), defence="at_pgd", **at)
     for right, verdict in ((80, "holds"), (74, "open"), (60, "fails")):
         put(images, "correct", first(right), defence="at_dual", **at)
@@ -246,38 +259,66 @@ def test_across_norms_the_classifiers_are_those_trained_in_l2(images: pd.DataFra
     assert line(images, "across_pgd")["value"] == pytest.approx(0.3)
 
 
-def test_what_has_summaries_alone_is_unpaired(images: pd.DataFrame) -> None:
-    for claim, place in (("jsma", "JSMA, 10 % of the pixels"), ("gradients", "clean images")):
-        found = line(images, claim)
-        assert found["interval"] == "independent" and pd.isna(found["p"]) and found["place"] == place
-    assert line(images, "jsma")["value"] == pytest.approx(0.3)
-    results = small_results()
-    most = (results["attack"] == "jsma") & (results["value"] == 0.1) & (results["defence"] == "at_dual")
-    results.loc[most, "accuracy"] = 0.6
-    fewer = claims_table(images, results, BUDGETS, NOT_JUDGED, PAPERS_NORMS).query("claim == 'jsma'")
-    assert list(fewer["value"]) == pytest.approx([0.2, 0.2]), "at the largest share"
-    results.loc[(results["axis"] == "gradient") & (results["defence"] == "at_dual"), "gradient_share"] = (
-        np.nan
-    )
-    lacking = claims_table(images, results, BUDGETS, NOT_JUDGED, PAPERS_NORMS)
-    assert set(lacking[lacking["claim"] == "gradients"]["verdict"]) == {"not measured"}
+JSMA = {"attack": "jsma", "trained_norm": "L2"}
+
+
+def test_jsma_is_compared_image_by_image_at_the_largest_share(images: pd.DataFrame) -> None:
+    """Newcombe 1998, Statistics in Medicine 17, 2635: 36 images right in both, 12 in one, 2 in the other."""
+    put(images, "correct", first(48, 50), defence="at_dual", value=0.1, **JSMA)
+    put(images, "correct", ~first(12, 50), defence="at_pgd", value=0.1, **JSMA)
+    found = line(images, "jsma")
+    assert (found["value"], found["low"], found["high"]) == pytest.approx((0.2, 0.0569, 0.3404), abs=5e-5)
+    assert found["n"] == 50 and found["verdict"] == "holds" and found["place"] == "JSMA, 10 % of the pixels"
+    smaller = (table(images).query("setting == 'paper'")["p"] < found["p"]).sum()
+    tests = table(images).query("setting == 'paper'")["p"].notna().sum()
+    assert found["p"] == pytest.approx((tests - smaller) * 2 * (1 + 14 + 91) / 2**14), "McNemar's"
+
+
+@pytest.mark.parametrize(("also", "verdict"), [(first(22, 50), "holds"), (~first(28, 50), "open")])
+def test_the_same_shares_on_other_images_say_less(
+    images: pd.DataFrame, also: np.ndarray, verdict: str
+) -> None:
+    """28 and 22 of 50 images: AT-PGD's among AT-Dual's, or none of them."""
+    put(images, "correct", first(28, 50), defence="at_dual", value=0.1, **JSMA)
+    put(images, "correct", also, defence="at_pgd", value=0.1, **JSMA)
+    found = line(images, "jsma")
+    assert found["value"] == pytest.approx(0.12) and found["verdict"] == verdict
+
+
+def test_gradients_are_compared_image_by_image(images: pd.DataFrame) -> None:
+    found = line(images, "gradients")
+    assert (found["low"], found["value"], found["high"]) == pytest.approx((0.2, 0.2, 0.2))
+    assert found["n"] == 100 and found["p"] == 0 and found["place"] == "clean images"
+    at_pgd = (images["axis"] == "gradient") & (images["defence"] == "at_pgd")
+    lacking = images[~at_pgd | (images["index"] >= 7 * 30)]
+    assert line(lacking, "gradients")["n"] == 70, "30 images without a gradient"
+    other = images.copy()
+    other.loc[at_pgd, "gradient_share"] = other.loc[at_pgd, "gradient_share"].to_numpy()[::-1]
+    found = line(other, "gradients")
+    reach = 1.959964 * np.std(2 * np.linspace(0, 0.5, 100), ddof=1) / 10
+    assert (found["low"], found["high"]) == pytest.approx((0.2 - reach, 0.2 + reach))
+
+
+def test_what_was_not_measured_of_jsma_and_gradients(images: pd.DataFrame) -> None:
+    kept = images[~images["attack"].isin(("jsma", "none", "cw"))].drop(columns="gradient_share")
+    found = table(kept)
+    for claim in ("jsma", "gradients", "carlini_wagner"):
+        assert set(found[found["claim"] == claim]["verdict"]) == {"not measured"}
 
 
 def test_carlini_wagner_is_like_pgd_within_ten_points(images: pd.DataFrame) -> None:
-    results = small_results()
-    pgd = results[(results["attack"] == "pgd") & (results["axis"] == "eps") & (results["value"] == 1)]
-    results = pd.concat([results, pgd[pgd["norm"] == "L2"].assign(value=2.0, n=30)])
-    near = [f"accuracy{end}" for end in ("_low", "_high")]
-    results[near] = results[["accuracy", "accuracy"]].to_numpy() + [[-0.01, 0.01]]
-    found = claims_table(images, results, BUDGETS, NOT_JUDGED, PAPERS_NORMS).query(
-        "claim == 'carlini_wagner'"
-    )
-    assert list(found["verdict"]) == ["holds"] * 3 and set(found["n"]) == {30}
-    results.loc[results["attack"] == "cw", ["accuracy", *near]] -= 0.3
-    found = claims_table(images, results, BUDGETS, NOT_JUDGED, PAPERS_NORMS).query(
-        "claim == 'carlini_wagner'"
-    )
-    assert list(found["verdict"]) == ["fails"] * 3 and found["value"].iloc[0] == pytest.approx(-0.3)
+    """Judged by the 40 images that both attacked, in L2."""
+    at = {"defence": "at_pgd", "trained_norm": "L2", "norm": "L2", "value": 2.0}
+    put(images, "correct", first(20), attack="pgd", **at)
+    put(images, "correct", first(16, 40), attack="cw", **at)
+    found = table(images).query("claim == 'carlini_wagner'").set_index("defence")
+    assert list(found["verdict"]) == ["holds", "open", "holds"] and (found["n"] == 40).all()
+    one = found.loc["at_pgd"]
+    # 16 in both, 4 under PGD alone, 20 in none: Wilson's intervals of 0.4 and 0.5, phi (320 - 20) / 391.9.
+    assert (one["value"], one["low"], one["high"]) == pytest.approx((-0.1, -0.1980, 0.0036), abs=5e-5)
+    assert one["place"] == "C&W less PGD, eps = 2" and pd.isna(one["p"])
+    put(images, "correct", first(0, 40), attack="cw", **at)
+    assert line(images, "carlini_wagner", defence="at_pgd")["verdict"] == "fails"
 
 
 def test_the_tests_are_adjusted_over_each_setting_and_data_set(images: pd.DataFrame) -> None:
@@ -285,10 +326,8 @@ def test_the_tests_are_adjusted_over_each_setting_and_data_set(images: pd.DataFr
     put(images, "correct", first(55), **at)
     alone = line(images, "dual_stronger", defence="at_dual", setting="ours")
     tests = table(images).query("setting == 'ours'")["p"].notna().sum()
-    assert alone["p"] == pytest.approx(tests * 2 * 0.5**15) and tests == 5
-    twice = pd.concat([images, images.assign(dataset="folder")])
-    results = pd.concat([small_results(), small_results().assign(dataset="folder")])
-    both = claims_table(twice, results, BUDGETS, NOT_JUDGED, PAPERS_NORMS)
+    assert alone["p"] == pytest.approx((tests - 1) * 2 * 0.5**15) and tests == 7
+    both = table(pd.concat([images, images.assign(dataset="folder")]))
     assert list(both["dataset"].unique()) == ["shapes6", "folder"]
     own = both[both["dataset"] == "folder"].reset_index(drop=True).drop(columns="dataset")
     pd.testing.assert_frame_equal(own, table(images).drop(columns="dataset"))
@@ -326,4 +365,3 @@ def test_over_trainings_a_line_holds_where_it_holds_in_each(images: pd.DataFrame
     assert broken[0]["high"] == tables[1].loc[broken[0].name, "high"]
     assert broken[1]["verdict"] == "open" and broken[1]["high"] > 0.3
     assert over_trainings(tables[:1]) is tables[0]
-    assert set(three[three["claim"] == "carlini_wagner"]["verdict"]) == {"not measured"}

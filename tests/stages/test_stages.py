@@ -17,12 +17,13 @@ import torch
 from ruamel.yaml import YAML
 
 from dualperturb.attacks.adversary import PgdAdversary
-from dualperturb.attacks.jsma import JsmaResult
+from dualperturb.attacks.jsma import NEVER, JsmaResult
 from dualperturb.core.classifiers.storage import ClassifierSpec, build_classifier, save_classifier
 from dualperturb.core.images import ImageSet, load_split
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.datasets import prepare
 from dualperturb.errors import UserError
+from dualperturb.evaluation import gradients as evaluation_gradients
 from dualperturb.evaluation import smoothing as evaluation_smoothing
 from dualperturb.evaluation.health.training import Trained
 from dualperturb.evaluation.smoothing import Sampling
@@ -385,14 +386,17 @@ def test_carlini_and_wagner_have_a_setting_of_their_own(
 
     def noted(measured: Any, size: int, steps: int, searches: int) -> np.ndarray:
         asked.append((len(measured.indices), steps, searches))
-        return np.zeros(len(measured.indices))
+        return np.array([0.0, np.inf, 0.0])
 
     monkeypatch.setattr("dualperturb.evaluation.libraries.carlini_wagner_norms", noted)
     settings = load_params(project / "params.yaml")
     chosen = settings.of("shapes6").evaluate.strong.cw
     measured = subject("shapes6", "clean", None, 0, settings, chosen.n)
-    rows = strong.carlini_wagner(measured, settings, "shapes6")
+    rows, images = strong.carlini_wagner(measured, settings, "shapes6")
     assert asked == [(3, 4, 2)] and [row["steps"] for row in rows] == [4, 4]
+    for table in images:
+        assert table["index"].tolist() == measured.indices.tolist()
+        assert table["correct"].tolist() == [False, True, False]
 
 
 def test_jsma_goes_up_to_the_largest_share(
@@ -410,6 +414,18 @@ def test_jsma_goes_up_to_the_largest_share(
     jsma.first_fooled(measured, settings.of("shapes6").evaluate.jsma, 2)
     gallery.attacks(settings, "shapes6", 32)["JSMA (L0)"][1](measured, next(iter(measured.batches(2))))
     assert largest == [0.01, 0.01]
+
+
+def test_jsma_tells_what_each_image_withstands(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fooled by 0, 5, 6, 10 and 11 pixels, or never, of which 5 and 10 may change."""
+    monkeypatch.setattr(jsma, "first_fooled", lambda *_: torch.tensor([0, 5, 6, 10, 11, NEVER]))
+    jsma.main("shapes6")
+    images = pd.read_csv("reports/measures/shapes6/jsma.images.csv")
+    chosen = subject("shapes6", "clean", None, 0, load_params(project / "params.yaml"), 6).indices
+    for share, withstood in ((0.0, range(1, 6)), (0.005, range(2, 6)), (0.01, range(4, 6))):
+        own = images[(images["defence"] == "clean") & (images["value"] == share)]
+        assert own["index"].tolist() == chosen.tolist()
+        assert own["index"][own["correct"]].tolist() == chosen[list(withstood)].tolist()
 
 
 def test_certificates_and_predictions_have_numbers_of_noisy_copies_of_their_own(
@@ -614,12 +630,83 @@ def test_the_claims_follow_the_norms_of_their_figures(project: Path, finished: P
     assert norms == [["Linf", "Linf"], ["L2", "L2"], ["Linf", "L2"], ["Linf", "L0"], ["L2", "L2"]]
 
 
-def test_images_that_are_cut_off_are_one_line(project: Path, finished: Path) -> None:
+@pytest.mark.parametrize(
+    ("claim", "axis", "measure", "column", "counts"),
+    [
+        ("jsma", "share", "accuracy", "correct", (6, 4)),
+        ("gradients", "gradient", "gradient_share", "gradient_share", (10, 5)),
+    ],
+)
+def test_trained_classifiers_are_compared_image_by_image(
+    finished: Path, several: Path, claim: str, axis: str, measure: str, column: str, counts: tuple[int, int]
+) -> None:
+    """With one training and with two; the tables of images agree with those of points."""
+    keys = ["defence", "training", "value"]
+    for folder, count in zip((finished, several), counts, strict=True):
+        results = wide(pd.read_csv(folder / "reports/results.csv")).fillna({"value": 0.0})
+        points = results[(results["axis"] == axis) & results["trained_norm"].isin(("none", "L2"))]
+        images = pd.read_csv(folder / f"reports/measures/shapes6/{claim}.images.csv")
+        means = images[images["trained_norm"] != "Linf"].groupby(keys)[column].mean()
+        pd.testing.assert_series_equal(points.set_index(keys)[measure].sort_index(), means, check_names=False)
+        most = means.xs(points["value"].max(), level="value").unstack("defence")
+        claims = pd.read_csv(folder / "reports/claims.csv")
+        (line,) = claims[(claims["claim"] == claim) & (claims["trained_norm"] == "L2")].itertuples()
+        assert line.value == pytest.approx((most["at_dual"] - most["at_pgd"]).mean())
+        assert line.n == count and line.interval == "paired" and line.p <= 1
+
+
+def test_an_image_without_a_gradient_is_in_no_mean_and_in_no_pair(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, lost = evaluation_gradients.energy_table, []
+
+    def lacking(measured: Any, size: int) -> pd.DataFrame:
+        table = original(measured, size)
+        lost.append(table.loc[3, "index"])
+        return table.assign(zero_gradient=table["index"] == lost[-1])
+
+    monkeypatch.setattr(evaluation_gradients, "energy_table", lacking)
+    gradients.main("shapes6")
+    images, points = (
+        pd.read_csv(f"reports/measures/shapes6/gradients{kind}.csv") for kind in (".images", "")
+    )
+    assert set(lost).isdisjoint(images["index"]) and len(lost) == 5
+    assert len(images) == points["n"].sum() == 5 * 9
+
+
+def test_carlini_and_wagner_are_judged_image_by_image(finished: Path) -> None:
+    claims = pd.read_csv(finished / "reports/claims.csv").query("claim == 'carlini_wagner'")
+    assert list(claims["defence"]) == list(common.SWEPT) and (claims["interval"] == "paired").all()
+    for line in claims.itertuples():
+        strongest = pd.read_csv(finished / f"reports/measures/shapes6/strong/{line.defence}/L2.images.csv")
+        swept = pd.read_csv(finished / f"reports/cells/shapes6/eps/{line.defence}/L2.images.csv")
+        swept = swept[swept["trained_norm"] != "Linf"]
+        cw, pgd = (table[table["value"] == 2].set_index("index")["correct"] for table in (strongest, swept))
+        assert set(cw.index) < set(pgd.index) and line.n == len(cw) == 3
+        assert line.value == pytest.approx(cw.mean() - pgd[cw.index].mean())
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("cells/shapes6/eps/clean/L2", 20),
+        ("measures/shapes6/jsma", 5 * 3 * 6),
+        ("measures/shapes6/gradients", 5 * 10),
+        ("measures/shapes6/strong/at_dual/L2", 2 * 3),
+    ],
+)
+def test_images_that_are_cut_off_or_absent_are_one_line(
+    project: Path, finished: Path, name: str, count: int
+) -> None:
     shutil.copytree(finished / "reports", "reports")
-    path = Path("reports/cells/shapes6/eps/clean/L2.images.csv")
+    path = Path(f"reports/{name}.images.csv")
     pd.read_csv(path).iloc[:-1].to_csv(path, index=False)
-    with pytest.raises(UserError, match=rf"^{path}: found 19 rows; accepted: 20, by "):
+    with pytest.raises(UserError, match=rf"^{path}: found {count - 1} rows; accepted: {count}, by "):
         tables.main()
+    path.unlink()
+    with pytest.raises(UserError, match=rf"^{path}: cannot be read .*make it anew with") as caught:
+        tables.main()
+    assert "\n" not in str(caught.value)
 
 
 def test_the_masks_are_those_of_the_data_set(finished: Path) -> None:
@@ -678,7 +765,7 @@ def test_figures_in_a_norm_that_is_not_in_use_are_lines_and_the_pipeline_ends(
         for axis in ("eps", "eps_f", "eps_b"):
             for kind in ("", ".images"):
                 only_linf(Path(f"reports/cells/shapes6/{axis}/{defence}/Linf{kind}.csv"))
-    for name in ("jsma", "gradients", "transfer/Linf", "smoothing"):
+    for name in ("jsma", "jsma.images", "gradients", "gradients.images", "transfer/Linf", "smoothing"):
         only_linf(Path(f"reports/measures/shapes6/{name}.csv"))
     monkeypatch.setattr(report, "version", lambda name: "0")
     examples.main("shapes6")
@@ -807,6 +894,9 @@ def test_a_mistake_is_one_line(project: Path, run: Callable[[], None], line: str
         ("measures/shapes6/unsuspicious/L2.csv", "crossed_half", tables.main),
         ("measures/shapes6/strong/clean/Linf.csv", "square_queries", tables.main),
         ("cells/shapes6/eps/at_pgd/L2.images.csv", "correct", tables.main),
+        ("measures/shapes6/jsma.images.csv", "index", tables.main),
+        ("measures/shapes6/gradients.images.csv", "gradient_share", tables.main),
+        ("measures/shapes6/strong/clean/L2.images.csv", "correct", tables.main),
         ("results.csv", "axis", lambda: figures.main("shapes6")),
         ("results.csv", "source", report.main),
         ("claims.csv", "bound", report.main),

@@ -20,7 +20,6 @@ The loop leaves the classifier as it is: its mode, its parameters and their grad
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -78,7 +77,7 @@ def jsma(
 
     An image leaves the batch when its goal is reached, when the next step needs a pixel beyond the budget, or
     when no pixel is salient. With one pixel per step its path does not depend on the budget, so that one
-    run over the largest budget gives exactly the results of all smaller ones; see `curve`.
+    run over the largest budget gives exactly the results of all smaller ones; see `withstood`.
 
     Raises UserError for images outside [0, 1], labels or targets that do not fit them, and a max_share,
     pixels_per_step, theta or change that is not accepted; and for a model as `pgd` does.
@@ -112,14 +111,13 @@ def jsma(
     return JsmaResult(found, first != NEVER, first, changed)
 
 
-def curve(first_fooled: Tensor, shares: Sequence[float], pixels: int) -> list[int]:
-    """For each of `shares`, how many images are still right when this share of their `pixels` may change.
+def withstood(first_fooled: Tensor, share: float, pixels: int) -> Tensor:
+    """Whether each image is still right, bool (N,), when this share of its pixels may change.
 
-    first_fooled: of a `JsmaResult` of an untargeted run whose max_share was at least the largest of `shares`;
-    pixels: H * W. Raises UserError for a share outside [0, 1].
+    first_fooled: of a `JsmaResult` of an untargeted run whose max_share was at least `share`; pixels: H * W.
+    Raises UserError for a share outside [0, 1].
     """
-    budgets = [pixel_budget(share, pixels) for share in shares]
-    return [int(((first_fooled == NEVER) | (first_fooled > budget)).sum()) for budget in budgets]
+    return (first_fooled == NEVER) | (first_fooled > pixel_budget(share, pixels))
 
 
 def pixel_budget(share: float, pixels: int) -> int:

@@ -50,8 +50,16 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 RESULT_COLUMNS = tuple(dict.fromkeys(column for columns in COLUMNS.values() for column in columns))
 
-# What the claims need of the panels' tables of images; data set, defence and norm come from their places.
-IMAGE_COLUMNS = ("trained_norm", "training", "axis", "value", LOSS, "index", "correct", "foreground_score")
+# What the claims need of the tables of images: measure -> columns. Of the panels', data set, defence, attack
+# and norm come from their places; of `strong` there are C&W's outcomes alone.
+_POINT = ("trained_norm", "training", "axis", "value", "index")
+_IMAGE = ("dataset", "defence", "attack", "norm", *_POINT)
+IMAGE_COLUMNS: dict[str, tuple[str, ...]] = {
+    "panels": (*_POINT, LOSS, "correct", "foreground_score"),
+    "jsma": (*_IMAGE, "correct"),
+    "strong": (*_IMAGE, "correct"),
+    "gradients": (*_IMAGE, "gradient_share"),
+}
 
 _BARE = ("gradient_foreground_fraction",)  # a mean without an interval here
 _COUNTS = ("n", "crossed_half", "gradient_zero_gradients")  # of images

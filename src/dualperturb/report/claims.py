@@ -94,8 +94,7 @@ def _row(line: pd.Series) -> dict[str, str]:
     if own["verdict"] == NOT_MEASURED:
         return own | dict.fromkeys(("ours", "p", "n", "at"), "–")
     low, high = (_number(claim, float(line[end]), unit=False) for end in ("low", "high"))
-    unpaired = ", unpaired" if line["interval"] == "independent" else ""
-    own["ours"] = f"{_number(claim, float(line['value']))} [{low}, {high}]{unpaired}"
+    own["ours"] = f"{_number(claim, float(line['value']))} [{low}, {high}]"
     return own | {"p": _p(line["p"]), "n": f"{int(line['n'])}", "at": str(line["place"])}
 
 

@@ -49,7 +49,7 @@ def _broken(of: Outcomes, norm: str) -> Line:
 def _small_eps_f(of: Outcomes, defence: str, norm: str) -> Line:
     """The sweep's least eps_f above 0, with the whole eps_b, does more harm than PGD with all of eps_f."""
     eps, eps_b = of.budgets_of(norm)
-    least = min((value for value in of.values(norm, "eps_f") if value > 0), default=float("nan"))
+    least = min((value for value in of.values("dual", norm, "eps_f") if value > 0), default=float("nan"))
     place = f"dual, eps_f = {least:g}, eps_b = {eps_b:g}, less PGD, eps = {eps:g}"
     found = compared(
         of.dual_eps_f(defence, norm, norm, least), of.pgd(defence, norm, norm, eps), paired_shares
@@ -65,7 +65,7 @@ def _leads(of: Outcomes, norm: str) -> Line:
 
 def _large_pgd(of: Outcomes, norm: str) -> Line:
     """The smallest budget of the sweep that is larger than 1.5 times eps_f."""
-    above = [eps for eps in of.values(norm, "eps") if eps > LARGE * of.budgets_of(norm)[0]]
+    above = [eps for eps in of.values("pgd", norm, "eps") if eps > LARGE * of.budgets_of(norm)[0]]
     return _pgd_lead(of, "large_pgd", norm, above[0] if above else float("nan"))
 
 

@@ -1,7 +1,7 @@
 """Differences between two classifiers or two attacks on the same images, with 95 % intervals and tests.
 
 The same images are easy or hard for both, so that a paired interval is mostly narrower than one for
-independent samples, and a paired test finds more. Where only two summaries were kept, `independent` serves.
+independent samples, and a paired test finds more.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dualperturb.evaluation.measuring.intervals import mean_interval, wilson
 class Estimate:
     """A share, or a difference of shares or of means, with its 95 % interval, over `n` images.
 
-    interval: how it was made (wilson, paired or independent); p: that of the test of no difference, None
-    where there is no test.
+    interval: how it was made (wilson or paired); p: that of the test of no difference, None where there is no
+    test.
     """
 
     value: float
@@ -68,20 +68,6 @@ def paired_means(first: np.ndarray, second: np.ndarray) -> Estimate:
     error = float(differences.std(ddof=1)) / math.sqrt(len(differences)) if len(differences) > 1 else 0.0
     p = math.erfc(abs(value) / error / math.sqrt(2)) if error > 0 else float(value == 0)
     return Estimate(value, low, high, len(differences), "paired", p)
-
-
-def independent(
-    first: tuple[float, float, float], second: tuple[float, float, float], count: int
-) -> Estimate:
-    """`first` less `second`, each a number and the ends of its interval, as of independent samples.
-
-    For shares with Wilson's intervals this is Newcombe's method 10 for independent samples (Newcombe 1998,
-    Statistics in Medicine 17, 873), for means that of Zou and Donner 2008. On the same images it is mostly
-    too wide. count: of the smaller sample.
-    """
-    (one, low, high), (other, other_low, other_high) = first, second
-    below, above = math.hypot(one - low, other_high - other), math.hypot(high - one, other - other_low)
-    return Estimate(one - other, one - other - below, one - other + above, count, "independent")
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

@@ -23,7 +23,7 @@ def salience_lines(of: Outcomes, norm: str) -> Iterator[Line]:
 
 
 def _line(of: Outcomes, claim: str, defence: str, norm: str, loss: str) -> Line:
-    weights = of.values(norm, "salience_weight") or [0.0]
+    weights = of.values("dual", norm, "salience_weight") or [0.0]
     if claim in SCORES:
         place, found = f"weight {WEIGHT:g}", _scored(of, defence, norm, loss, SCORES[claim])
     elif claim == "weight_raises":

@@ -34,26 +34,23 @@ class Norms:
 
 def claims_table(
     images: pd.DataFrame,
-    results: pd.DataFrame,
     budgets: Mapping[str, tuple[float, float]],
     judged: Mapping[str, Sequence[Judged]],
     norms: Norms,
 ) -> pd.DataFrame:
     """The columns `COLUMNS`, a row for each line of each data set.
 
-    images: dataset, defence, norm and the columns `tables.IMAGE_COLUMNS`, a row for each image, point and
-    classifier of the sweeps; results: all measures, in the columns of `tables.COLUMNS`; budgets: norm ->
-    eps_f and eps_b at the paper's scale; judged: data set -> outcomes by norm. The setting "paper" has all of
-    the paper's claims in `norms`, measured or not; "ours" has those about unsuspicious examples, and what was
-    measured of the paper's on classifiers trained with another norm. p is adjusted by Holm's method over the
-    lines of one data set and setting.
+    images: as in `Outcomes`, with the column dataset; budgets: norm -> eps_f and eps_b at the paper's scale;
+    judged: data set -> outcomes by norm. The setting "paper" has all of the paper's claims in `norms`,
+    measured or not; "ours" has those about unsuspicious examples, and what was measured of the paper's on
+    classifiers trained with another norm. p is adjusted by Holm's method over the lines of one data set and
+    setting.
     """
     rows = []
     for dataset in images["dataset"].unique():
         of = Outcomes(images[images["dataset"] == dataset], budgets)
-        own = results[results["dataset"] == dataset]
-        ours = _ours(of, own, judged[dataset], norms)
-        for setting, lines in ((PAPER, list(_papers(of, own, norms))), (OURS, list(ours))):
+        ours = _ours(of, judged[dataset], norms)
+        for setting, lines in ((PAPER, list(_papers(of, norms))), (OURS, list(ours))):
             made = [{"dataset": dataset, "setting": setting, **line.row()} for line in lines]
             for row, p in zip(made, holm([row.get("p") for row in made]), strict=True):
                 row["p"] = p
@@ -61,18 +58,18 @@ def claims_table(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _papers(of: Outcomes, results: pd.DataFrame, norms: Norms) -> Iterator[Line]:
+def _papers(of: Outcomes, norms: Norms) -> Iterator[Line]:
     yield from budget_lines(of, norms.accuracy)
     yield from salience_lines(of, norms.salience)
     yield from across_lines(of, norms.trained, norms.across)
-    yield from trained_lines(results, norms.trained)
-    yield from carlini_wagner_lines(results, CARLINI_WAGNER, of.budgets_of(CARLINI_WAGNER)[0])
+    yield from trained_lines(of, norms.trained)
+    yield from carlini_wagner_lines(of, CARLINI_WAGNER)
 
 
-def _ours(of: Outcomes, results: pd.DataFrame, judged: Sequence[Judged], norms: Norms) -> Iterator[Line]:
+def _ours(of: Outcomes, judged: Sequence[Judged], norms: Norms) -> Iterator[Line]:
     lines = [line for one in judged for line in unsuspicious_lines(one)]
     for norm in of.budgets:
         lines += budget_lines(of, norm) if norm != norms.accuracy else []
         lines += salience_lines(of, norm) if norm != norms.salience else []
-        lines += trained_lines(results, norm) if norm != norms.trained else []
+        lines += trained_lines(of, norm) if norm != norms.trained else []
     yield from (line for line in lines if line.found is not None)

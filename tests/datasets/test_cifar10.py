@@ -60,6 +60,7 @@ def test_batches_follow_one_another(params: Params, raw: Path, tmp_path: Path) -
 
 
 def test_the_folder_of_the_archive_is_found(params: Params, raw: Path, tmp_path: Path) -> None:
+    (raw / "cifar-10-batches-bin").mkdir()  # files beside it are preferred
     flat = prepare("cifar10", params, raw, tmp_path / "flat")
     raw.rename(tmp_path / "cifar-10-batches-bin")
     assert prepare("cifar10", params, tmp_path, tmp_path / "out") == flat

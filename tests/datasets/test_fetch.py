@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from dualperturb.datasets import cifar10
 from dualperturb.datasets.published import md5
 from dualperturb.datasets.raw.fetch import PUBLISHED, fetch
 from dualperturb.errors import UserError
@@ -169,9 +168,3 @@ def test_a_file_in_place_of_the_folder_is_refused_before_the_download(
 def test_other_data_sets_cannot_be_fetched(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="dataset: found 'imagenet10'; accepted: cifar10, stl10"):
         fetch("imagenet10", tmp_path)
-
-
-def test_the_reader_reads_what_was_fetched(tmp_path: Path, archive: Path, dataset: str) -> None:
-    if dataset == "cifar10":
-        fetch(dataset, tmp_path / "project" / dataset)
-        assert len(cifar10.survey(tmp_path / "project" / dataset).labels["train"]) == 15

@@ -60,9 +60,11 @@ def _fetch(url: str, part: Path, progress: Progress | None) -> None:
         request.add_header("Range", f"bytes={there}-")
     try:
         with urlopen(request, timeout=_PATIENCE) as answer:
-            goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {there}-")
-            with part.open("ab" if goes_on else "wb") as file:
-                _copy(answer, file, there if goes_on else 0, progress)
+            if not answer.headers.get("Content-Range", "").startswith(f"bytes {there}-"):
+                part.unlink(missing_ok=True)
+                there = 0
+            with part.open("ab") as file:
+                _copy(answer, file, there, progress)
     except HTTPError as error:
         if error.code != _PAST_THE_END:  # else all of it is there: an earlier run ended before the check
             raise

@@ -99,8 +99,8 @@ def test_fetch_says_where_the_files_are(
 ) -> None:
     asked: list[tuple[str, Path]] = []
 
-    def fetch(*arguments: str | Path) -> int:
-        asked.append(arguments)  # type: ignore[arg-type]
+    def fetch(dataset: str, raw: Path, progress: object) -> int:
+        asked.append((dataset, raw))
         return 5
 
     monkeypatch.setattr("dualperturb.datasets.raw.fetch.fetch", fetch)
@@ -159,7 +159,7 @@ def test_check_prints_counts_and_writes_the_sheet(
     [
         (("data", "check", "folder", "--prepared", "gone"), "error: gone/meta.json: not found; "),
         (("data", "link", "folder", "--root", "gone"), "error: --root gone: no such folder; "),
-        (("data", "fetch", "shapes6"), "error: dataset: found 'shapes6'; accepted: stl10"),
+        (("data", "fetch", "shapes6"), "error: dataset: found 'shapes6'; accepted: cifar10, stl10"),
         (
             ("data", "import-masks", "folder", "--marks", "x"),
             "error: dataset: found 'folder'; accepted: stl10",

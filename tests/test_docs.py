@@ -19,7 +19,7 @@ from dualperturb import __version__, cli
 from dualperturb.params import Params, load_params
 from tests.markdown import PAGES, ROOT, anchors, blocks, commands, name, prose, rows, text
 
-DATASETS = ("segment6", "stl10", "imagenet10", "folder", "shapes6")
+DATASETS = ("segment6", "cifar10", "stl10", "imagenet10", "folder", "shapes6")
 BY_PAGE = pytest.mark.parametrize("page", PAGES, ids=name)
 
 

@@ -240,7 +240,7 @@ def test_an_attack_may_change_something_in_every_norm_that_is_used() -> None:
     Params.model_validate(changed(norms=["L2"], **nothing))
 
 
-@pytest.mark.parametrize("dataset", ["shapes6", "stl10"])
+@pytest.mark.parametrize("dataset", ["shapes6", "cifar10", "stl10"])
 def test_masks_are_matched_by_name_where_images_have_names(dataset: str) -> None:
     key = f"{dataset}.masks"
     files = {"folder": "masks", "match": "name", "missing": "refuse", "other_size": "refuse"}

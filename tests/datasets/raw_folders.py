@@ -14,6 +14,11 @@ from dualperturb.datasets.segment6_layout import CLASS_NAMES
 ROOT = Path(__file__).resolve().parents[2]
 COCO_IDS = (7, 16, 17, 18, 70, 85)
 OBJECTS = 60
+CIFAR_NAMES = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
+CIFAR_LABELS = ((6, 9, 9), (1, 1, 2), (7, 8, 3), (4, 7, 7), (0, 2, 9), (3, 8, 8))  # of each file, in order
 
 
 def noise(seed: int, side: int, channels: int = 3) -> Image.Image:
@@ -38,6 +43,16 @@ def stl10(raw: Path) -> None:
         (raw / f"{split}_X.bin").write_bytes(bytes(3 * 27648))
         (raw / f"{split}_y.bin").write_bytes(bytes([1, 2, 10]))
     (raw / "class_names.txt").write_text("\n".join("abcdefghij"))
+
+
+def cifar10(raw: Path) -> None:
+    """Three images of noise a file."""
+    raw.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    names = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
+    for name, labels in zip(names, CIFAR_LABELS, strict=True):
+        (raw / name).write_bytes(b"".join(bytes([label]) + rng.bytes(3072) for label in labels))
+    (raw / "batches.meta.txt").write_text("\n".join(CIFAR_NAMES) + "\n\n")
 
 
 def coco(folder: Path) -> None:

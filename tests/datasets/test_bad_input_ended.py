@@ -11,34 +11,31 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dualperturb.datasets.raw.fetch import fetch
+from dualperturb.datasets.published import md5
+from dualperturb.datasets.raw.fetch import PUBLISHED, fetch
 from dualperturb.datasets.raw.segment6_build import build
 from dualperturb.datasets.raw.stl10_marks import import_masks
 from dualperturb.datasets.segment6 import survey
-from dualperturb.datasets.stl10 import FILES
 from tests.datasets.child_process import BUILD, ENVIRONMENT, FETCH, IMPORT, RUNNER
 from tests.datasets.raw_folders import OBJECTS, project
 
 pytest.importorskip("pycocotools", reason="the extra coco is not installed")
 
-# The folder new/ becomes a disk of 160 KiB that only this process sees. The download writes as torchvision's
-# does, whose import alone takes longer than all of this.
+# The folder new/ becomes a disk of 160 KiB that only this process sees. What is downloaded is a file here.
 ON_A_SMALL_DISK = """
 import subprocess
-from types import ModuleType, SimpleNamespace
+from dataclasses import replace
+from dualperturb.datasets.raw.fetch import PUBLISHED
 
-def download_url(url, root, filename, md5):
-    (Path(root) / filename).write_bytes(bytes(400_000))
-
-stand_in = ModuleType("torchvision.datasets")
-stand_in.STL10 = SimpleNamespace(url="http://", filename="a.tar.gz", tgz_md5="")
-stand_in.utils = SimpleNamespace(download_url=download_url)
-sys.modules |= {"torchvision": ModuleType("torchvision"), "torchvision.datasets": stand_in}
 os.chdir(sys.argv[1])
+archive = Path("a.tar.gz").absolute()
+archive.write_bytes(bytes(400_000))
+PUBLISHED["stl10"] = replace(PUBLISHED["stl10"], url=archive.as_uri())
 if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160k", "none", "new"], capture_output=True).returncode:
     print(json.dumps("no small disk can be mounted"))
     sys.exit()
@@ -49,7 +46,9 @@ print(json.dumps([code, err, os.listdir("new")]))
 
 
 @pytest.mark.parametrize("argv", [BUILD, IMPORT, FETCH], ids=("build", "import", "fetch"))
-def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, argv: tuple[str, ...]) -> None:
+def test_a_full_disk_is_one_line_and_leaves_nothing_but_part_of_a_download(
+    tmp_path: Path, argv: tuple[str, ...]
+) -> None:
     if shutil.which("unshare") is None:
         pytest.skip("no unshare to mount a small disk with")
     (project(tmp_path) / "new").mkdir()
@@ -63,7 +62,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, argv: tuple[
     if isinstance(result, str):
         pytest.skip(result)
     code, said, left = result
-    assert code == 1 and left == []
+    assert code == 1 and left == ([".a.tar.gz.part"] if argv == FETCH else [])
     assert said == "error: new/out: No space left on device; free some and run again\n"
 
 
@@ -97,16 +96,22 @@ def save_and_end(self, path):
         end()
 Image.Image.save = save_and_end
 """
+PUBLISH = """
+from dataclasses import replace
+from dualperturb.datasets.published import md5
+from dualperturb.datasets.raw.fetch import PUBLISHED
+archive = Path("archive.tar.gz").absolute()
+PUBLISHED["stl10"] = replace(PUBLISHED["stl10"], url=archive.as_uri(), archive_md5=md5(archive))
+"""
 END_DOWNLOAD = """
-def download_half(holder):
-    (holder / "stl10_binary.tar.gz").write_bytes(b"half")
+def copy_half(answer, file, done, progress):
+    file.write(answer.read(100))
+    file.flush()
     end()
-from dualperturb.datasets.raw import fetch
-fetch._download = download_half
+from dualperturb.datasets.raw import download
+download._copy = copy_half
 """
 END_UNPACKING = """
-from dualperturb.datasets.raw import fetch
-fetch._download = lambda holder: Path("archive.tar.gz")
 def copy_half(source, target):
     target.write(source.read(10))
     target.flush()
@@ -116,9 +121,11 @@ shutil.copyfileobj = copy_half
 ENDED = {
     "build": (END_BUILD, BUILD),
     "import": (END_IMPORT, IMPORT),
-    "fetch, downloading": (END_DOWNLOAD, FETCH),
-    "fetch, unpacking": (END_UNPACKING, FETCH),
+    "fetch, downloading": (PUBLISH + END_DOWNLOAD, FETCH),
+    "fetch, unpacking": (PUBLISH + END_UNPACKING, FETCH),
 }
+# What an ended run keeps for the next one, beside the folder of its work.
+KEPT = {"fetch, downloading": [".archive.tar.gz.part"], "fetch, unpacking": [".archive.tar.gz"]}
 
 
 def ended(folder: Path, name: str, number: int) -> subprocess.CompletedProcess[str]:
@@ -138,11 +145,12 @@ def again(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     elif name == "import":
         assert import_masks(folder / "marks", out).masks["train"] == OBJECTS == len(list(out.rglob("*.png")))
     else:
-        archive = folder / "archive.tar.gz"
-        monkeypatch.setattr("dualperturb.datasets.raw.fetch._download", lambda holder: archive)
-        assert fetch("stl10", out) == len(FILES)
+        archive, published = folder / "archive.tar.gz", PUBLISHED["stl10"]
+        facts = {"url": archive.as_uri(), "archive_md5": md5(archive)}
+        monkeypatch.setitem(PUBLISHED, "stl10", replace(published, **facts))
+        assert fetch("stl10", out) == len(published.files)
         raw = folder / "data" / "raw" / "stl10"
-        assert all((out / file).read_bytes() == (raw / file).read_bytes() for file in FILES)
+        assert all((out / file).read_bytes() == (raw / file).read_bytes() for file in published.files)
 
 
 @pytest.mark.parametrize("name", ENDED)
@@ -153,11 +161,11 @@ def test_nothing_half_written_is_taken_for_whole_after_a_run_was_ended(
     shutil.make_archive(str(tmp_path / "archive"), "gztar", tmp_path / "data" / "raw", "stl10")
     interrupted = ended(tmp_path, name, signal.SIGINT)
     assert interrupted.returncode != 0 and "Traceback" not in interrupted.stderr, interrupted.stderr
-    assert os.listdir(tmp_path / "new") == []
+    assert os.listdir(tmp_path / "new") == KEPT.get(name, [])
     killed = ended(tmp_path, name, signal.SIGKILL)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    left = os.listdir(tmp_path / "new")
-    assert len(left) == 1 and left[0].startswith(".out.")
+    *kept, left = sorted(os.listdir(tmp_path / "new"))
+    assert kept == KEPT.get(name, []) and left.startswith(".out.")
     again(tmp_path, name, monkeypatch)
     assert os.listdir(tmp_path / "new") == ["out"]
 

@@ -1,11 +1,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import tarfile
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -14,7 +11,7 @@ from torchvision.datasets import STL10
 from dualperturb.core.images import load_names, load_split
 from dualperturb.datasets import prepare, stl10
 from dualperturb.datasets.check import check
-from dualperturb.datasets.raw.fetch import fetch
+from dualperturb.datasets.published import md5
 from dualperturb.datasets.raw.link import Links, link
 from dualperturb.errors import UserError
 from dualperturb.params import Params, load_params
@@ -67,14 +64,17 @@ def test_files_read_as_torchvision_reads_them(raw: Path, monkeypatch: pytest.Mon
     found = stl10.survey(raw)
     for split in COUNTS:
         theirs = STL10(str(raw.parent), split)
-        rows = list(stl10.read(raw, found, split, "all"))
+        rows = list(stl10.read(found, split, "all"))
         assert np.array_equal(np.stack([image for image, _, _ in rows]), theirs.data)
         assert [label for _, label, _ in rows] == theirs.labels.tolist()
 
 
 def test_official_sums_are_torchvisions() -> None:
     theirs = dict(STL10.train_list + STL10.test_list)
-    assert theirs.pop("unlabeled_X.bin") and theirs == stl10.OFFICIAL_MD5
+    assert theirs.pop("unlabeled_X.bin") and theirs == stl10.PUBLISHED.sums
+    ours = (stl10.PUBLISHED.url, stl10.PUBLISHED.archive, stl10.PUBLISHED.archive_md5)
+    assert ours == (STL10.url, STL10.filename, STL10.tgz_md5)
+    assert stl10.PUBLISHED.folder == STL10.base_folder
 
 
 def test_other_sums_are_a_warning_for_each_file_and_kept(params: Params, raw: Path, tmp_path: Path) -> None:
@@ -91,7 +91,8 @@ def test_other_sums_are_a_warning_for_each_file_and_kept(params: Params, raw: Pa
 def test_official_files_bring_no_warning(
     params: Params, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stl10, "OFFICIAL_MD5", {name: stl10.md5(raw / name) for name in stl10.OFFICIAL_MD5})
+    sums = {name: md5(raw / name) for name in stl10.PUBLISHED.sums}
+    monkeypatch.setattr(stl10, "PUBLISHED", replace(stl10.PUBLISHED, sums=sums))
     meta = prepare("stl10", params, raw, tmp_path / "out")
     assert meta["warnings"] == [] and meta["source"] == "STL-10, its official files"
 
@@ -99,7 +100,7 @@ def test_official_files_bring_no_warning(
 def test_the_first_images_where_so_many_are_asked_for(raw: Path, tmp_path: Path) -> None:
     prepare("stl10", with_limits(train=2, test="all"), raw, tmp_path / "out")
     assert np.array_equal(load_split(tmp_path / "out", "train").images, pixels("train")[:2])
-    with pytest.raises(UserError, match=r"stl10\.data\.test: 9 images asked for, .*test_X\.bin holds 3"):
+    with pytest.raises(UserError, match=r"stl10\.data\.test: 9 images asked for, .*raw/stl10 holds 3"):
         prepare("stl10", with_limits(test=9), raw, tmp_path / "out")
 
 
@@ -129,7 +130,7 @@ def test_a_bad_file_is_one_line(
     assert "\n" not in str(caught.value) and not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", stl10.FILES)
+@pytest.mark.parametrize("name", stl10.PUBLISHED.files)
 def test_a_missing_file_says_how_to_get_it(params: Params, raw: Path, tmp_path: Path, name: str) -> None:
     (raw / name).unlink()
     with pytest.raises(UserError, match=rf"{name}: not found; .*: dualperturb data fetch stl10, or link"):
@@ -166,128 +167,10 @@ def test_link_of_the_five_files(raw: Path, tmp_path: Path) -> None:
     (raw / "unlabeled_X.bin").write_text("large")
     assert link("stl10", raw, target) == Links(5, 0, 0)
     assert link("stl10", raw, target) == Links(0, 5, 0)
-    assert sorted(path.name for path in target.iterdir()) == sorted(stl10.FILES)
+    assert sorted(path.name for path in target.iterdir()) == sorted(stl10.PUBLISHED.files)
     (target / "train_X.bin").unlink()
     (target / "train_X.bin").write_text("mine")
     with pytest.raises(UserError, match=r"train_X\.bin: is a file of your own and no link"):
         link("stl10", raw, target)
     with pytest.raises(UserError, match=r"holds no file train_X\.bin; accepted: a folder of train_X\.bin, "):
         link("stl10", tmp_path, target)
-
-
-@pytest.fixture
-def downloads(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The official archive is one of the files in `raw`; returns what was downloaded so far."""
-    archive = tmp_path / "archive.tar.gz"
-    with tarfile.open(archive, "w:gz") as tar:
-        for path in sorted(raw.iterdir()):
-            tar.add(path, f"stl10_binary/{path.name}")
-        tar.addfile(tarfile.TarInfo("stl10_binary/unlabeled_X.bin"), io.BytesIO())
-    sums = {name: stl10.md5(raw / name) for name in stl10.OFFICIAL_MD5}
-    monkeypatch.setattr("dualperturb.datasets.raw.fetch.OFFICIAL_MD5", sums)
-    done: list[str] = []
-
-    def download(url: str, root: str, filename: str, md5: str) -> None:
-        assert md5 == STL10.tgz_md5
-        (Path(root) / filename).write_bytes(archive.read_bytes())
-        done.append(url)
-
-    monkeypatch.setattr("torchvision.datasets.utils.download_url", download)
-    return done
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
-def test_fetch_puts_the_five_files_there_once(raw: Path, tmp_path: Path, downloads: list[str]) -> None:
-    target = tmp_path / "project" / "stl10"
-    assert fetch("stl10", target) == 5 and downloads == [STL10.url]
-    assert names(target) == sorted(stl10.FILES) and names(target.parent) == ["stl10"]
-    assert all((target / name).read_bytes() == (raw / name).read_bytes() for name in stl10.FILES)
-    assert fetch("stl10", target) == 0 and len(downloads) == 1
-    (target / "test_y.bin").unlink()
-    assert fetch("stl10", target) == 1 and len(downloads) == 2
-
-
-def test_fetch_leaves_files_of_ones_own_alone(raw: Path, tmp_path: Path, downloads: list[str]) -> None:
-    (raw / "train_y.bin").write_bytes(bytes([1, 1, 1, 1]))
-    with pytest.raises(UserError, match=r"train_y\.bin: is there and is not STL-10's official file; move it"):
-        fetch("stl10", raw)
-    assert (raw / "train_y.bin").read_bytes() == bytes([1, 1, 1, 1]) and downloads == []
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError()])
-@pytest.mark.parametrize("step", ["torchvision.datasets.utils.download_url", "shutil.copyfileobj"])
-def test_an_interrupted_fetch_leaves_nothing_and_can_be_run_again(
-    tmp_path: Path, downloads: list[str], monkeypatch: pytest.MonkeyPatch, step: str, error: BaseException
-) -> None:
-    def interrupt(first: Any, second: Any, *_: object) -> None:
-        if isinstance(second, str):
-            (Path(second) / STL10.filename).write_text("half")
-        else:
-            second.write(b"half")
-        raise error
-
-    target = tmp_path / "project" / "stl10"
-    with monkeypatch.context() as patch, pytest.raises(type(error)):
-        patch.setattr(step, interrupt)
-        fetch("stl10", target)
-    assert names(target.parent) == []
-    assert fetch("stl10", target) == 5 and names(target.parent) == ["stl10"]
-
-
-@pytest.mark.parametrize(
-    "error", [URLError("no route"), RuntimeError("File not found or corrupted."), TimeoutError("timed out")]
-)
-def test_without_a_network_one_line_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    def fail(*_: object) -> None:
-        raise error
-
-    monkeypatch.setattr("torchvision.datasets.utils.download_url", fail)
-    with pytest.raises(
-        UserError, match="cannot be downloaded .*; run again with a network, or unpack"
-    ) as line:
-        fetch("stl10", tmp_path / "project" / "stl10")
-    assert str(line.value).startswith(STL10.url) and "\n" not in str(line.value)
-    assert names(tmp_path / "project") == []
-
-
-def test_an_archive_that_lacks_a_file_or_is_cut_is_one_line(
-    raw: Path, tmp_path: Path, downloads: list[str]
-) -> None:
-    archive, whole = tmp_path / "archive.tar.gz", (tmp_path / "archive.tar.gz").read_bytes()
-    archive.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"stl10_binary\.tar\.gz: cannot be unpacked"):
-        fetch("stl10", tmp_path / "project" / "stl10")
-    with tarfile.open(archive, "w:gz") as tar:
-        tar.add(raw / "train_X.bin", "stl10_binary/train_X.bin")
-    with pytest.raises(UserError, match=r"stl10_binary\.tar\.gz: holds no class_names\.txt"):
-        fetch("stl10", tmp_path / "project" / "stl10")
-    assert names(tmp_path / "project") == []
-
-
-def test_a_link_in_place_of_the_folder_is_followed(raw: Path, tmp_path: Path, downloads: list[str]) -> None:
-    target = tmp_path / "project" / "stl10"
-    target.parent.mkdir()
-    target.symlink_to(tmp_path / "large" / "stl10")
-    assert fetch("stl10", target) == 5 and names(tmp_path / "large" / "stl10") == sorted(stl10.FILES)
-    assert names(tmp_path / "large") == names(target.parent) == ["stl10"]
-
-
-def test_a_file_in_place_of_the_folder_is_refused_before_the_download(
-    tmp_path: Path, downloads: list[str]
-) -> None:
-    (tmp_path / "stl10").write_text("mine")
-    with pytest.raises(UserError, match="stl10: is a file; accepted for --raw: a folder, or a free name"):
-        fetch("stl10", tmp_path / "stl10")
-    with pytest.raises(UserError, match="stl10: is a file; accepted: a folder in which raw can be written"):
-        fetch("stl10", tmp_path / "stl10" / "raw")
-    assert downloads == [] and (tmp_path / "stl10").read_text() == "mine"
-
-
-def test_other_data_sets_cannot_be_fetched(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="dataset: found 'imagenet10'; accepted: stl10"):
-        fetch("imagenet10", tmp_path)

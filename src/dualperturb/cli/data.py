@@ -20,17 +20,22 @@ data = typer.Typer(help="Give the pipeline its raw data, and look at what it pre
 
 @data.command("fetch")
 def data_fetch(
-    dataset: Annotated[str, typer.Argument(help="stl10: 2.5 GB, of which 360 MB are kept.")],
+    dataset: Annotated[
+        str, typer.Argument(help="cifar10: 163 MiB; or stl10: 2.5 GB, of which 360 MB are kept.")
+    ],
     raw: Annotated[
         Path | None, typer.Option(readable=False, help="Where the files go.", show_default="data/raw/DATASET")
     ] = None,
 ) -> None:
-    """Download a data set, check it and keep what the pipeline reads. If interrupted, it leaves nothing."""
+    """Download a data set, check it and keep what the pipeline reads. Run again, it goes on."""
     from dualperturb.datasets.raw.fetch import fetch
+    from dualperturb.progress import counting
 
     _params()
     target = raw or Path("data/raw") / dataset
-    print(f"{target}: {fetch(dataset, target)} of its files fetched")
+    with counting(f"{dataset}, MiB") as progress:
+        fetched = fetch(dataset, target, progress)
+    print(f"{target}: {fetched} of its files fetched")
 
 
 @data.command("import-masks")
@@ -94,13 +99,14 @@ def data_build_segment6(
 
 @data.command("link")
 def data_link(
-    dataset: Annotated[str, typer.Argument(help="imagenet10, folder or stl10.")],
+    dataset: Annotated[str, typer.Argument(help="cifar10, stl10, imagenet10 or folder.")],
     root: Annotated[
         Path,
         typer.Option(
             readable=False,
-            help="Your copy: train/CLASS and val/CLASS (or test/CLASS), perhaps masks/; of stl10 five files; "
-            "of imagenet10 a full ImageNet, val/ in folders or flat, or Kaggle's archive of it.",
+            help="Your copy: train/CLASS and val/CLASS (or test/CLASS), perhaps masks/; of cifar10 or stl10 "
+            "the published binary files; of imagenet10 a full ImageNet, val/ in folders or flat, or "
+            "Kaggle's archive of it.",
         ),
     ],
     raw: Annotated[

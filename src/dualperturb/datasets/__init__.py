@@ -122,28 +122,26 @@ def _segment6(
     }
 
 
-def _stl10(dataset: str, params: Params, raw: Path, out: Path, progress: Progress | None) -> dict[str, Any]:
-    from dualperturb.datasets import stl10
+def _binary(dataset: str, params: Params, raw: Path, out: Path, progress: Progress | None) -> dict[str, Any]:
+    from dualperturb.datasets import cifar10, stl10
 
-    spec = params.of("stl10").data
-    found = stl10.survey(raw)
+    reader = {"cifar10": cifar10, "stl10": stl10}[dataset]
+    spec = params.of(dataset).data
+    found = reader.survey(raw)
     splits = {}
     for split, wanted in zip(SPLITS, (spec.train, spec.test), strict=True):
-        rows, total = stl10.read(raw, found, split, wanted), stl10.total(raw, found, split, wanted)
-        splits[split] = write_split(out, split, stl10.SIDE, _counted(rows, split, total, progress))
-    unofficial = found.unofficial
+        rows, total = reader.read(found, split, wanted), found.total(split, wanted)
+        splits[split] = write_split(out, split, reader.SIDE, _counted(rows, split, total, progress))
+    warnings = found.warnings
     return {
         "class_names": list(found.class_names),
         "folders": [],
-        "side": stl10.SIDE,
-        "source": "STL-10, not its official files" if unofficial else "STL-10, its official files",
+        "side": reader.SIDE,
+        "source": f"{found.published.title}, {'not ' if warnings else ''}its official files",
         "splits": splits,
         "skipped": [],
         "md5": found.md5,
-        "warnings": [
-            f"{name}: MD5 sum {found.md5[name]} is not that of the official file, {stl10.OFFICIAL_MD5[name]}"
-            for name in unofficial
-        ],
+        "warnings": warnings,
     }
 
 
@@ -172,7 +170,8 @@ def _counted(rows: Iterable[Row], split: str, total: int, progress: Progress | N
 READERS: dict[str, Reader] = {
     "shapes6": _shapes6,
     "segment6": _segment6,
-    "stl10": _stl10,
+    "cifar10": _binary,
+    "stl10": _binary,
     "imagenet10": _photographs,
     "folder": _photographs,
 }

@@ -67,7 +67,9 @@ class Segment6Data(ImageData):
         return None if self.test_per_class == "all" else self.test_per_class * _SEGMENT6_CLASSES
 
 
-class Stl10Data(ImageData):
+class BinaryData(ImageData):
+    """The first so many images of the published files."""
+
     train: SeveralOrAll
     test: CountOrAll
 

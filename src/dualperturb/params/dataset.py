@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Generic, TypeVar
 
 from dualperturb.errors import UserError
-from dualperturb.params.data import ImageData, PhotoData, Segment6Data, Shapes6Data, Stl10Data
+from dualperturb.params.data import BinaryData, ImageData, PhotoData, Segment6Data, Shapes6Data
 from dualperturb.params.evaluation import Evaluate
 from dualperturb.params.fields import Scale, Section
 from dualperturb.params.masks import Masks
@@ -14,7 +14,7 @@ from dualperturb.params.training import Train
 # Pixels of photographs: SSIM has a window of 11, and the L2 start of AutoAttack's Square runs over the edge
 # at some sides up to 24 (where side // (side // 5) is 6).
 _SMALLEST_SIDE = 25
-_NAMELESS = frozenset(("shapes6", "stl10"))  # drawn, or all images in one file
+_NAMELESS = frozenset(("shapes6", "cifar10", "stl10"))  # drawn, or all images in one file
 
 OwnData = TypeVar("OwnData", bound=ImageData)
 
@@ -71,7 +71,8 @@ class DataSets(Section):
 
     shapes6: DataSet[Shapes6Data]
     segment6: DataSet[Segment6Data]
-    stl10: DataSet[Stl10Data]
+    cifar10: DataSet[BinaryData]
+    stl10: DataSet[BinaryData]
     imagenet10: DataSet[PhotoData]
     folder: DataSet[PhotoData]
 

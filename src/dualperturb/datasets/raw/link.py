@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Literal
 
 from dualperturb.core.images import SPLITS
-from dualperturb.datasets import stl10
+from dualperturb.datasets.published import Published
 from dualperturb.datasets.raw import imagenet_val
+from dualperturb.datasets.raw.fetch import PUBLISHED
 from dualperturb.datasets.raw.placing import FileProgress, Links, place
 from dualperturb.datasets.reading.formats import may_be_image
 from dualperturb.datasets.reading.photo_folders import class_folders, split_folder
 from dualperturb.errors import UserError
 from dualperturb.text import nfc
 
-LINKABLE = ("imagenet10", "folder", "stl10")
+LINKABLE = ("imagenet10", "folder", *PUBLISHED)
 _PLACES = ("train", "val", "masks")
 Classes = Literal["all"] | Sequence[str]
 Pairs = Iterator[tuple[Path, Path]]  # place under the raw folder, file that belongs there
@@ -35,8 +36,9 @@ def link(
     """Fill `target/train`, `target/val` (and `target/masks`) with links to the files in `root`, or copies.
 
     root: holds train/ and val/ (or test/) with one folder per class, and perhaps masks/ with the same two.
-    For stl10 it holds the five files, which are linked into `target` itself. For imagenet10 val/ may be flat,
-    as it is published (see `imagenet_val`); val_labels: where its labels lie, if not near it.
+    For cifar10 and stl10 it holds their binary files, perhaps in the archive's own folder, which are linked
+    into `target` itself. For imagenet10 val/ may be flat, as it is published (see `imagenet_val`);
+    val_labels: where its labels lie, if not near it.
     classes: the class folders to link, or "all"; names are compared in one Unicode form. Hidden files,
     folders below a class and files beside the classes are passed over, and returned. Links of an earlier copy
     or of other classes are removed; a second run changes nothing (see `placing.place`).
@@ -50,8 +52,8 @@ def link(
         raise UserError(f"--root {root}: is the raw folder itself; accepted: the folder of your own copy")
     if val_labels is not None and dataset != "imagenet10":
         raise UserError(f"--val-labels: {dataset} needs none; accepted: with imagenet10 alone")
-    if dataset == "stl10":
-        return place(dict(_stl10_files(root)), target, stl10.FILES, copy, progress)
+    if published := PUBLISHED.get(dataset):
+        return place(dict(_files_of(published, root)), target, published.files, copy, progress)
     left: list[Path] = []
     if dataset == "imagenet10":
         wanted = dict(_imagenet(root, classes, val_labels, left))
@@ -60,13 +62,14 @@ def link(
     return replace(place(wanted, target, _PLACES, copy, progress), passed_over=tuple(left))
 
 
-def _stl10_files(root: Path) -> Pairs:
-    for name in stl10.FILES:
-        if not (root / name).is_file():
+def _files_of(published: Published, root: Path) -> Pairs:
+    folder = published.located(root)
+    for name in published.files:
+        if not (folder / name).is_file():
             raise UserError(
-                f"--root {root}: holds no file {name}; accepted: a folder of {', '.join(stl10.FILES)}"
+                f"--root {folder}: holds no file {name}; accepted: a folder of {', '.join(published.files)}"
             )
-        yield Path(name), (root / name).resolve()
+        yield Path(name), (folder / name).resolve()
 
 
 def _imagenet(root: Path, classes: Classes, val_labels: Path | None, left: list[Path]) -> Pairs:

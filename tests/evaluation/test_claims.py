@@ -151,7 +151,8 @@ def test_the_claims_are_judged_in_the_norms_of_their_figures(images: pd.DataFram
 def test_claims_in_a_norm_that_is_not_in_use_are_not_measured(images: pd.DataFrame) -> None:
     found = table(images, norms=Norms(accuracy="L1", salience="L1", across="Linf", trained="L1"))
     paper = found[found["setting"] == "paper"]
-    assert set(paper["claim"]) == PAPERS and set(paper["verdict"]) == {"not measured"}
+    others = paper[paper["claim"] != "carlini_wagner"]  # in L2, whatever the figures' norms are
+    assert set(paper["claim"]) == PAPERS and set(others["verdict"]) == {"not measured"}
     assert {"at_pgd_broken", "score_half", "jsma"} <= set(found[found["setting"] == "ours"]["claim"])
 
 

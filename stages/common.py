@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
 import signal
@@ -105,7 +104,7 @@ def run(main: Callable[..., None], ranked: bool = False) -> None:
             raise SystemExit(_reported(error)) from None
 
     launch.speak_utf8()
-    _keep_freed_memory()
+    launch.keep_freed_memory()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(guarded)
     app()
@@ -141,7 +140,15 @@ def _as_rank(body: Callable[[], None]) -> None:
             launch.leave(status)
 
 
+def gpu_files() -> bool:
+    """Whether there are the files of a GPU's driver: asking torch would take seconds."""
+    named = ("nvidia[0-9]*", "kfd", "dxg")  # NVIDIA, AMD, either of them in Windows' Linux
+    return any(file for name in named for file in Path("/dev").glob(name))
+
+
 def _processes(devices: int | str) -> int:
+    if not gpu_files():
+        return 1 if devices == "auto" else int(devices)
     import torch
 
     gpus = torch.cuda.device_count()
@@ -222,14 +229,3 @@ def saliency(chosen: SaliencyParams) -> SaliencyModel:
 
     model = saliency_model(chosen.name, **chosen.options)
     return model.to(device()) if hasattr(model, "to") else model
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep freed memory: its defaults cost small networks thousands of page faults per step."""
-    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # the names' values in malloc.h
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return
-    for option, size in ((mmap_threshold, 1 << 30), (trim_threshold, 1 << 30), (top_pad, 1 << 26)):
-        mallopt(option, size)

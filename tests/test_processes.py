@@ -25,6 +25,10 @@ def refused(part: int) -> int:
     return part
 
 
+def killed(part: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def told(folder: Path) -> None:
     (folder / str(os.getpid())).touch()
     time.sleep(60)
@@ -58,6 +62,12 @@ def test_an_error_of_the_work_is_raised_at_its_turn() -> None:
     assert next(results) == 0
     with pytest.raises(UserError, match="^part: found 1; accepted: 0$"):
         next(results)
+    assert multiprocessing.active_children() == []
+
+
+def test_a_killed_process_is_one_line() -> None:
+    with pytest.raises(UserError, match="^one of 2 processes was killed; if memory ran out, free some$"):
+        list(in_processes(killed, range(3), 2))
     assert multiprocessing.active_children() == []
 
 

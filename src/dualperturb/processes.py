@@ -9,10 +9,12 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import TypeVar
 
 from dualperturb import launch
+from dualperturb.errors import UserError
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
@@ -24,7 +26,7 @@ def in_processes(work: Callable[[Part], Result], parts: Sequence[Part], processe
     With one process, or one part, it is this one. Others are fresh interpreters, because this one may have
     threads, with which a fork is unsafe: they import the program's main module, which must therefore do
     nothing when it is imported, and find `work` by its module and name. They share the cores, and end with
-    this process. What `work` raises is raised at its part's turn.
+    this process. What `work` raises is raised at its part's turn. Raises UserError if a process is killed.
     """
     processes = min(processes, len(parts))
     if processes <= 1:
@@ -32,7 +34,12 @@ def in_processes(work: Callable[[Part], Result], parts: Sequence[Part], processe
         return
     threads = max(1, len(os.sched_getaffinity(0)) // processes)
     with ProcessPoolExecutor(processes, get_context("spawn"), _begin, (threads,)) as pool:
-        yield from pool.map(work, parts)
+        try:
+            yield from pool.map(work, parts)
+        except BrokenProcessPool:
+            raise UserError(
+                f"one of {processes} processes was killed; if memory ran out, free some"
+            ) from None
 
 
 def _begin(threads: int) -> None:

@@ -7,21 +7,20 @@ processes, they go one after the other.
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 from typing import IO
 
+from dualperturb import launch
 from dualperturb.params import Params
 from stages.common import params, run
+from stages.processes import gpu_files
 
 POLL = 0.05  # seconds between two looks at the runs
 
@@ -32,15 +31,19 @@ def main(stage: str, arguments: list[str]) -> None:
         in_this_process(stage, [*arguments, settings.norms[0]])
         return
     commands = [[sys.executable, "-m", f"stages.{stage}", *arguments, norm] for norm in settings.norms]
-    at_once = len(commands) if may_share(settings) else 1
-    for first in range(0, len(commands), at_once):
-        side_by_side(commands[first : first + at_once])
+    together = len(commands) if may_share(settings) else 1
+    for first in range(0, len(commands), together):
+        side_by_side(commands[first : first + together])
 
 
 def may_share(settings: Params) -> bool:
-    """Whether runs may share this machine's processors. Looks for device files: torch would take seconds."""
-    gpu = any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/kfd").exists()
-    return not gpu and settings.runtime.devices in ("auto", 1)
+    """Whether runs, or parts of one, may share this machine's processors."""
+    return not gpu_files() and settings.runtime.devices in ("auto", 1) and launch.world_size() == 1
+
+
+def at_once(settings: Params) -> int:
+    """In how many processes a stage may work on its parts: one a core, or this one alone."""
+    return len(os.sched_getaffinity(0)) if may_share(settings) else 1
 
 
 def in_this_process(stage: str, arguments: list[str]) -> None:
@@ -61,7 +64,7 @@ def side_by_side(commands: list[list[str]]) -> None:
     threads = {"OMP_NUM_THREADS": str(max(1, cores // len(commands)))}
     environment = threads | os.environ | {"PYTHONUNBUFFERED": "1"}
     if len(commands) == 1:  # it has the terminal to itself, and so have its ranks
-        ended = subprocess.run(commands[0], env=environment, preexec_fn=_end_with_us).returncode
+        ended = subprocess.run(commands[0], env=environment, preexec_fn=launch.end_with_parent).returncode
         return _end(ended)
     with one_display() as follow:
         runs = [_Shown(command, environment, follow) for command in commands]
@@ -97,7 +100,7 @@ class _Shown:
             encoding="utf-8",
             errors="backslashreplace",
             pass_fds=[sent],
-            preexec_fn=_end_with_us,
+            preexec_fn=launch.end_with_parent,
         )
         os.close(sent)
         reads = (
@@ -119,12 +122,6 @@ class _Shown:
 def _print_all(lines: IO[str] | None, stream: str) -> None:
     for line in lines or ():
         print(line, end="", file=getattr(sys, stream), flush=True)  # looked up anew: the display wraps it
-
-
-def _end_with_us() -> None:
-    """Let the system end a run when the process that started it is killed."""
-    parent_death_signal = 1  # PR_SET_PDEATHSIG in prctl.h
-    ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from dualperturb import launch
 from dualperturb.errors import UserError
 from dualperturb.files import write_json
 from dualperturb.params import DEFENCES, Params, load_params
-from stages.processes import keep_freed_memory, on_ranks, reported
+from stages.processes import on_ranks, reported
 
 if TYPE_CHECKING:
     import torch
@@ -102,7 +102,7 @@ def run(main: Callable[..., None], ranked: bool = False) -> None:
             raise SystemExit(reported(error)) from None
 
     launch.speak_utf8()
-    keep_freed_memory()
+    launch.keep_freed_memory()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(guarded)
     app()

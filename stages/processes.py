@@ -1,12 +1,12 @@
-"""The processes of a stage: how many run its body, how they end after an error, how they keep memory."""
+"""The processes of a stage: how many run its body, and how they end after an error."""
 
 from __future__ import annotations
 
-import ctypes
 import signal
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dualperturb import launch
@@ -49,7 +49,15 @@ def _as_rank(body: Callable[[], None]) -> None:
             launch.leave(status)
 
 
+def gpu_files() -> bool:
+    """Whether there are the files of a GPU's driver: asking torch would take seconds."""
+    named = ("nvidia[0-9]*", "kfd", "dxg")  # NVIDIA, AMD, either of them in Windows' Linux
+    return any(file for name in named for file in Path("/dev").glob(name))
+
+
 def _processes(devices: int | str) -> int:
+    if not gpu_files():
+        return 1 if devices == "auto" else int(devices)
     import torch
 
     gpus = torch.cuda.device_count()
@@ -72,14 +80,3 @@ def reported(error: BaseException) -> int:
     who = f"rank {launch.rank()}: " if launch.rank() else ""
     print(f"error: {who}{error}", file=sys.stderr)
     return 1
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep freed memory: its defaults cost small networks thousands of page faults per step."""
-    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # the names' values in malloc.h
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return
-    for option, size in ((mmap_threshold, 1 << 30), (trim_threshold, 1 << 30), (top_pad, 1 << 26)):
-        mallopt(option, size)

@@ -9,9 +9,12 @@ it is trained with and each training; over the salience weight, only those train
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dualperturb.params import Params
+from dualperturb.processes import in_processes
+from stages.by_norm import at_once
 from stages.common import SWEEP_TABLES, SWEEPS, params, run, timed
 
 if TYPE_CHECKING:
@@ -31,14 +34,15 @@ def main(sweep: str, dataset: str, defence: str, norm: str) -> None:
         if norm not in settings.norms:
             measured = [(pd.DataFrame(columns=["axis"]),) * 2]
         else:
-            every = settings.trained(defence)
-            alike = tuple(one for one in every if one in (None, norm))  # as the paper's Fig. 3 has it
-            chosen = alike if sweep == "salience_weight" else every
-            measured = [
-                panels(sweep, dataset, (defence, one, training), norm, settings)
+            parts = [
+                ((defence, one, training), values)
                 for training in settings.seeds.training
-                for one in chosen
+                for one in trained_for(sweep, defence, norm, settings)
+                for values in together(sweep, dataset, norm, settings)
             ]
+            # The other sweeps are measured in every norm, and their norms share the cores already.
+            processes = at_once(settings) if sweep == "salience_weight" else 1
+            measured = list(in_processes(partial(panels, sweep, dataset, norm), parts, processes))
         if launch.rank() > 0:
             return
         for tables, suffix in zip(zip(*measured, strict=True), ("", ".images"), strict=True):
@@ -48,13 +52,29 @@ def main(sweep: str, dataset: str, defence: str, norm: str) -> None:
                 write_csv(path, whole[whole["axis"] == axis])
 
 
+def trained_for(sweep: str, defence: str, norm: str, settings: Params) -> tuple[str | None, ...]:
+    """The norms of training of the classifiers measured."""
+    every = settings.trained(defence)
+    alike = tuple(one for one in every if one in (None, norm))  # as the paper's Fig. 3 has it
+    return alike if sweep == "salience_weight" else every
+
+
+def together(sweep: str, dataset: str, norm: str, settings: Params) -> list[dict[str, tuple[float, ...]]]:
+    """Axis -> values, of the points that are measured together: all, or those of one salience weight."""
+    if sweep == "salience_weight":
+        return [{sweep: (weight,)} for weight in settings.of(dataset).evaluate.salience_weights]
+    grid = settings.grid(dataset, norm)
+    return [{axis: getattr(grid, axis) for axis in SWEEPS[sweep]}]
+
+
 def panels(
-    sweep: str, dataset: str, one: Classifier, norm: str, settings: Params
+    sweep: str, dataset: str, norm: str, part: tuple[Classifier, dict[str, tuple[float, ...]]]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The tables of points and of images for one classifier."""
+    """The tables of points and of images for one classifier at points that are measured together."""
     from dualperturb.evaluation.sweeps import points as sweeps
     from stages.subject import attack_settings, identity, subject
 
+    (one, values), settings = part, params()
     how = attack_settings(dataset, norm, settings)
     if sweep == "dual":
         how = replace(how, min_foreground_score=settings.of(dataset).evaluate.min_foreground_score)
@@ -64,11 +84,7 @@ def panels(
     fixed = (*budgets, settings.salience_weight[dataset], loss)
     table, images = sweeps.sweep(
         measured,
-        [
-            point
-            for axis in SWEEPS[sweep]
-            for point in sweeps.points(axis, axis_values(settings, dataset, axis, norm), *fixed)
-        ],
+        [point for axis, of_axis in values.items() for point in sweeps.points(axis, of_axis, *fixed)],
         norm,
         lambda value: settings.radius(dataset, norm, value, measured.data.side),
         how,
@@ -79,13 +95,6 @@ def panels(
     for name in ("training", "trained_norm"):
         images.insert(0, name, own[name])
     return table, images
-
-
-def axis_values(settings: Params, dataset: str, axis: str, norm: str) -> tuple[float, ...]:
-    if axis == "salience_weight":
-        return settings.of(dataset).evaluate.salience_weights
-    values: tuple[float, ...] = getattr(settings.grid(dataset, norm), axis)
-    return values
 
 
 def command() -> None:

@@ -9,6 +9,7 @@ import PIL
 import pytest
 
 from dualperturb.datasets.shapes6 import drawing as shapes6
+from dualperturb.datasets.shapes6 import parts
 from dualperturb.datasets.shapes6.backgrounds import PAINTERS, draw_background
 from dualperturb.datasets.shapes6.objects import BUILDERS, ROLES, draw_object
 from dualperturb.errors import UserError
@@ -45,6 +46,19 @@ def test_image_depends_on_its_index_and_not_on_the_count() -> None:
     few, many = shapes6.draw(7, 5, "test"), shapes6.draw(20, 5, "test")
     for short, long in zip(few, many, strict=True):
         assert short.tobytes() == long[:7].tobytes()
+    for later, long in zip(shapes6.draw(8, 5, "test", first=12), many, strict=True):
+        assert later.tobytes() == long[12:].tobytes()
+
+
+def test_rows_are_those_of_draw_for_any_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "PART", 7)  # the last part is a smaller one
+    expected = list(zip(*shapes6.draw(19, 5, "train", 0.4), strict=True))
+    for processes in (1, 2):
+        monkeypatch.setattr(parts, "processes_for", lambda count, p=processes: p)
+        found = list(parts.rows(19, 5, "train", 0.4))
+        assert len(found) == 19 and all(type(label) is int for _, label, _ in found)
+        for own, other in zip(found, expected, strict=True):
+            assert all(np.array_equal(a, b) for a, b in zip(own, other, strict=True))
 
 
 @pytest.mark.parametrize(("seed", "split"), [(5, "train"), (6, "test")])

@@ -14,7 +14,10 @@ from tests.pipeline.workspace import PROGRAMS, PROJECT, Workspace
 # What only reads, writes, checks or shows: no stage lists it.
 NEVER_LISTED = {
     *("stages/__init__.py", "stages/by_norm.py", "stages/common.py", "stages/processes.py"),
-    *(f"src/dualperturb/{name}.py" for name in ("__init__", "files", "errors", "launch", "progress", "text")),
+    *(
+        f"src/dualperturb/{name}.py"
+        for name in ("__init__", "files", "errors", "launch", "processes", "progress", "text")
+    ),
     *(str(file.relative_to(PROJECT)) for file in (PROJECT / "src/dualperturb/params").glob("*.py")),
 }
 # They hold a docstring: a stage lists them only with their whole folder.

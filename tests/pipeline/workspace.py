@@ -182,6 +182,8 @@ class Workspace:
         return stages
 
     def imports(self) -> dict[str, set[str]]:
-        """Command of a stage -> the clone's files that it imported in its latest run."""
-        lines = (self.home / "imports.jsonl").read_text().splitlines()
-        return {record["cmd"]: set(record["files"]) for record in map(json.loads, lines)}
+        """Command of a stage -> the clone's files that it imported, in any of its processes."""
+        found: dict[str, set[str]] = {}
+        for record in map(json.loads, (self.home / "imports.jsonl").read_text().splitlines()):
+            found.setdefault(record["cmd"], set()).update(record["files"])
+        return found

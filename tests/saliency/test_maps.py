@@ -119,6 +119,24 @@ def test_contrast_is_deaf_to_a_shift_of_brightness() -> None:
     assert torch.allclose(model.salience(low), model.salience(low + 0.5), atol=1e-9)
 
 
+def test_contrast_against_numpy() -> None:
+    """Centres of 1, 2 and 4 pixels where the shorter side has 64, surrounds four times as wide."""
+
+    def blur(maps: np.ndarray, sigma: float) -> np.ndarray:
+        for axis in (1, 2):
+            place = np.arange(maps.shape[axis])
+            weights = np.exp(-(((place[:, None] - place) / sigma) ** 2) / 2)
+            maps = np.apply_along_axis(np.dot, axis, maps, (weights / weights.sum(1, keepdims=True)).T)
+        return maps
+
+    pixels = images(1, 64, 70)
+    red, green, blue = pixels[0].numpy()
+    colours = np.stack([(red + green + blue) / 3, red - green, blue - (red + green) / 2])
+    pairs = [(blur(colours, sigma), blur(colours, 4 * sigma)) for sigma in (1, 2, 4)]
+    expected = sum(np.linalg.norm(centre - surround, axis=0) for centre, surround in pairs)
+    assert np.allclose(ContrastSaliency().salience(pixels)[0].numpy(), expected, rtol=1e-6)
+
+
 def test_spectral_residual_against_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Step by step as the paper tells it, before the blur."""
     from dualperturb.saliency import spectral_residual

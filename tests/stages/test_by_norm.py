@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from dualperturb import launch
 from dualperturb.params import load_params
 from stages import by_norm
 
@@ -113,14 +114,24 @@ def test_no_run_outlives_its_parent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("devices", "gpus", "shared"), [("auto", [], True), (1, [], True), (2, [], False), ("auto", [1], False)]
+    ("devices", "gpu", "ranks", "shared"),
+    [
+        ("auto", False, 1, True),
+        (1, False, 1, True),
+        (2, False, 1, False),
+        ("auto", True, 1, False),
+        ("auto", False, 2, False),
+    ],
 )
 def test_where_runs_share_the_processors(
-    devices: object, gpus: list[int], shared: bool, monkeypatch: pytest.MonkeyPatch
+    devices: object, gpu: bool, ranks: int, shared: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Path, "glob", lambda self, pattern: iter(gpus))
+    monkeypatch.setattr(by_norm, "gpu_files", lambda: gpu)
+    monkeypatch.setattr(launch, "world_size", lambda: ranks)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
     settings = SimpleNamespace(runtime=SimpleNamespace(devices=devices))
     assert by_norm.may_share(settings) is shared
+    assert by_norm.at_once(settings) == (6 if shared else 1)
 
 
 def test_each_norm_is_run_once_and_one_alone_in_this_process(

@@ -1,14 +1,18 @@
-"""How a stage that runs as several ranks ends when one of them fails."""
+"""How many ranks a stage runs as, and how it ends when one of them fails."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 import torch
+
+from dualperturb.errors import UserError
+from stages import processes
 
 ROOT = Path(__file__).resolve().parents[2]
 # Rank NUMBER fails while the other waits for it. What waits at exit stands for Fabric taking NCCL down; the
@@ -63,3 +67,15 @@ def test_a_failed_rank_does_not_wait_for_the_others_at_its_end(
     assert (ended.returncode, lines[-1:]) == (status, [last] if last else [])
     assert len(lines) <= 1 or lines[0].startswith("Traceback") and kind == "mistake"
     assert ended.stdout == ("not yet flushed" if number == "0" else "")
+
+
+@pytest.mark.parametrize("name", ["nvidia0", "kfd", "dxg"])
+def test_gpus_are_counted_where_there_is_a_drivers_file(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    there: list[str] = ["nvidiactl", "null"]
+    monkeypatch.setattr(Path, "glob", lambda folder, pattern: [one for one in there if fnmatch(one, pattern)])
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert (processes._processes("auto"), processes._processes(2)) == (1, 2)
+    there.append(name)
+    assert (processes._processes("auto"), processes._processes(2)) == (4, 2)
+    with pytest.raises(UserError, match="^runtime.devices: found 5; accepted: auto, or up to 4"):
+        processes._processes(5)

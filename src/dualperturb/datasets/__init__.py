@@ -49,10 +49,7 @@ def _shapes6(dataset: str, params: Params, raw: Path, out: Path, progress: Progr
     spec = params.of("shapes6").data
     splits = {}
     for split, count in zip(SPLITS, (spec.train, spec.test), strict=True):
-        images, labels, foreground = shapes6.draw(count, params.seeds.data, split, spec.background_match)
-        rows = (
-            (image, int(label), mask) for image, label, mask in zip(images, labels, foreground, strict=True)
-        )
+        rows = shapes6.rows(count, params.seeds.data, split, spec.background_match)
         splits[split] = write_split(out, split, shapes6.SIDE, _counted(rows, split, count, progress))
     return {
         "class_names": list(shapes6.CLASS_NAMES),

@@ -6,5 +6,6 @@ The data set's reader imports it; benchmarks and the tests against other librari
 from __future__ import annotations
 
 from dualperturb.datasets.shapes6.drawing import CLASS_NAMES, SIDE, draw
+from dualperturb.datasets.shapes6.parts import rows
 
-__all__ = ["CLASS_NAMES", "SIDE", "draw"]
+__all__ = ["CLASS_NAMES", "SIDE", "draw", "rows"]

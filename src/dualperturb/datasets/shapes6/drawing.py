@@ -116,9 +116,9 @@ def _check(count: int, seed: int, split: str, background_match: float) -> None:
 
 
 def draw(
-    count: int, seed: int, split: str, background_match: float = 0.7
+    count: int, seed: int, split: str, background_match: float = 0.7, first: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The first `count` images of a split, in the order of their index.
+    """`count` images of a split, in the order of their index, from `first` on.
 
     Image i has label i % 6 and depends on `seed`, `split`, i and `background_match` alone, not on `count`.
     `background_match` is the probability that an image shows its own class's background; masks do not depend
@@ -131,7 +131,8 @@ def draw(
     _check(count, seed, split, background_match)
     images = np.empty((count, 3, SIDE, SIDE), dtype=np.uint8)
     foreground = np.empty((count, 1, SIDE, SIDE), dtype=bool)
-    labels = np.arange(count, dtype=np.int64) % len(CLASS_NAMES)
-    for index, label in enumerate(labels.tolist()):
-        images[index], foreground[index], _ = _draw_one(seed, split, index, label, background_match)
+    labels = np.arange(first, first + count, dtype=np.int64) % len(CLASS_NAMES)
+    for place, label in enumerate(labels.tolist()):
+        drawn = _draw_one(seed, split, first + place, label, background_match)
+        images[place], foreground[place], _ = drawn
     return images, labels, foreground

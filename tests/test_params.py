@@ -124,7 +124,11 @@ REFUSED: list[tuple[str, object, str]] = [
     # texts and switches
     ("norms", ["l2"], "[0]: found 'l2'; accepted: L2, Linf"),
     ("norms", ["L2", "L2"], ": holds 'L2' twice"),
-    ("figures.fig2.defence", "pgd", ": found 'pgd'; accepted: clean, at_pgd, at_dual or smoothing"),
+    (
+        "figures.fig2.defence",
+        "pgd",
+        ": found 'pgd'; accepted: clean, at_pgd, at_dual, smoothing or smoothing_dual",
+    ),
     ("figures.fig5.trained", "L0", ": found 'L0'; accepted: L2, Linf or L1"),
     ("runtime.compile", "on", ": found 'on'; accepted: auto or off"),
     ("shapes6.train.augment.flip", 1, ": found 1; accepted: true or false"),

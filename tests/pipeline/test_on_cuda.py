@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from dualperturb.params import DEFENCES, TRAINED_BY_NORM
 from stages import (
     common,
     examples,

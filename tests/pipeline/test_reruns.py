@@ -22,7 +22,7 @@ TRAINING = {CLEAN, PGD, DUAL, SMOOTHING, SMOOTHING_DUAL}
 EXAMPLES = {"examples@shapes6"}
 # They attack; the others take gradients (gradients) or have an attack of their own (jsma, strong).
 ATTACKING = {"transfer@shapes6", "unsuspicious@shapes6", "health@shapes6", "gallery@shapes6"}
-# They load all classifiers of Fig. 4; `strong` runs once a defence, and `smoothing` has classifiers of its own.
+# They load all classifiers of Fig. 4; `strong` runs once a defence, `smoothing` has classifiers of its own.
 TOGETHER = ATTACKING | {"jsma@shapes6", "gradients@shapes6"}
 
 

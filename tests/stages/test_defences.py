@@ -37,7 +37,7 @@ def test_each_has_a_stage_that_trains_it() -> None:
         str(out).replace("${item.defence}", defence)
         for stage in PIPELINE["stages"].values()
         for out in stage["outs"]
-        for defence in (SMOOTHED if stage["matrix"].get("defence") == "${smoothed}" else [""])
+        for defence in (SMOOTHED if stage.get("matrix", {}).get("defence") == "${smoothed}" else [""])
         if str(out).startswith("models/")
     }
     assert trained == {f"models/${{item.dataset}}/{defence}" for defence in DEFENCES}

@@ -80,7 +80,7 @@ class GaussianNoise:
         perturbations of L2 norms up to eps_f in the foreground and eps_b in the background.
 
         Divided by its own sigma, each pixel's noise is standard normal, and Cohen et al.'s theorem 1 holds
-        for perturbations divided so: ANCER (Eiras et al. 2022, section 3). Their norm is at most
+        for perturbations divided so (ANCER, Eiras et al. 2022). Their norm is at most
         hypot(eps_f / sigma_f, eps_b / sigma_b), and at most r / min(sigma_f, sigma_b) for one of L2 norm r.
         """
         inside, outside = self.sigmas

@@ -19,7 +19,7 @@ import typer
 from dualperturb import launch
 from dualperturb.errors import UserError
 from dualperturb.files import write_json
-from dualperturb.params import DEFENCES, Params, load_params
+from dualperturb.params import DEFENCES, SMOOTHED, Params, load_params
 from stages.processes import on_ranks, reported
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from dualperturb.params.masks import SaliencyParams
     from dualperturb.saliency import SaliencyModel
 
-# The defences of Fig. 3 to 5, as `swept` in dvc.yaml; smoothing has a stage of its own.
-SWEPT = tuple(defence for defence in DEFENCES if defence != "smoothing")
+# The defences of Fig. 3 to 5, as `swept` in dvc.yaml; those of smoothing have a stage of their own.
+SWEPT = tuple(defence for defence in DEFENCES if defence not in SMOOTHED)
 # What `robustness` sweeps over -> the panels that come of it.
 SWEEPS = {"eps": ("eps",), "dual": ("eps_f", "eps_b"), "salience_weight": ("salience_weight",)}
 PARAMS = Path("params.yaml")

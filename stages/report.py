@@ -19,6 +19,7 @@ from dualperturb.figures import read_arrays, read_examples
 from dualperturb.files import read_csv, replacing
 from dualperturb.params import Params
 from dualperturb.params.evaluation import Smoothing
+from dualperturb.params.training import Train
 from dualperturb.report import (
     HEALTH_COLUMNS,
     Certificate,
@@ -86,7 +87,7 @@ def setting(settings: Params) -> dict[str, object]:
 
 def section(settings: Params, results: pd.DataFrame, claims: pd.DataFrame, dataset: str) -> DatasetReport:
     chosen = settings.of(dataset)
-    certified = _certificate(chosen.evaluate.smoothing, chosen.train.smoothing.sigma)
+    certified = _certificate(chosen.evaluate.smoothing, chosen.train)
     own = over_trainings(results[results["dataset"] == dataset])
     return DatasetReport(
         dataset,
@@ -113,7 +114,8 @@ def section(settings: Params, results: pd.DataFrame, claims: pd.DataFrame, datas
     )
 
 
-def _certificate(chosen: Smoothing, sigma: float) -> Certificate:
+def _certificate(chosen: Smoothing, trained: Train) -> Certificate:
+    sigma, dual = trained.smoothing.sigma, trained.smoothing_dual
     largest = chosen.largest_radius(sigma)
     return Certificate(
         sigma,
@@ -121,6 +123,9 @@ def _certificate(chosen: Smoothing, sigma: float) -> Certificate:
         chosen.samples,
         chosen.prediction_samples,
         largest,
+        dual.sigma_f,
+        dual.sigma_b,
+        dual.mask,
         left_out=tuple(radius for radius in chosen.radii if radius > largest),
     )
 

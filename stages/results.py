@@ -15,7 +15,7 @@ from dualperturb.errors import REMAKE, UserError
 from dualperturb.evaluation.tables import BOUNDS, COLUMNS
 from dualperturb.evaluation.tidy import TIDY_COLUMNS, wide
 from dualperturb.files import read_csv
-from dualperturb.params import AXES, SALIENCE_LOSSES, Params
+from dualperturb.params import AXES, SALIENCE_LOSSES, SMOOTHED, Params
 from dualperturb.params.unsuspicious import CONTROL
 from stages.common import MEASURES, RESULTS, SWEEP_TABLES, SWEPT
 
@@ -105,8 +105,9 @@ def _measure(settings: Params, dataset: str, measure: str, norm: str | None) -> 
     if measure == "unsuspicious":
         return len(SWEPT) * _of_unsuspicious(settings, dataset)
     if measure == "smoothing":
-        sigma = settings.of(dataset).train.smoothing.sigma
-        return len(chosen.smoothing.certifiable(sigma)) + ATTACKS * len(settings.norms)
+        trained = [settings.of(dataset).train.smoothed(defence) for defence in SMOOTHED]
+        radii = sum(len(chosen.smoothing.certifiable(one.least_sigma)) for one in trained)
+        return radii + len(SMOOTHED) * len(chosen.smoothing.eps_b) + ATTACKS * len(settings.norms)
     assert measure == "strong"
     assert norm is not None
     read_off = len(settings.grid(dataset, norm).eps) if norm == "L2" else 0  # Carlini and Wagner's budgets

@@ -1,4 +1,4 @@
-"""Randomized smoothing (Cohen et al. 2019): certified accuracy, and accuracy under PGD and dual attacks."""
+"""Randomized smoothing: certified accuracy for one budget and for two, accuracy under PGD and dual."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from dualperturb.params import Params
+from dualperturb.params import SMOOTHED, Params
 from dualperturb.processes import in_processes
 from stages.by_norm import at_once
 from stages.common import MEASURES, params, run, timed
@@ -15,9 +15,9 @@ from stages.common import MEASURES, params, run, timed
 if TYPE_CHECKING:
     from dualperturb.evaluation.measuring.subject import Subject
     from dualperturb.evaluation.smoothing import Sampling
-    from dualperturb.params.evaluation import Smoothing
 
 Attacked = tuple[str, str]  # a norm and an attack in it: pgd or dual
+Part = tuple[int, str, Attacked | None]  # seed of training, defence, None for the certificate
 
 
 def main(dataset: str) -> None:
@@ -26,48 +26,69 @@ def main(dataset: str) -> None:
     from dualperturb.files import write_csv
 
     settings = params(dataset)
-    measures = [None, *product(settings.norms, ("pgd", "dual"))]
     with timed(dataset, "smoothing"):
-        parts = list(product(settings.seeds.training, measures))
-        tables = in_processes(partial(smoothed, dataset), parts, at_once(settings))
+        tables = in_processes(partial(smoothed, dataset), parts(dataset, settings), at_once(settings))
         rows = [row for table in tables for row in table]
         write_csv(MEASURES / dataset / "smoothing.csv", pd.DataFrame(rows))
 
 
-def smoothed(dataset: str, part: tuple[int, Attacked | None]) -> list[dict[Any, Any]]:
-    """Rows of the classifier of one training: certified, or under one attack."""
+def parts(dataset: str, settings: Params) -> list[Part]:
+    """Each classifier is certified, and attacked in each norm unless its noise is by region."""
+    found: list[Part] = []
+    for training, defence in product(settings.seeds.training, SMOOTHED):
+        isotropic = "background" not in settings.of(dataset).train.smoothed(defence).noise
+        attacks = product(settings.norms, ("pgd", "dual")) if isotropic else ()
+        found += [(training, defence, attacked) for attacked in (None, *attacks)]
+    return found
+
+
+def smoothed(dataset: str, part: Part) -> list[dict[str, Any]]:
+    """Rows of one classifier: certified, or under one attack."""
+    from dualperturb.attacks.smoothed import GaussianNoise
     from dualperturb.evaluation.smoothing import Sampling
     from stages.subject import identity, subject
 
-    (training, attacked), settings = part, params()
-    chosen = settings.of(dataset).evaluate.smoothing
-    measured = subject(dataset, "smoothing", None, training, settings, chosen.n)
-    sigma = settings.of(dataset).train.smoothing.sigma
-    sampling = Sampling(sigma, chosen.samples, chosen.alpha, chosen.batch_size, settings.seeds.attack)
+    (training, defence, attacked), settings = part, params()
+    section = settings.of(dataset)
+    chosen, trained = section.evaluate.smoothing, section.train.smoothed(defence)
+    measured = subject(dataset, defence, None, training, settings, chosen.n)
+    noise = GaussianNoise(**trained.noise)
+    sampling = Sampling(noise, chosen.samples, chosen.alpha, chosen.batch_size, settings.seeds.attack)
     if attacked is None:
-        rows = certified(measured, sampling, chosen)
+        rows = certified(measured, sampling, dataset, settings, trained.least_sigma)
     else:
         sampling = replace(sampling, n=chosen.prediction_samples)
         rows = [under_attack(measured, sampling, *attacked, dataset, settings)]
-    own = identity(dataset, "smoothing", None, training)
+    own = identity(dataset, defence, None, training)
     return [own | row for row in rows]
 
 
-def certified(measured: Subject, sampling: Sampling, chosen: Smoothing) -> list[dict[Any, Any]]:
-    """A row for each radius."""
+def certified(
+    measured: Subject, sampling: Sampling, dataset: str, settings: Params, least_sigma: float
+) -> list[dict[str, Any]]:
+    """Certified accuracy over the radius in L2, then over eps_b."""
+    from dualperturb.core.threat_model import ThreatModel
+    from dualperturb.evaluation.measuring.scoring import budget_columns
     from dualperturb.evaluation.smoothing import certified_accuracy, certify_images
 
-    images = certify_images(measured, sampling, chosen.n0)
-    table = certified_accuracy(images, chosen.certifiable(sampling.sigma))
-    return [
-        {"attack": "certificate", "norm": "L2", "axis": "radius", "value": row.pop("radius"), **row}
-        for row in table.to_dict("records")
-    ]
+    chosen = settings.of(dataset).evaluate.smoothing
+    images, noise = certify_images(measured, sampling, chosen.n0), sampling.noise
+    rows: list[dict[str, Any]] = []
+    for radius in chosen.certifiable(least_sigma):
+        own = {"attack": "certificate", "norm": "L2", "axis": "radius", "value": radius}
+        rows.append(own | certified_accuracy(images, radius))
+    for eps_b in chosen.eps_b:
+        budgets = [settings.radius(dataset, "L2", eps, measured.data.side) for eps in (chosen.eps_f, eps_b)]
+        own = {"attack": "certificate", "axis": "certified_eps_b", "value": eps_b}
+        own |= budget_columns(ThreatModel("L2", *budgets), chosen.eps_f, eps_b)
+        rows.append(own | certified_accuracy(images, noise.radius(*budgets)))
+    return rows
 
 
 def under_attack(
     measured: Subject, sampling: Sampling, norm: str, attack: str, dataset: str, settings: Params
-) -> dict[Any, Any]:
+) -> dict[str, Any]:
+    """Accuracy under PGD or dual, each image's class by fewer copies than a certificate takes."""
     from dualperturb.evaluation.measuring.scoring import budget_columns, outcome_columns
     from dualperturb.evaluation.smoothing import attack_smoothed
     from stages.subject import attack_settings, threats

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from dualperturb.figures import PANELS, draw, save
-from dualperturb.report import Certificate, DatasetReport, MaskSummary, ReportData, paper_figures
+from dualperturb.report import DatasetReport, MaskSummary, ReportData, paper_figures
 from tests.small_tables import (
     BUDGETS,
+    CERTIFICATE,
     CLASSES,
     FIGURES,
     NORMS,
@@ -28,7 +29,6 @@ MASKS = {
     "shapes6": MaskSummary("data set", "builtin", 0.351, 0.552, 3, 0, 1000),
     "folder": MaskSummary("saliency model", "deepgaze_iie", 0.49, 0.91, 0, 1, 500),
 }
-CERTIFICATE = Certificate(0.25, 0.001, samples=1000, prediction_samples=400, largest_radius=0.616)
 
 
 def small_report(

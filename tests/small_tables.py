@@ -10,8 +10,8 @@ import pandas as pd
 
 from dualperturb.evaluation.claims.lines import COLUMNS as CLAIM_COLUMNS
 from dualperturb.evaluation.tables import ANY, BOUNDS, LOSS, UNSEEN
-from dualperturb.figures import PANELS
-from dualperturb.params import SALIENCE_LOSSES, Figures
+from dualperturb.figures import PANELS, Certificate
+from dualperturb.params import SALIENCE_LOSSES, SMOOTHED, Figures
 
 ACCURACY = {"clean": 0.1, "at_pgd": 0.4, "at_dual": 0.7}
 NORMS = ("L2", "Linf")
@@ -29,6 +29,7 @@ FIGURES = Figures.model_validate(
         "fig5": {"norm": "Linf", "trained": "L2"},
     }
 )
+CERTIFICATE = Certificate(0.25, 0.001, 1000, 400, 0.616, sigma_f=0.2, sigma_b=3.0, mask="center")
 CLASSES = ("cat", "$dog$", "a name far too long to print")
 _PER_UNIT = {"L2": 1 / 7, "Linf": 1 / 255}
 
@@ -40,7 +41,7 @@ class Look:
     palette: dict[str, str] = field(
         default_factory=lambda: {
             **{"clean": "#0072B2", "at_pgd": "#D55E00"},
-            **{"at_dual": "#009E73", "smoothing": "#CC79A7"},
+            **{"at_dual": "#009E73", "smoothing": "#CC79A7", "smoothing_dual": "#56B4E9"},
         }
     )
     width_inches: float = 7.0
@@ -353,8 +354,15 @@ def _transfer(norm: str, norms: tuple[str, ...]) -> list[dict[str, Any]]:
 
 def _smoothing(norms: tuple[str, ...]) -> list[dict[str, Any]]:
     certified = [
-        _point("smoothing", "none", "certificate", "L2", "radius", radius) | {"accuracy": 0.5 - radius / 2}
+        _point(defence, "none", "certificate", "L2", "radius", radius) | {"accuracy": 0.5 - radius / 2}
+        for defence in SMOOTHED
         for radius in (0.0, 0.5, 0.25)
+    ]
+    certified += [
+        _point(defence, "none", "certificate", "L2", "certified_eps_b", eps_b)
+        | {"eps_f": 2.0, "eps_b": eps_b, "accuracy": 0.5 - (eps_b / 40 if dual else eps_b > 0) / 2}
+        for dual, defence in enumerate(SMOOTHED)
+        for eps_b in (0.0, 20.0, 5.0)
     ]
     attacked = [
         _point("smoothing", "none", attack, norm, "smoothing", np.nan)

@@ -114,3 +114,13 @@ def test_the_salience_weights() -> None:
     assert shown == expected != {}
     weak, full = (float(expected["AT-PGD, cross-entropy"][place].split()[0]) for place in (0, 2))
     assert f"rises from {weak:.0f} to {full:.0f} %" in " ".join(text(SALIENCY).split())
+
+
+def test_the_certificates_for_two_budgets() -> None:
+    results = wide(pd.read_csv(RESULTS))
+    certified = results[(results["dataset"] == "shapes6") & (results["axis"] == "certified_eps_b")]
+    found = {
+        f"{eps_b:g}": [interval_text(row).replace(" %", "") for _, row in rows.iterrows()]
+        for eps_b, rows in certified.groupby("value")
+    }
+    assert {eps_b: cells for eps_b, *cells in shares(STRENGTH, 3)} == found

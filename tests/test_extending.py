@@ -17,8 +17,8 @@ from dualperturb import L1, L2, Dual, foreground_score, pgd
 from dualperturb.core.classifiers.networks import SmallResNet
 from dualperturb.core.images import write_split
 from dualperturb.core.threat_model import ThreatModel
-from dualperturb.figures.panel import Certificate, DrawnFrom, ToldFrom
-from tests.small_tables import FIGURES, Look, small_results
+from dualperturb.figures.panel import DrawnFrom, ToldFrom
+from tests.small_tables import CERTIFICATE, FIGURES, Look, small_results
 from tests.test_training import SETTINGS, network, trained
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -164,7 +164,7 @@ def test_the_panel_is_drawn_and_told_where_it_was_measured(made: dict[str, Any])
     (panel,) = made["panels"](results, FIGURES)
     given = DrawnFrom(results, {}, {}, Look())
     assert len(panel.draw(given).axes[0].patches) == 6
-    told = ToldFrom(results, {}, Certificate(0.25, 0.001, 1000, 400, 0.616))
+    told = ToldFrom(results, {}, CERTIFICATE)
     assert "50 images or more" in panel.caption(told) and len(panel.table(told)) == 6
     assert made["panels"](results[results["attack"] != "dual_autoattack"], FIGURES) == []
 

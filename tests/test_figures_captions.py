@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from dualperturb.errors import UserError
-from dualperturb.figures import Certificate
 from dualperturb.figures.accuracy import accuracy_caption, accuracy_rows, accuracy_table
 from dualperturb.figures.dual_examples import dual_examples_caption
 from dualperturb.figures.gradients import gradient_caption, gradient_table
@@ -18,9 +17,7 @@ from dualperturb.figures.salience import salience_caption
 from dualperturb.figures.smoothing import smoothing_caption, smoothing_table
 from dualperturb.figures.texts import bound_note
 from dualperturb.figures.transfer import transfer_caption, transfer_shown
-from tests.small_tables import small_examples, small_results, under_a_bound
-
-CERTIFICATE = Certificate(0.25, 0.001, samples=1000, prediction_samples=400, largest_radius=0.616)
+from tests.small_tables import CERTIFICATE, small_examples, small_results, under_a_bound
 
 
 @pytest.fixture
@@ -193,11 +190,34 @@ def test_transfer_names_the_pair_in_which_it_is_strongest(results: pd.DataFrame)
 
 def test_smoothing_tells_the_radius_that_nothing_exceeds(results: pd.DataFrame) -> None:
     text = smoothing_caption(results, CERTIFICATE)
-    assert "(1/1000)) = 0.616, whatever the classifier. Accuracy under" in text
+    assert "(1/1000)) = 0.616, whatever the classifier; of two sigmas" in text
     assert "1000 noisy copies an image)" in text and "class by 400 noisy copies: PGD" in text
     above = smoothing_caption(results, replace(CERTIFICATE, left_out=(0.7, 0.8)))
-    assert "= 0.616, whatever the classifier; above it and so not shown: 0.7, 0.8. Accuracy" in above
+    assert "= 0.616, whatever the classifier; above it and so not shown: 0.7, 0.8; of two" in above
     assert "PGD with eps = 4 (L-infinity) 50.0 %" in text
+
+
+def test_smoothing_tells_both_noises_and_both_budgets(results: pd.DataFrame) -> None:
+    text = smoothing_caption(results, CERTIFICATE)
+    assert (
+        "Smoothing: noise of sigma = 0.25; Smoothing-Dual: sigma_f = 0.2 in the foreground, sigma_b = 3"
+        in text
+    )
+    assert "At eps_f = 2, eps_b = 20 (L2): Smoothing 0.0 % [45.0, 55.0], Smoothing-Dual 25.0 % [" in text
+
+
+def test_smoothing_by_region_tells_for_which_masks_it_is_sound(results: pd.DataFrame) -> None:
+    fixed = smoothing_caption(results, CERTIFICATE)
+    given = smoothing_caption(results, replace(CERTIFICATE, mask="given"))
+    sound = "sound only for masks that no perturbation can move, here "
+    assert sound + "a disc in the middle, the same for all images" in fixed
+    assert sound + "those that come with the images. The noise shows their outlines" in given
+
+
+def test_the_table_of_smoothing_names_classifier_and_outcome(results: pd.DataFrame) -> None:
     table = smoothing_table(results)
-    assert list(table["smoothed classifier"])[:2] == ["certified at radius 0", "certified at radius 0.25"]
-    assert len(table) == 3 + 4
+    assert len(table) == 2 * 3 + 2 * 3 + 4
+    told = list(zip(table["classifier"], table["outcome"], strict=True))
+    assert told[0] == ("Smoothing", "certified at radius 0")
+    assert ("Smoothing-Dual", "certified at eps_f = 2, eps_b = 20 (L2)") in told
+    assert told[-1] == ("Smoothing", "under dual, eps_f = 4, eps_b = 20 (L-infinity)")

@@ -23,11 +23,18 @@ from dualperturb.figures import (
 )
 from dualperturb.figures.curves import lines, value_axis
 from dualperturb.figures.names import classifier_labels
-from dualperturb.figures.panel import Certificate, DrawnFrom, ToldFrom
-from dualperturb.figures.smoothing import smoothing_panel
+from dualperturb.figures.panel import DrawnFrom, ToldFrom
+from dualperturb.figures.smoothing import smoothing_panels
 from dualperturb.figures.sweeps import sweep
 from dualperturb.params import Figures
-from tests.small_tables import FIGURES, Look, small_examples, small_gradients, small_results
+from tests.small_tables import (
+    CERTIFICATE,
+    FIGURES,
+    Look,
+    small_examples,
+    small_gradients,
+    small_results,
+)
 
 
 @pytest.fixture
@@ -96,7 +103,7 @@ def asked(**norms: str) -> Figures:
 
 def told(results: pd.DataFrame, chosen: Figures, *names: str) -> dict[str, str]:
     """Stem -> caption of the panels that are not drawn."""
-    given = ToldFrom(results, {}, Certificate(0.25, 0.001, 1000, 400, 0.616))
+    given = ToldFrom(results, {}, CERTIFICATE)
     panels = chosen_panels(results, chosen, names)
     return {panel.stem: panel.caption(given) for panel in panels if panel.draw is None}
 
@@ -121,8 +128,7 @@ def test_each_combination_of_norms_is_in_one_figure(results: pd.DataFrame) -> No
     names = ("accuracy", "across", "combinations")
     for chosen in (FIGURES, asked(fig4="Linf"), asked(fig5="L2"), asked(fig4="Linf", fig5="L2")):
         rows = [
-            panel.rows(ToldFrom(results, {}, Certificate(0.25, 0.001, 1000, 400, 0.616)))
-            for panel in chosen_panels(results, chosen, names)
+            panel.rows(ToldFrom(results, {}, CERTIFICATE)) for panel in chosen_panels(results, chosen, names)
         ]
         trained = pd.concat(rows).query("axis == 'eps_b' and trained_norm != 'none'")
         same = (chosen.fig4.norm, chosen.fig4.norm) == (chosen.fig5.norm, chosen.fig5.trained)
@@ -163,16 +169,37 @@ def test_where_all_norms_are_in_use_every_figure_is_drawn(results: pd.DataFrame)
 
 
 def test_certified_accuracy_is_a_line_and_pgd_a_point_at_the_radius_spent(results: pd.DataFrame) -> None:
-    axes = smoothing_panel(results, Look()).axes[0]
-    line, point = axes.get_lines()[:2]
+    results.loc[results["defence"] == "smoothing_dual", "accuracy"] /= 2
+    axes = smoothing_panels(results, Look()).axes[0]
+    line, dual, point = axes.get_lines()[:3]
     assert list(line.get_xdata()) == [0, 0.25, 0.5] and np.allclose(line.get_ydata(), [50, 37.5, 25])
+    assert np.allclose(dual.get_ydata(), [25, 18.75, 12.5])
     assert np.allclose(point.get_xdata(), 2 / 7) and np.allclose(point.get_ydata(), 50)
     assert axes.get_xlim() == (0, 0.5)
 
 
+def test_certificates_for_two_budgets_stand_beside_the_dual_attack(results: pd.DataFrame) -> None:
+    figure = smoothing_panels(results, Look())
+    axes = figure.axes[1]
+    line, dual, point = axes.get_lines()[:3]
+    assert list(line.get_xdata()) == [0, 5, 20] and np.allclose(line.get_ydata(), [50, 0, 0])
+    assert np.allclose(dual.get_ydata(), [50, 43.75, 25])
+    assert np.allclose(point.get_xdata(), 20) and np.allclose(point.get_ydata(), 50)
+    assert axes.get_title() == r"(b) two budgets, $\epsilon_f$ = 2"
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["Smoothing, certified", "Smoothing-Dual, certified", "Smoothing, under attack"]
+
+
+def test_a_dual_attack_with_another_foreground_budget_is_not_beside_the_certificates(
+    results: pd.DataFrame,
+) -> None:
+    results.loc[results["axis"] == "certified_eps_b", "eps_f"] = 1.0
+    assert len(smoothing_panels(results, Look()).axes[1].get_lines()) == 2
+
+
 def test_smoothing_without_a_certificate_is_refused(results: pd.DataFrame) -> None:
     with pytest.raises(UserError, match="no certified accuracy"):
-        smoothing_panel(results[results["axis"] != "radius"], Look())
+        smoothing_panels(results[results["axis"] != "radius"], Look())
 
 
 def test_the_named_axes_are_logarithmic_from_zero_on(results: pd.DataFrame) -> None:

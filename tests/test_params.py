@@ -124,7 +124,11 @@ REFUSED: list[tuple[str, object, str]] = [
     # texts and switches
     ("norms", ["l2"], "[0]: found 'l2'; accepted: L2, Linf"),
     ("norms", ["L2", "L2"], ": holds 'L2' twice"),
-    ("figures.fig2.defence", "pgd", ": found 'pgd'; accepted: clean, at_pgd, at_dual or smoothing"),
+    (
+        "figures.fig2.defence",
+        "pgd",
+        ": found 'pgd'; accepted: clean, at_pgd, at_dual, smoothing or smoothing_dual",
+    ),
     ("figures.fig5.trained", "L0", ": found 'L0'; accepted: L2, Linf or L1"),
     ("runtime.compile", "on", ": found 'on'; accepted: auto or off"),
     ("shapes6.train.augment.flip", 1, ": found 1; accepted: true or false"),
@@ -273,6 +277,47 @@ def test_radii_that_no_number_of_votes_certifies_are_told_apart() -> None:
     assert chosen.largest_radius(0.25) == pytest.approx(0.25 * 0.08453, rel=1e-3)
     assert chosen.certifiable(0.25) == (0, 0.02)
     assert chosen.certifiable(0.5) == (0, 0.02, 0.03)
+
+
+@pytest.mark.parametrize("source", ["saliency", "segmentation"])
+def test_noise_by_the_regions_of_computed_masks_is_refused(source: str) -> None:
+    key = "shapes6.train.smoothing_dual.mask"
+    computed = {"shapes6.masks.source": source, key: "given"}
+    assert refusal(**computed) == (
+        f"{key}: found given, but masks.source is {source}: a perturbation moves such a mask, and no "
+        "certificate holds; accepted: center"
+    )
+    Params.model_validate(changed(**{**computed, key: "center"}))
+    Params.model_validate(changed(**{key: "given"}))
+
+
+def test_noise_by_the_regions_of_masks_that_are_the_same_for_all_is_accepted() -> None:
+    fixed = {"shapes6.masks.source": "saliency", "shapes6.masks.model": "center"}
+    given = {"shapes6.train.smoothing_dual.mask": "given"}
+    Params.model_validate(changed(**fixed, **given))
+    fixed["shapes6.masks.source"] = "segmentation"
+    assert "masks.source is segmentation" in refusal(**fixed, **given)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("train.smoothing_dual.sigma_b", 0, "found 0; accepted: a finite number above 0"),
+        ("train.smoothing_dual.sigma_f", "1", "found '1' (a number written as text); accepted: a finite"),
+        ("train.smoothing_dual.mask", "mine", "found 'mine'; accepted: given or center"),
+        ("evaluate.smoothing.eps_f", -1, "found -1; accepted: a finite number of at least 0"),
+        ("evaluate.smoothing.eps_b", [5, 5], "holds 5"),
+    ],
+)
+def test_noise_by_region_and_its_budgets_are_numbers(key: str, value: object, line: str) -> None:
+    assert refusal(**{f"shapes6.{key}": value}).startswith(f"shapes6.{key}: {line}")
+
+
+def test_the_lower_sigma_bounds_the_radius() -> None:
+    for sigmas, least in (((0.5, 2.0), 0.5), ((3.0, 0.25), 0.25)):
+        values = dict(zip(("sigma_f", "sigma_b"), sigmas, strict=True))
+        named = {f"shapes6.train.smoothing_dual.{key}": value for key, value in values.items()}
+        assert Params.model_validate(changed(**named)).of("shapes6").train.smoothing_dual.least_sigma == least
 
 
 @pytest.mark.parametrize(
@@ -471,7 +516,7 @@ def test_the_measure_that_asks_for_most_images_is_named() -> None:
 def test_adversarial_training_has_a_classifier_for_each_norm() -> None:
     params = Params.model_validate(changed(norms=["Linf", "L2"]))
     assert params.trained("at_dual") == params.trained("at_pgd") == ("Linf", "L2")
-    assert params.trained("clean") == params.trained("smoothing") == (None,)
+    assert params.trained("clean") == params.trained("smoothing_dual") == (None,)
 
 
 def test_a_picture_shows_the_classifier_of_its_norm_or_else_of_the_first() -> None:

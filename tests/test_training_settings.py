@@ -59,6 +59,14 @@ def test_smoothing_trains_on_noise_of_its_sigma() -> None:
     assert training_adversary(chosen, "shapes6", "smoothing", None, 32, no_saliency) == GaussianNoise(0.5)
 
 
+def test_smoothing_by_region_trains_on_noise_of_both_sigmas() -> None:
+    chosen = changed("shapes6.train.smoothing_dual.sigma_b", 3.0)
+    for mask, fixed in (("center", True), ("given", False)):
+        chosen = changed("shapes6.train.smoothing_dual.mask", mask, chosen)
+        found = training_adversary(chosen, "shapes6", "smoothing_dual", None, 32, no_saliency)
+        assert found == GaussianNoise(0.25, 3.0, fixed)
+
+
 @pytest.mark.parametrize(("norm", "scale"), [("L2", 32 / 224), ("Linf", 1 / 255)])
 def test_radii_are_those_really_applied(norm: str, scale: float) -> None:
     chosen = load_params(PARAMS)
@@ -154,6 +162,8 @@ CHANGES = [
     ("eps_b", 5.0, {"at_dual"}),
     ("norms", ("L2",), set()),
     ("shapes6.train.smoothing.sigma", 0.3, {"smoothing"}),
+    ("shapes6.train.smoothing_dual.sigma_b", 3.0, {"smoothing_dual"}),
+    ("shapes6.train.smoothing_dual.mask", "given", {"smoothing_dual"}),
     ("shapes6.eps_scale", 0.5, {"at_pgd", "at_dual"}),
     ("shapes6.masks.threshold", "density", set()),
     ("shapes6.masks.batch_size", 10, set()),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb import L2, Dual, pgd
-from dualperturb.attacks.smoothed import GaussianNoise, SmoothedClassifier, draw, generator
+from dualperturb.attacks.smoothed import GaussianNoise, SmoothedClassifier, centre_disc, draw, generator
 from dualperturb.errors import UserError
 
 Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]
@@ -64,7 +64,45 @@ def test_a_sigma_out_of_range_is_refused(sigma: float) -> None:
     with pytest.raises(UserError, match=f"^sigma: expected a positive finite number, got {sigma}$"):
         GaussianNoise(sigma)
     with pytest.raises(UserError, match="^sigma: "):
-        SmoothedClassifier(Recorder(), sigma, 2, 0, CPU)
+        GaussianNoise(0.1, sigma)
+
+
+def test_noise_by_region_has_the_sigma_of_each_pixels_region() -> None:
+    images, seeds = torch.zeros(30, 3, 16, 16), list(range(30))
+    foreground = torch.rand(30, 1, 16, 16, generator=generator(1, CPU)) < 0.3
+    labels = torch.zeros(30, dtype=torch.int64)
+    unit = GaussianNoise(1.0)(Recorder(), images, labels, foreground, seeds, 1.0)
+    found = GaussianNoise(0.5, 2.0)(Recorder(), images, labels, foreground, seeds, 1.0)
+    torch.testing.assert_close(found, torch.where(foreground, 0.5 * unit, 2 * unit))
+    fixed = GaussianNoise(0.5, 2.0, fixed=True)(Recorder(), images, labels, foreground, seeds, 1.0)
+    torch.testing.assert_close(fixed, torch.where(centre_disc(foreground), 0.5 * unit, 2 * unit))
+
+
+def test_the_fixed_mask_is_the_disc_that_fits_the_image() -> None:
+    disc = centre_disc(torch.zeros(5, 1, 32, 32, dtype=torch.bool))
+    rows, columns = torch.meshgrid(torch.arange(32) - 15.5, torch.arange(32) - 15.5, indexing="ij")
+    squares = rows.square() + columns.square()
+    assert disc.shape == (1, 1, 32, 32)
+    assert disc[0, 0][squares < 240].all() and not disc[0, 0][squares > 241].any()  # 15.5^2 + 0.5^2 = 240.5
+
+
+@pytest.mark.parametrize(
+    ("noise", "budgets", "radius"),
+    [
+        (GaussianNoise(0.25), (3, 4), 5),
+        (GaussianNoise(0.25, 0.25), (3, 4), 5),
+        (GaussianNoise(1.0, 2.0), (3, 8), 5),
+        (GaussianNoise(2.0, 0.5), (6, 2), 2.5),
+        (GaussianNoise(0.25, 8.0), (0, 0), 0),
+    ],
+)
+def test_the_radius_of_two_budgets(noise: GaussianNoise, budgets: tuple[int, int], radius: float) -> None:
+    assert noise.radius(*budgets) == pytest.approx(radius)
+
+
+def test_noise_by_region_is_not_climbed() -> None:
+    with pytest.raises(UserError, match=r"^noise: found \(0.25, 2.0\) by region; accepted: the same in both"):
+        SmoothedClassifier(Recorder(), GaussianNoise(0.25, 2.0), 2, 0, CPU)
 
 
 @pytest.mark.parametrize("shape", [(3, 3, 3), (1, 1, 1), (3, 4, 4), (3, 16, 16)])
@@ -79,14 +117,14 @@ def test_noise_does_not_depend_on_how_many_are_drawn_at_a_time(shape: tuple[int,
 def test_the_value_is_the_log_of_the_mean_softmax_over_the_draws(parts: Parts) -> None:
     model, images, _, _ = parts(5)
     recorder = Recorder()
-    SmoothedClassifier(recorder, 0.3, 7, 1, CPU)(images)
+    SmoothedClassifier(recorder, GaussianNoise(0.3), 7, 1, CPU)(images)
     (copies,) = recorder.seen
     noise = copies.view(5, 7, 3, 8, 8) - images.unsqueeze(1)
     torch.testing.assert_close(noise, noise[:1].expand_as(noise))  # the same for all images
     assert noise[0].std().item() == pytest.approx(0.3, rel=0.05)
     with torch.no_grad():
         expected = torch.stack([model(images + one).softmax(dim=1) for one in noise[0]]).mean(dim=0).log()
-        found = SmoothedClassifier(model, 0.3, 7, 1, CPU)(images)
+        found = SmoothedClassifier(model, GaussianNoise(0.3), 7, 1, CPU)(images)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(found.exp().sum(dim=1), torch.ones(5))
 
@@ -96,7 +134,7 @@ def test_every_pass_draws_new_noise_and_a_new_wrapper_begins_again() -> None:
 
     def passes(seed: int) -> list[Tensor]:
         recorder = Recorder()
-        smoothed = SmoothedClassifier(recorder, 0.3, 2, seed, CPU)
+        smoothed = SmoothedClassifier(recorder, GaussianNoise(0.3), 2, seed, CPU)
         smoothed(images), smoothed(images)
         return recorder.seen
 
@@ -108,7 +146,7 @@ def test_every_pass_draws_new_noise_and_a_new_wrapper_begins_again() -> None:
 
 def test_a_confident_classifier_still_gives_a_gradient() -> None:
     images = torch.full((1, 3, 4, 4), 2.0, requires_grad=True)  # probabilities 1 and exp(-192)
-    value = SmoothedClassifier(Recorder(), 0.01, 3, 0, CPU)(images)[0, 1]
+    value = SmoothedClassifier(Recorder(), GaussianNoise(0.01), 3, 0, CPU)(images)[0, 1]
     assert value.item() == pytest.approx(-192, abs=2)
     (gradient,) = torch.autograd.grad(value, images)
     torch.testing.assert_close(gradient, torch.full_like(images, -2.0))
@@ -117,15 +155,17 @@ def test_a_confident_classifier_still_gives_a_gradient() -> None:
 def test_the_wrapper_leaves_the_model_as_it_is(parts: Parts) -> None:
     model, images, labels, foreground = parts(4)
     for mode in (True, False):
-        assert SmoothedClassifier(model.train(mode), 0.1, 2, 0, CPU).training is mode
+        assert SmoothedClassifier(model.train(mode), GaussianNoise(0.1), 2, 0, CPU).training is mode
         assert model.training is mode
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     ball = Dual(L2(0.2), L2(0.5), foreground)
-    pgd(SmoothedClassifier(model, 0.1, 2, 0, CPU), images, labels, ball, steps=3, step_size=0.5)
+    pgd(
+        SmoothedClassifier(model, GaussianNoise(0.1), 2, 0, CPU), images, labels, ball, steps=3, step_size=0.5
+    )
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert model[0].weight.grad is None
 
 
 def test_no_draws_are_refused() -> None:
     with pytest.raises(UserError, match="^draws: expected at least 1, got 0$"):
-        SmoothedClassifier(Recorder(), 0.1, 0, 0, CPU)
+        SmoothedClassifier(Recorder(), GaussianNoise(0.1), 0, 0, CPU)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from dualperturb import L2, UserError, apgd, auto_attack, jsma, nested_pgd, pgd
-from dualperturb.attacks.smoothed import SmoothedClassifier
+from dualperturb.attacks.smoothed import GaussianNoise, SmoothedClassifier
 
 STEPS = {"steps": 1, "step_size": 0.5}
 ATTACKS: dict[str, Callable[..., Any]] = {
@@ -213,6 +213,6 @@ def test_what_every_call_changes_is_told_of(images: Tensor, capsys: pytest.Captu
 
 def test_noise_on_purpose_is_not_told_of(images: Tensor, capsys: pytest.CaptureFixture[str]) -> None:
     inner = seeded(lambda: head(nn.ReLU())).eval()
-    smoothed = SmoothedClassifier(inner, sigma=0.5, draws=2, seed=0, device=images.device)
+    smoothed = SmoothedClassifier(inner, GaussianNoise(0.5), draws=2, seed=0, device=images.device)
     pgd(smoothed, images, LABELS, L2(0.1), **STEPS)
     assert capsys.readouterr().out == ""

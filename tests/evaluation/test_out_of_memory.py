@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from dualperturb.attacks.smoothed import GaussianNoise
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.evaluation.gradients import energy_table
@@ -111,12 +112,14 @@ def test_one_image_that_does_not_fit_is_one_line_for_the_user(make_subject: Make
 
 
 def smoothed(subject: Subject) -> pd.DataFrame:
-    sampling = Sampling(sigma=0.25, n=60, alpha=0.01, batch_size=60, seed=0)
+    sampling = Sampling(GaussianNoise(0.25), n=60, alpha=0.01, batch_size=60, seed=0)
     return attack_smoothed(subject, DUAL, 0.0, SETTINGS, sampling=sampling, draws=2)
 
 
 def certified(subject: Subject) -> pd.DataFrame:
-    return certify_images(subject, Sampling(sigma=0.25, n=60, alpha=0.01, batch_size=50, seed=0), n0=20)
+    return certify_images(
+        subject, Sampling(GaussianNoise(0.25), n=60, alpha=0.01, batch_size=50, seed=0), n0=20
+    )
 
 
 def transferred(subject: Subject) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from dualperturb.params import DEFENCES, TRAINED_BY_NORM
 from stages import (
     common,
     examples,
@@ -41,8 +42,8 @@ def run_all() -> None:
     """The pipeline in the current folder, from nothing to the results."""
     for stage in (prepare, masks):
         stage.main("shapes6")
-    for defence, norm in (("clean", None), ("at_pgd", "L2"), ("at_dual", "L2"), ("smoothing", None)):
-        train.main(defence, "shapes6", norm)
+    for defence in DEFENCES:
+        train.main(defence, "shapes6", "L2" if defence in TRAINED_BY_NORM else None)
     for defence in common.SWEPT:
         for sweep in common.SWEEPS:
             robustness.main(sweep, "shapes6", defence, "L2")

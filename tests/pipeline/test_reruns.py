@@ -17,11 +17,12 @@ DEFENCES = ("clean", "at_pgd", "at_dual")
 SWEEPS = ("robustness_eps", "robustness_dual", "saliency")
 RESULTS = {"tables", "figures@shapes6", "report"}
 CLEAN, PGD, DUAL = "train_clean@shapes6", "train_pgd@shapes6", "train_dual@shapes6"
-TRAINING = {CLEAN, PGD, DUAL, "train_smoothing@shapes6"}
+SMOOTHING, SMOOTHING_DUAL = (f"train_smoothing@shapes6-{one}" for one in ("smoothing", "smoothing_dual"))
+TRAINING = {CLEAN, PGD, DUAL, SMOOTHING, SMOOTHING_DUAL}
 EXAMPLES = {"examples@shapes6"}
 # They attack; the others take gradients (gradients) or have an attack of their own (jsma, strong).
 ATTACKING = {"transfer@shapes6", "unsuspicious@shapes6", "health@shapes6", "gallery@shapes6"}
-# They load all classifiers of Fig. 4; `strong` runs once a defence, and `smoothing` a classifier of its own.
+# They load all classifiers of Fig. 4; `strong` runs once a defence, `smoothing` has classifiers of its own.
 TOGETHER = ATTACKING | {"jsma@shapes6", "gradients@shapes6"}
 
 
@@ -75,7 +76,8 @@ PARAMETERS: dict[str, tuple[Any, set[str]]] = {
         2,
         {DUAL} | measured(*SWEEPS, "strong", on=("at_dual",)) | TOGETHER | RESULTS,
     ),
-    "shapes6.train.smoothing.sigma": (0.5, {"train_smoothing@shapes6", "smoothing@shapes6"} | RESULTS),
+    "shapes6.train.smoothing.sigma": (0.5, {SMOOTHING, "smoothing@shapes6"} | RESULTS),
+    "shapes6.train.smoothing_dual.mask": ("given", {SMOOTHING_DUAL, "smoothing@shapes6"} | RESULTS),
     "shapes6.evaluate.steps": (
         3,
         measured(*SWEEPS) | ATTACKING | {"smoothing@shapes6"} | EXAMPLES | RESULTS,

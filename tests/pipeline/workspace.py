@@ -63,6 +63,7 @@ TINY: dict[str, Any] = {
     "shapes6.evaluate.smoothing.samples": 20,
     "shapes6.evaluate.smoothing.prediction_samples": 20,
     "shapes6.train.smoothing.epochs": 1,
+    "shapes6.train.smoothing_dual.epochs": 1,
     "figures.fig1.salience_weights": [0, 10],
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from dualperturb.figures.names import LABELS
-from dualperturb.params import DEFENCES, TRAINED_BY_NORM
+from dualperturb.params import DEFENCES, SMOOTHED, TRAINED_BY_NORM
 from stages.common import SWEPT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,26 +17,27 @@ MODELS = {f"models/${{item.dataset}}/{defence}" for defence in SWEPT}
 
 
 def test_they_are_the_papers() -> None:
-    assert DEFENCES == ("clean", "at_pgd", "at_dual", "smoothing")
+    assert DEFENCES == ("clean", "at_pgd", "at_dual", "smoothing", "smoothing_dual")
     assert TRAINED_BY_NORM == ("at_pgd", "at_dual")
     assert tuple(LABELS) == DEFENCES
 
 
 def test_the_pipeline_sweeps_those_that_the_stages_sweep() -> None:
-    assert PIPELINE["vars"] == [{"swept": list(SWEPT)}]
+    assert PIPELINE["vars"] == [{"swept": list(SWEPT), "smoothed": list(SMOOTHED)}]
     swept = {
         stage["matrix"]["defence"]
         for stage in PIPELINE["stages"].values()
         if "defence" in stage.get("matrix", {})
     }
-    assert swept == {"${swept}"}
+    assert swept == {"${swept}", "${smoothed}"}
 
 
 def test_each_has_a_stage_that_trains_it() -> None:
     trained = {
-        out
+        str(out).replace("${item.defence}", defence)
         for stage in PIPELINE["stages"].values()
         for out in stage["outs"]
+        for defence in (SMOOTHED if stage.get("matrix", {}).get("defence") == "${smoothed}" else [""])
         if str(out).startswith("models/")
     }
     assert trained == {f"models/${{item.dataset}}/{defence}" for defence in DEFENCES}

@@ -323,12 +323,14 @@ def test_every_measure_is_in_the_results(finished: Path) -> None:
     found = results.groupby(["attack", "axis"], dropna=False).size()
     classifiers, norms, alike = 5, 2, 3
     shares, radii = 3, 2  # 20 noisy copies certify no more than 0.137
+    smoothed, budgets = 2, 7
     judged = ("pgd", "dual", "sum", "constrained", "guided", "any")
     assert {key: count for key, count in found.items() if key[1] not in AXES} == {
         ("jsma", "share"): classifiers * shares,
         **{(attack, "transfer"): classifiers**2 * norms for attack in ("pgd", "dual")},
         **{(attack, "strong"): alike * norms for attack in ("pgd", "dual", "dual_autoattack", "autoattack")},
-        ("certificate", "radius"): radii,
+        ("certificate", "radius"): smoothed * radii,
+        ("certificate", "certified_eps_b"): smoothed * budgets,
         **{(attack, "smoothing"): norms for attack in ("pgd", "dual")},
         **{(attack, "bound"): alike * norms * 21 for attack in judged},
         **{(attack, "unsuspicious"): alike * norms * 6 for attack in judged},
@@ -446,9 +448,14 @@ def test_certificates_and_predictions_have_numbers_of_noisy_copies_of_their_own(
         monkeypatch.setattr(evaluation_smoothing, name, watched(name))
     smoothing.main("shapes6")
     assert drawn == {"certify_images": {20}, "attack_smoothed": {15}}
-    assert pd.read_csv("reports/measures/shapes6/smoothing.csv")["value"].dropna().tolist() == [0, 0.1]
+    table = pd.read_csv("reports/measures/shapes6/smoothing.csv")
+    certified = table[table["attack"] == "certificate"].groupby(["defence", "axis"])["value"].apply(list)
+    budgets, radii = [0, 1, 2, 3, 5, 10, 20], [0, 0.1]
+    assert certified.tolist() == [budgets, radii, budgets, radii]
+    spent = table[table["axis"] == "certified_eps_b"].set_index(["defence", "value"])["eps_b_spent"]
+    assert spent["smoothing_dual", 20] == pytest.approx(20 / 7)
     told = (finished / "reports/report.md").read_text()
-    assert "= 0.137, whatever the classifier; above it and so not shown: 0.2, 0.3, 0.4, 0.5, 0.55." in told
+    assert "= 0.137, whatever the classifier; above it and so not shown: 0.2, 0.3, 0.4, 0.5, 0.55; of" in told
     assert "class by 15 noisy copies" in told
 
 
@@ -789,7 +796,7 @@ def only_linf(path: Path) -> None:
     if "source" in table.columns:
         own &= ~table["source"].str.endswith("_L2")
     if "norm" in table.columns:
-        own &= (table["norm"] != "L2") | (table["axis"] == "radius")
+        own &= (table["norm"] != "L2") | table["axis"].isin(("radius", "certified_eps_b"))
     table[own].to_csv(path, index=False)
 
 
@@ -798,15 +805,15 @@ def test_the_timed_stages_are_those_of_the_pipeline(project: Path, finished: Pat
     files = {common.time_file("shapes6", *one) for one in common.timed_stages(settings)}
     named = {
         path
-        for stage in PIPELINE["stages"]
-        for defence in common.SWEPT
+        for stage, described in PIPELINE["stages"].items()
+        for defence in PIPELINE["vars"][0][described.get("matrix", {}).get("defence", "${swept}")[2:-1]]
         for path in outs(stage, dataset="shapes6", defence=defence)
         if path.startswith("reports/times/")
     }
     by_norm = {str(file.parent) for file in files if file.stem in NORMS}
     assert {str(file) for file in files if file.stem not in NORMS} | by_norm == named
     written = {path.relative_to(finished) for path in (finished / common.TIMES).rglob("*.json")}
-    assert written < files and len(files - written) == 1 + 6  # prepare and the trainings did not run
+    assert written < files and len(files - written) == 1 + 7  # prepare and the trainings did not run
 
 
 def test_the_report_has_the_times_of_present_stages_and_norms_alone(project: Path) -> None:
@@ -860,7 +867,7 @@ def test_a_stage_repeats_its_bytes(finished: Path, project: Path) -> None:
         (lambda: robustness.main("eps", "cifar", "clean", "L2"), "^data set: found 'cifar'"),
         (
             lambda: robustness.main("eps", "shapes6", "pgd", "L2"),
-            "^defence: found 'pgd'; accepted: clean, at_pgd, at_dual, smoothing$",
+            "^defence: found 'pgd'; accepted: clean, at_pgd, at_dual, smoothing, smoothing_dual$",
         ),
         (
             lambda: robustness.main("eps", "shapes6", "clean", "L1"),

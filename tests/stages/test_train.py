@@ -29,6 +29,7 @@ SETTING = {
     "at_pgd": {"epochs": EPOCHS, "steps": 1},
     "at_dual": {"epochs": EPOCHS, "steps": 1, "warmup_epochs": 1},
     "smoothing": {"epochs": EPOCHS},
+    "smoothing_dual": {"epochs": EPOCHS},
 }
 # The stage, but its process kills itself in the middle of the second epoch.
 KILLED = """
@@ -122,6 +123,7 @@ def files(folder: Path) -> list[str]:
         ("at_pgd", "Linf", "at_pgd/Linf"),
         ("at_dual", "L2", "at_dual/L2"),
         ("smoothing", None, "smoothing"),
+        ("smoothing_dual", None, "smoothing_dual"),
     ],
 )
 def test_the_stage_leaves_a_model_a_history_and_its_time(

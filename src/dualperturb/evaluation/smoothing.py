@@ -2,13 +2,14 @@
 
 The smoothed classifier answers with the class that the base classifier gives most often under noise
 N(0, sigma^2) on every pixel. Cohen, Rosenfeld and Kolter 2019: PREDICT and CERTIFY in section 3.2, the radius
-in theorem 1. Everything here is an estimate from n noisy copies: the statement about a single image is wrong
-with probability at most alpha. For all images together there is no such bound.
+in theorem 1. With a sigma of its own in each region the same argument certifies two budgets: see
+`GaussianNoise`, also for the masks with which that is sound. Everything here is an estimate from n noisy
+copies: the statement about a single image is wrong with probability at most alpha. For all images together
+there is no such bound.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,14 +19,14 @@ from scipy.special import betaincinv
 from scipy.stats import binomtest, norm
 from torch import Tensor, nn
 
-from dualperturb.attacks.smoothed import SmoothedClassifier, check_sigma, draw, generator
+from dualperturb.attacks.smoothed import GaussianNoise, SmoothedClassifier, draw, generator
 from dualperturb.core.devices.memory import Portions
 from dualperturb.core.seeds import image_seeds
 from dualperturb.core.shown import logits_in
 from dualperturb.core.steady import check_mode
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
-from dualperturb.evaluation.measuring.intervals import wilson
+from dualperturb.evaluation.measuring.intervals import accuracy_columns
 from dualperturb.evaluation.measuring.scoring import AttackSettings, attack_at_once
 from dualperturb.evaluation.measuring.subject import Batch, Subject
 
@@ -38,13 +39,13 @@ VOTES_SALT = (0, 1)
 class Sampling:
     """How many noisy copies of an image are drawn, how noisy they are, and how sure a statement has to be.
 
-    sigma: standard deviation of the noise, pixels in [0, 1]; n: noisy copies per image; alpha: probability of
+    noise: the same everywhere or by region; n: noisy copies per image; alpha: probability of
     a wrong statement; batch_size: noisy copies that the classifier sees at a time, which bounds the memory
     and does not change the noise; portions: lowers that number once memory has run out.
     Raises UserError for values out of range, and for so few copies that every image would be abstained on.
     """
 
-    sigma: float
+    noise: GaussianNoise
     n: int
     alpha: float
     batch_size: int
@@ -52,7 +53,6 @@ class Sampling:
     portions: Portions = field(default_factory=lambda: Portions("noisy copies"), repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_sigma(self.sigma)
         if self.batch_size < 1:
             raise UserError(f"batch_size: expected at least 1, got {self.batch_size}")
         if not 0 < self.alpha < 1:
@@ -69,10 +69,10 @@ def predict_images(subject: Subject, sampling: Sampling) -> pd.DataFrame:
     copies got the top class and the second class. Raises UserError if the classifier is in train mode.
     """
     rows = []
-    for chosen, images, labels, _ in subject.batches(1):
-        given = _votes(subject.model, images[0], chosen[0], sampling.n, sampling)
+    for batch in subject.batches(1):
+        given = _votes(subject.model, batch, sampling.n, sampling)
         predicted, votes, runner_up = predict(np.bincount(given), sampling.alpha)
-        rows.append(_row(chosen, labels, predicted) | {"votes": votes, "runner_up_votes": runner_up})
+        rows.append(_row(batch, predicted) | {"votes": votes, "runner_up_votes": runner_up})
     return pd.DataFrame(rows)
 
 
@@ -81,38 +81,34 @@ def certify_images(subject: Subject, sampling: Sampling, n0: int) -> pd.DataFram
 
     n0: noisy copies that are drawn first and choose a class; the n after them bound its probability.
     predicted: -1 for an abstention, with radius 0; votes: those for the chosen class, out of n; lower_bound:
-    on its probability; radius: no perturbation of smaller L2 norm, pixels in [0, 1], changes the prediction.
-    No radius exceeds sigma * Phi^-1(alpha^(1/n)), whatever the classifier.
+    on its probability; radius: no perturbation of smaller L2 norm, pixels in [0, 1], changes the prediction,
+    and none within two budgets whose `GaussianNoise.radius` is smaller.
+    No radius exceeds sigma * Phi^-1(alpha^(1/n)), the lower sigma of two, whatever the classifier.
     Raises UserError for n0 below 1 or a classifier in train mode.
     """
     if n0 < 1:
         raise UserError(f"n0: expected at least 1, got {n0}")
     rows = []
-    for chosen, images, labels, _ in subject.batches(1):
-        given = _votes(subject.model, images[0], chosen[0], n0 + sampling.n, sampling)
+    for batch in subject.batches(1):
+        given = _votes(subject.model, batch, n0 + sampling.n, sampling)
         selected = int(np.bincount(given[:n0]).argmax())
         votes = int((given[n0:] == selected).sum())
         bound = lower_bound(votes, sampling.n, sampling.alpha)
         certified = bound > 0.5
-        row = _row(chosen, labels, selected if certified else ABSTAINED)
-        radius = sampling.sigma * float(norm.ppf(bound)) if certified else 0.0
+        row = _row(batch, selected if certified else ABSTAINED)
+        radius = min(sampling.noise.sigmas) * float(norm.ppf(bound)) if certified else 0.0
         rows.append(row | {"votes": votes, "lower_bound": bound, "radius": radius})
     return pd.DataFrame(rows)
 
 
-def certified_accuracy(table: pd.DataFrame, radii: Sequence[float]) -> pd.DataFrame:
-    """One row per radius: radius, n, accuracy, accuracy_low, accuracy_high (95 % Wilson), as fractions.
+def certified_accuracy(table: pd.DataFrame, radius: float) -> dict[str, float | int]:
+    """n, accuracy, accuracy_low, accuracy_high (fractions, 95 % Wilson interval).
 
-    table: from `certify_images`. accuracy: the share of images that are classified rightly and certified at
-    that radius or above; at radius 0 all that are right and not abstained on.
+    accuracy: the share of images that are classified rightly and certified beyond the radius. table: from
+    `certify_images`. At radius 0 all count that are right and not abstained on. For two budgets
+    the radius is that of `GaussianNoise.radius`.
     """
-    rows = []
-    for radius in radii:
-        certified = int((table["correct"] & (table["radius"] >= radius)).sum())
-        low, high = wilson(certified, len(table))
-        share = {"accuracy": certified / len(table), "accuracy_low": low, "accuracy_high": high}
-        rows.append({"radius": radius, "n": len(table)} | share)
-    return pd.DataFrame(rows)
+    return accuracy_columns(int((table["correct"] & (table["radius"] > radius)).sum()), len(table))
 
 
 def attack_smoothed(
@@ -129,19 +125,20 @@ def attack_smoothed(
     The attack climbs the expectation over noise, estimated from `draws` noise images per step (see
     `SmoothedClassifier`); a batch takes the memory of settings.batch_size * draws images. predicted and
     correct are PREDICT's, from sampling.n other noisy copies of the finished example: an abstention is -1 and
-    counts as not correct. Raises what `measure` raises, and UserError for a classifier in train mode or no
-    draws.
+    counts as not correct. Raises what `measure` raises, and UserError for a classifier in train mode, no
+    draws or noise by region.
     """
     _check_mode(subject.model)
     settings = replace(settings, precision="fp32")  # a copy in bf16 would draw noise of its own
 
     def attacked(batch: Batch) -> pd.DataFrame:
-        climbed = SmoothedClassifier(subject.model, sampling.sigma, draws, settings.seed, subject.device)
+        climbed = SmoothedClassifier(subject.model, sampling.noise, draws, settings.seed, subject.device)
         smoothed = replace(subject, model=climbed)
         adversarial, table = attack_at_once(smoothed, batch, threat, salience_weight, settings)
         outcomes = []
-        for index, image in zip(batch[0], adversarial, strict=True):
-            given = _votes(subject.model, image, index, sampling.n, sampling)
+        finished = batch._replace(images=adversarial)
+        for place in range(len(adversarial)):
+            given = _votes(subject.model, finished.part(slice(place, place + 1)), sampling.n, sampling)
             outcomes.append(predict(np.bincount(given), sampling.alpha))
         table["predicted"], table["votes"], table["runner_up_votes"] = np.array(outcomes, dtype=np.int64).T
         table["correct"] = table["predicted"] == table["label"]
@@ -168,25 +165,26 @@ def lower_bound(votes: int, n: int, alpha: float) -> float:
 
 
 @torch.no_grad()
-def _votes(model: nn.Module, image: Tensor, index: int, count: int, sampling: Sampling) -> np.ndarray:
-    """The class of each of `count` noisy copies of an image (C, H, W): int64 (count,)."""
+def _votes(model: nn.Module, alone: Batch, count: int, sampling: Sampling) -> np.ndarray:
+    """The class of each of `count` noisy copies of the image of a batch of one: int64 (count,)."""
     _check_mode(model)
-    source = generator(image_seeds(sampling.seed, [index], *VOTES_SALT)[0], image.device)
+    (image,), scale = alone.images, sampling.noise.scale(alone.foreground)
+    source = generator(image_seeds(sampling.seed, alone.indices, *VOTES_SALT)[0], image.device)
     begun = source.get_state()
 
     def voted(part: slice) -> Tensor:
         nonlocal begun
         source.set_state(begun)  # copies that did not fit are drawn again
         noise = draw(part.stop - part.start, image.shape, image.dtype, source)
-        given = logits_in(model(noise.mul_(sampling.sigma).add_(image))).argmax(dim=1)
+        given = logits_in(model(noise.mul_(scale).add_(image))).argmax(dim=1)
         begun = source.get_state()
         return given
 
     return torch.cat(sampling.portions.run(voted, count, sampling.batch_size)).cpu().numpy()
 
 
-def _row(chosen: np.ndarray, labels: Tensor, predicted: int) -> dict[str, object]:
-    index, label = int(chosen[0]), int(labels[0])
+def _row(alone: Batch, predicted: int) -> dict[str, object]:
+    index, label = int(alone.indices[0]), int(alone.labels[0])
     return {"index": index, "label": label, "predicted": predicted, "correct": predicted == label}
 
 

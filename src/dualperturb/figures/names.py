@@ -6,7 +6,13 @@ from collections.abc import Iterable
 
 from dualperturb.core.budgets import NORMS
 
-LABELS = {"clean": "Clean", "at_pgd": "AT-PGD", "at_dual": "AT-Dual", "smoothing": "Smoothing"}
+LABELS = {
+    "clean": "Clean",
+    "at_pgd": "AT-PGD",
+    "at_dual": "AT-Dual",
+    "smoothing": "Smoothing",
+    "smoothing_dual": "Smoothing-Dual",
+}
 NORM_NAMES = {key: norm.name for key, norm in NORMS.items()} | {"L0": "L0"}
 LOSS_NAMES = {"cross_entropy": "cross-entropy", "margin": "margin", "dlr": "DLR"}
 ATTACKS = {

@@ -18,7 +18,8 @@ class Certificate:
     """How randomized smoothing certified: noise `sigma`, chance of error `alpha`, `samples` noisy copies.
 
     prediction_samples: those of a prediction under attack. largest_radius: the bound on every certified
-    radius, sigma * Phi^-1(alpha^(1/samples)); left_out: the radii asked for that lie above it.
+    radius, sigma * Phi^-1(alpha^(1/samples)); left_out: the radii asked for that lie above it. sigma_f,
+    sigma_b: noise by region; mask: whose regions, "given" or "center".
     """
 
     sigma: float
@@ -26,6 +27,9 @@ class Certificate:
     samples: int
     prediction_samples: int
     largest_radius: float
+    sigma_f: float
+    sigma_b: float
+    mask: str
     left_out: tuple[float, ...] = ()
 
 

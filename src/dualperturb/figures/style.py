@@ -37,7 +37,13 @@ _RC: dict[str, Any] = {
 }
 
 # A second cue beside colour, for colour-blind readers and grey prints.
-_CUES = {"clean": ("o", "-"), "at_pgd": ("s", "--"), "at_dual": ("^", "-"), "smoothing": ("D", ":")}
+_CUES = {
+    "clean": ("o", "-"),
+    "at_pgd": ("s", "--"),
+    "at_dual": ("^", "-"),
+    "smoothing": ("D", ":"),
+    "smoothing_dual": ("P", "-"),
+}
 _OTHER_CUES = ("v", "-.")
 
 

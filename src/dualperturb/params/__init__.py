@@ -10,7 +10,7 @@ from dualperturb.params.dataset import DATASETS
 from dualperturb.params.figures import Figures
 from dualperturb.params.plots import PANELS, LogAxis, PanelName
 from dualperturb.params.reading import load_params
-from dualperturb.params.training import DEFENCES, TRAINED_BY_NORM
+from dualperturb.params.training import DEFENCES, SMOOTHED, TRAINED_BY_NORM
 from dualperturb.params.whole import AXES, SALIENCE_LOSSES, Params
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "NORMS",
     "PANELS",
     "SALIENCE_LOSSES",
+    "SMOOTHED",
     "TRAINED_BY_NORM",
     "Figures",
     "LogAxis",

@@ -39,7 +39,13 @@ class DataSet(Section, Generic[OwnData]):
             raise ValueError(
                 f"{name}.masks.files.match: found name, but {name} has no file names; accepted: index"
             )
-
+        source, center = self.masks.source, self.masks.model.name == "center"
+        computed = source == "segmentation" or (source == "saliency" and not center)
+        if self.train.smoothing_dual.mask == "given" and computed:
+            raise ValueError(
+                f"{name}.train.smoothing_dual.mask: found given, but masks.source is {source}: a "
+                "perturbation moves such a mask, and no certificate holds; accepted: center"
+            )
         model, judges = self.masks.model, self.evaluate.unsuspicious.judges
         for guide in self.evaluate.unsuspicious.guides:
             if guide.name == model.name and guide != model:

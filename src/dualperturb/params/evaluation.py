@@ -16,6 +16,7 @@ from dualperturb.params.fields import (
     ImageCount,
     Indices,
     Level,
+    NonNegative,
     Section,
     Share,
     Shares,
@@ -85,7 +86,8 @@ class Strong(Images):
 class Smoothing(Images):
     """As in `evaluation.smoothing`: n0 and samples of a certificate, draws of the attack's expectation.
 
-    prediction_samples: of a prediction under attack; radii: of certificates, pixels in [0, 1].
+    prediction_samples: of a prediction under attack; radii: of certificates, pixels in [0, 1]; eps_f, eps_b:
+    of those for two budgets, in L2 at the paper's scale.
     """
 
     n0: Count
@@ -95,6 +97,8 @@ class Smoothing(Images):
     batch_size: Count
     draws: Count
     radii: Values
+    eps_f: NonNegative
+    eps_b: Values
 
     @model_validator(mode="after")
     def _not_all_abstained_on(self) -> Smoothing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import model_validator
 
@@ -77,6 +77,37 @@ class SmoothingTraining(Training):
 
     sigma: Positive
 
+    @property
+    def noise(self) -> dict[str, Any]:
+        """The arguments of `attacks.smoothed.GaussianNoise`."""
+        return {"sigma": self.sigma}
+
+    @property
+    def least_sigma(self) -> float:
+        """That which bounds certified radii in L2."""
+        return self.sigma
+
+
+class DualSmoothingTraining(Training):
+    """Noise by region: sigma_f in the foreground, sigma_b in the background, as above.
+
+    mask: given, the data set's masks, which no perturbation may move; center, the same disc for every image.
+    """
+
+    sigma_f: Positive
+    sigma_b: Positive
+    mask: Literal["given", "center"]
+
+    @property
+    def noise(self) -> dict[str, Any]:
+        """The arguments of `attacks.smoothed.GaussianNoise`."""
+        return {"sigma": self.sigma_f, "background": self.sigma_b, "fixed": self.mask == "center"}
+
+    @property
+    def least_sigma(self) -> float:
+        """That which bounds certified radii in L2."""
+        return min(self.sigma_f, self.sigma_b)
+
 
 class Train(Section):
     classifier: ClassifierParams
@@ -86,6 +117,12 @@ class Train(Section):
     at_pgd: PgdTraining
     at_dual: DualTraining
     smoothing: SmoothingTraining
+    smoothing_dual: DualSmoothingTraining
+
+    def smoothed(self, defence: str) -> SmoothingTraining | DualSmoothingTraining:
+        """The section of one of SMOOTHED."""
+        section: SmoothingTraining | DualSmoothingTraining = getattr(self, defence)
+        return section
 
 
 def _trainings(kind: type[Training]) -> tuple[str, ...]:
@@ -96,3 +133,4 @@ def _trainings(kind: type[Training]) -> tuple[str, ...]:
 
 DEFENCES = _trainings(Training)
 TRAINED_BY_NORM = _trainings(AdversarialTraining)  # one classifier a norm; the other defences know no norm
+SMOOTHED = (*_trainings(SmoothingTraining), *_trainings(DualSmoothingTraining))  # judged by certificates

@@ -14,6 +14,7 @@ from dualperturb.params import DEFENCES, TRAINED_BY_NORM, Params
 from dualperturb.params.training import (
     AdversarialTraining,
     CleanTraining,
+    DualSmoothingTraining,
     DualTraining,
     PgdTraining,
     SmoothingTraining,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 # to be measured on a GPU: compiling takes tens of seconds, and shapes6 (30 steps, 1,890 passes of 1 to 2 ms)
 # could not save as much; the paper's training has 1,000 steps.
 COMPILED_FROM = 200
+
+_Section = CleanTraining | SmoothingTraining | DualSmoothingTraining | AdversarialTraining
 
 
 def training_settings(params: Params, dataset: str, defence: str, training: int) -> TrainingSettings:
@@ -64,10 +67,10 @@ def training_adversary(
     _check_norm(params, defence, norm)
     if isinstance(section, CleanTraining):
         return None
-    if isinstance(section, SmoothingTraining):
+    if isinstance(section, SmoothingTraining | DualSmoothingTraining):
         from dualperturb.attacks.smoothed import GaussianNoise
 
-        return GaussianNoise(section.sigma)
+        return GaussianNoise(**section.noise)
     from dualperturb.attacks.adversary import PgdAdversary
 
     assert norm is not None
@@ -144,11 +147,9 @@ def _check_norm(params: Params, defence: str, norm: str | None) -> None:
         raise UserError(f"norm of {defence}: found {norm or 'none'}; accepted: {accepted}")
 
 
-def _section(
-    params: Params, dataset: str, defence: str
-) -> CleanTraining | SmoothingTraining | AdversarialTraining:
+def _section(params: Params, dataset: str, defence: str) -> _Section:
     trainings = params.of(dataset).train
     if defence not in DEFENCES:
         raise UserError(f"defence: found {defence!r}, accepted are {', '.join(DEFENCES)}")
-    section: CleanTraining | SmoothingTraining | AdversarialTraining = getattr(trainings, defence)
+    section: _Section = getattr(trainings, defence)
     return section

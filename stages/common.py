@@ -19,7 +19,7 @@ import typer
 from dualperturb import launch
 from dualperturb.errors import UserError
 from dualperturb.files import write_json
-from dualperturb.params import DEFENCES, SMOOTHED, Params, load_params
+from dualperturb.params import SMOOTHED, Params, load_params
 from stages.processes import on_ranks, reported
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from dualperturb.params.masks import SaliencyParams
     from dualperturb.saliency import SaliencyModel
 
-# The defences of Fig. 3 to 5, as `swept` in dvc.yaml; those of smoothing have a stage of their own.
-SWEPT = tuple(defence for defence in DEFENCES if defence not in SMOOTHED)
 # What `robustness` sweeps over -> the panels that come of it.
 SWEEPS = {"eps": ("eps",), "dual": ("eps_f", "eps_b"), "salience_weight": ("salience_weight",)}
 PARAMS = Path("params.yaml")
@@ -67,7 +65,7 @@ def params(
     given = (
         ("norm", norm, swept_in),
         ("data set", dataset, settings.datasets),
-        ("defence", defence, DEFENCES),
+        ("defence", defence, settings.defences),
         ("sweep", sweep, tuple(SWEEPS)),
     )
     for kind, name, known in given:
@@ -82,8 +80,21 @@ def classifier_name(defence: str, norm: str | None) -> str:
 
 
 def classifier_folder(dataset: str, defence: str, norm: str | None, training: int) -> Path:
-    """models/DATASET/DEFENCE/NORM/SEED; without NORM for a defence that knows none."""
-    return MODELS / dataset / defence / (norm or "") / str(training)
+    """models/DATASET/DEFENCE/NORM/SEED; without NORM for a defence that knows none.
+
+    Those for smoothing are in models/smoothed/DATASET: stages of several classifiers depend on models/DATASET
+    as a whole.
+    """
+    return _of_defence(MODELS, dataset, defence) / (norm or "") / str(training)
+
+
+def history_path(dataset: str, defence: str, norm: str | None, training: int) -> Path:
+    """reports/training, with folders as in `classifier_folder` and SEED.csv."""
+    return _of_defence(TRAINING, dataset, defence) / (norm or "") / f"{training}.csv"
+
+
+def _of_defence(root: Path, dataset: str, defence: str) -> Path:
+    return root.joinpath(*(["smoothed"] if defence in SMOOTHED else []), dataset, defence)
 
 
 def run(main: Callable[..., None], ranked: bool = False) -> None:
@@ -141,12 +152,12 @@ def timed_stages(settings: Params) -> Iterator[tuple[str, str | None]]:
     """The runs that are `timed` for each data set, by these parameters: stage, and norm where it has one."""
     for stage in ("prepare", "masks", "jsma", "smoothing", "gradients", "gallery", "examples"):
         yield stage, None
-    for defence in DEFENCES:
+    for defence in settings.defences:
         yield from ((f"train_{defence}", norm) for norm in settings.trained(defence))
-    yield from ((f"salience_weight_{defence}", settings.figures.fig3.norm) for defence in SWEPT)
+    yield from ((f"salience_weight_{defence}", settings.figures.fig3.norm) for defence in settings.swept)
     for norm in settings.norms:
         yield from ((stage, norm) for stage in ("transfer", "unsuspicious", "health"))
-        yield from ((f"{stage}_{d}", norm) for stage in ("eps", "dual", "strong") for d in SWEPT)
+        yield from ((f"{stage}_{d}", norm) for stage in ("eps", "dual", "strong") for d in settings.swept)
 
 
 def device() -> torch.device:

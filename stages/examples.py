@@ -37,11 +37,11 @@ def dual_examples(dataset: str, settings: Params) -> dict[str, np.ndarray]:
     chosen = settings.figures.fig1
     shown, told = _shown(dataset, chosen.defence, chosen.norm, settings)
     budgets = chosen.eps_f, chosen.eps_b
-    radii = [settings.radius(dataset, chosen.norm, budget, shown.data.side) for budget in budgets]
+    inside, outside = (settings.radius(dataset, chosen.norm, one, shown.data.side) for one in budgets)
     return told | {
         **dual_arrays(
             shown,
-            ThreatModel(chosen.norm, *radii),
+            ThreatModel(chosen.norm, inside, outside),
             chosen.salience_weights,
             chosen.min_foreground_score,
             attack_settings(dataset, chosen.norm, settings),

@@ -15,11 +15,11 @@ from stages.common import (
     PREPARED,
     SWEEP_TABLES,
     classifier_name,
+    history_path,
     params,
     run,
     timed,
 )
-from stages.train import history_path
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from dualperturb.evaluation.claims.unsuspicious import Judged
 from dualperturb.evaluation.tables import IMAGE_COLUMNS
 from dualperturb.files import read_csv
 from dualperturb.params import Params
-from stages.common import MEASURES, SWEEP_TABLES, SWEPT
+from stages.common import MEASURES, SWEEP_TABLES
 from stages.results import parts, whole
 
 
@@ -46,7 +46,7 @@ def read_judged(dataset: str, training: int, settings: Params) -> Iterator[Judge
     # Every attack has one more run than it was made: the images as they are.
     runs = 4 + 2 * bool(asked.salience_weight) + 2 * bool(asked.guides)
     runs += len(asked.bounds) + 1 if asked.bounds else 0
-    expected = len(settings.seeds.training) * len(SWEPT) * runs * asked.n
+    expected = len(settings.seeds.training) * len(settings.swept) * runs * asked.n
     for norm in settings.norms:
         path = MEASURES / dataset / "unsuspicious" / f"{norm}.images.csv"
         images = whole(path, read_csv(path, columns), expected)

@@ -17,7 +17,7 @@ from dualperturb.evaluation.tidy import TIDY_COLUMNS, wide
 from dualperturb.files import read_csv
 from dualperturb.params import AXES, SALIENCE_LOSSES, SMOOTHED, Params
 from dualperturb.params.unsuspicious import CONTROL
-from stages.common import MEASURES, RESULTS, SWEEP_TABLES, SWEPT
+from stages.common import MEASURES, RESULTS, SWEEP_TABLES
 
 ATTACKS = 2  # PGD, dual
 STRONG = 3  # long PGD, long dual, Dual-AutoAttack
@@ -40,7 +40,7 @@ def parts(settings: Params) -> Iterator[tuple[str, Path]]:
     for dataset in settings.datasets:
         for axis in AXES:
             for norm in norms_of(axis, settings):
-                for defence in SWEPT:
+                for defence in settings.swept:
                     yield "panels", SWEEP_TABLES / dataset / axis / defence / f"{norm}.csv"
         for name in measures(settings):
             yield name.partition("/")[0], MEASURES / dataset / f"{name}.csv"
@@ -51,7 +51,7 @@ def measures(settings: Params) -> Iterator[str]:
     yield from ("jsma", "smoothing", "gradients")
     for norm in settings.norms:
         yield from (f"transfer/{norm}", f"unsuspicious/{norm}")
-        yield from (f"strong/{defence}/{norm}" for defence in SWEPT)
+        yield from (f"strong/{defence}/{norm}" for defence in settings.swept)
 
 
 def norms_of(axis: str, settings: Params) -> tuple[str, ...]:
@@ -95,7 +95,7 @@ def _of_unsuspicious(settings: Params, dataset: str) -> int:
 
 def _measure(settings: Params, dataset: str, measure: str, norm: str | None) -> int:
     chosen = settings.of(dataset).evaluate
-    every = sum(len(settings.trained(defence)) for defence in SWEPT)
+    every = sum(len(settings.trained(defence)) for defence in settings.swept)
     if measure == "jsma":
         return every * (len(chosen.jsma.shares) + 1)  # and the share 0
     if measure == "gradients":
@@ -103,7 +103,7 @@ def _measure(settings: Params, dataset: str, measure: str, norm: str | None) -> 
     if measure == "transfer":
         return ATTACKS * every**2
     if measure == "unsuspicious":
-        return len(SWEPT) * _of_unsuspicious(settings, dataset)
+        return len(settings.swept) * _of_unsuspicious(settings, dataset)
     if measure == "smoothing":
         trained = [settings.of(dataset).train.smoothed(defence) for defence in SMOOTHED]
         radii = sum(len(chosen.smoothing.certifiable(one.least_sigma)) for one in trained)

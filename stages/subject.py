@@ -15,7 +15,7 @@ from dualperturb.errors import UserError
 from dualperturb.evaluation.measuring.scoring import AttackSettings
 from dualperturb.evaluation.measuring.subject import Subject
 from dualperturb.params import Params
-from stages.common import MASKS, PREPARED, SWEPT, classifier_folder, device, saliency
+from stages.common import MASKS, PREPARED, classifier_folder, device, saliency
 
 Classifier = tuple[str, str | None, int]  # defence, norm of training if it has one, seed of training
 
@@ -86,7 +86,7 @@ def classifiers(settings: Params, norm: str | None = None) -> list[Classifier]:
     return [
         (defence, trained, training)
         for training in settings.seeds.training
-        for defence in SWEPT
+        for defence in settings.swept
         for trained in settings.trained(defence)
         if norm is None or trained in (None, norm)
     ]

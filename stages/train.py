@@ -18,10 +18,10 @@ from stages.common import (
     CHECKPOINTS,
     MASKS,
     PREPARED,
-    TRAINING,
     classifier_folder,
     classifier_name,
     device,
+    history_path,
     params,
     run,
     saliency,
@@ -68,13 +68,14 @@ def train_by(
     from dualperturb.files import write_csv
     from dualperturb.progress import TrainingProgress
     from dualperturb.training.loop import train
-    from dualperturb.training.settings import training_adversary, training_settings
+    from dualperturb.training.settings import training_adversary, training_masks, training_settings
 
     settings = training_settings(chosen, dataset, defence, seed)
     classifier = chosen.of(dataset).train.classifier
     spec = ClassifierSpec(classifier.architecture, data.class_names)
     model = build_classifier(spec, classifier.weights, settings.seed).to(device())
     check_takes(model, data.side, f"{dataset}.train.classifier.architecture: {classifier.architecture}")
+    masks = training_masks(chosen, dataset, defence, foreground, seed)
     adversary = training_adversary(chosen, dataset, defence, norm, data.side, saliency)
     checkpoint = checkpoint_path(chosen, defence, dataset, norm, seed, data.side)
     console = None if launch.rank() == 0 else Console(quiet=True)
@@ -83,7 +84,7 @@ def train_by(
     name = classifier_name(defence, norm) + (f", seed {seed}" if len(chosen.seeds.training) > 1 else "")
     progress = TrainingProgress(f"{dataset} {name}", settings.epochs, console)
     with progress, enough_memory(too_large(dataset, settings.optimiser.batch_size)):
-        history = train(model, data, foreground, adversary, settings, checkpoint, progress)
+        history = train(model, data, masks, adversary, settings, checkpoint, progress)
     if console is None:
         # Imported only here, because the training needs no table before its end.
         import pandas as pd
@@ -111,11 +112,6 @@ def too_large(dataset: str, batch_size: int) -> str:
         f"{dataset}.train.optimiser.batch_size: found {batch_size}, out of memory with so many images; "
         "accepted: fewer, with which the training begins anew, or more runtime.devices to share them"
     )
-
-
-def history_path(dataset: str, defence: str, norm: str | None, training: int) -> Path:
-    """reports/training/DATASET/DEFENCE/NORM/SEED.csv; without NORM for a defence that knows none."""
-    return TRAINING / dataset / defence / (norm or "") / f"{training}.csv"
 
 
 def checkpoint_path(

@@ -47,7 +47,7 @@ def test_all_figures_stand_in_the_papers_order(results: pd.DataFrame) -> None:
     assert list(drawn) == [
         *("dual_examples", "unsuspicious_L2", "unsuspicious_Linf", "noise_examples", "salience", "accuracy"),
         *("across", "gradients", "transfer_L2", "transfer_Linf", "smoothing", "combinations_L2"),
-        "combinations_Linf",
+        *("combinations_Linf", "tradeoff_L2", "tradeoff_Linf"),
     ]
 
 
@@ -69,7 +69,7 @@ def test_of_one_norm_nothing_tells_of_another() -> None:
     drawn = draw(results, small_examples(), gradients, FIGURES, Look())
     assert set(drawn) == {
         *("dual_examples", "unsuspicious_Linf", "noise_examples", "gradients", "transfer_Linf"),
-        *("smoothing", "combinations_Linf"),
+        *("smoothing", "combinations_Linf", "tradeoff_Linf"),
     }
     texts = {text.get_text() for name in ("gradients", "transfer_Linf") for text in _texts(drawn[name])}
     assert "AT-PGD" in texts and not [text for text in texts if "L2" in text or "infinity" in text]

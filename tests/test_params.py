@@ -74,6 +74,8 @@ def test_the_shipped_file_is_accepted() -> None:
     assert set(params.plots.palette) == set(DEFENCES)
 
 
+WHOLE_5 = {"adversary": "pgd", "eps": {"L2": 5.0}}
+DUAL = {"adversary": "dual", "eps_f": {"L2": 2.0}, "eps_b": {"L2": 5.0}}
 WHOLE = "a whole number of at least 1"
 NUMBER = "a finite number of at least 0"
 BUDGET = f"{NUMBER}, or a mapping with one for each of norms"
@@ -106,6 +108,28 @@ REFUSED: list[tuple[str, object, str]] = [
     ("seeds.training", 0, ": found 0; accepted: a list of at least one value"),
     ("seeds.training", [1, 1], ": holds 1 twice"),
     ("seeds", 0, ": found 0; accepted: a mapping with the keys data, training, attack"),
+    ("named", "whole_5", ": found 'whole_5'; accepted: a list of names of DATASET.train.named"),
+    ("named", ["whole_5", "whole_5"], ": holds 'whole_5' twice"),
+    ("shapes6.train.named", {"At": {}}, ".At: unknown key; accepted: names of lower-case"),
+    ("shapes6.train.named", {"at_pgd": WHOLE_5}, ".at_pgd: unknown key; accepted: names"),
+    ("shapes6.train.named", {"whole_L2": WHOLE_5}, ".whole_L2: unknown key; accepted: names"),
+    ("shapes6.train.named", {"a": 1}, ".a.adversary: found 1; accepted: pgd or dual"),
+    (
+        "shapes6.train.named",
+        {"a": {"adversary": "fgsm"}},
+        ".a.adversary: found 'fgsm'; accepted: pgd or dual",
+    ),
+    ("shapes6.train.named", {"a": {"adversary": "dual"}}, ".a.eps_f: missing key"),
+    ("shapes6.train.named", {"a": WHOLE_5 | {"eps_b": 1}}, ".a.eps_b: unknown key; accepted: epochs"),
+    ("shapes6.train.named", {"a": WHOLE_5 | {"steps": 0}}, f".a.steps: found 0; accepted: {WHOLE}"),
+    ("shapes6.train.named", {"a": WHOLE_5 | {"warmup_epochs": 10}}, ".a: warmup_epochs 10 leaves no epoch"),
+    ("shapes6.train.named", {"a": WHOLE_5 | {"eps": {"L2": -1}}}, f".a.eps.L2: found -1; accepted: {NUMBER}"),
+    ("shapes6.train.named", {"a": DUAL | {"masks": "none"}}, ".a.masks: found 'none'; accepted: own, random"),
+    (
+        "shapes6.train.named",
+        {"a": DUAL | {"foreground_norm": "L3"}},
+        ".a.foreground_norm: found 'L3'; accepted",
+    ),
     ("shapes6.evaluate.n", True, f": found true; accepted: {WHOLE}"),
     ("shapes6.evaluate.n", 2.0, f": found 2.0; accepted: {WHOLE}"),
     ("shapes6.train.optimiser.momentum", 1, ": found 1; accepted: a number of at least 0 and below 1"),
@@ -124,11 +148,7 @@ REFUSED: list[tuple[str, object, str]] = [
     # texts and switches
     ("norms", ["l2"], "[0]: found 'l2'; accepted: L2, Linf"),
     ("norms", ["L2", "L2"], ": holds 'L2' twice"),
-    (
-        "figures.fig2.defence",
-        "pgd",
-        ": found 'pgd'; accepted: clean, at_pgd, at_dual, smoothing or smoothing_dual",
-    ),
+    ("figures.fig2.defence", "pgd", ": found 'pgd'; accepted: clean, at_pgd, at_dual"),
     ("figures.fig5.trained", "L0", ": found 'L0'; accepted: L2, Linf or L1"),
     ("runtime.compile", "on", ": found 'on'; accepted: auto or off"),
     ("shapes6.train.augment.flip", 1, ": found 1; accepted: true or false"),

@@ -44,7 +44,7 @@ def run_all() -> None:
         stage.main("shapes6")
     for defence in DEFENCES:
         train.main(defence, "shapes6", "L2" if defence in TRAINED_BY_NORM else None)
-    for defence in common.SWEPT:
+    for defence in ("clean", "at_pgd", "at_dual"):
         for sweep in common.SWEEPS:
             robustness.main(sweep, "shapes6", defence, "L2")
         strong.main("shapes6", defence, "L2")

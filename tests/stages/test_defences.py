@@ -9,11 +9,11 @@ from ruamel.yaml import YAML
 
 from dualperturb.figures.names import LABELS
 from dualperturb.params import DEFENCES, SMOOTHED, TRAINED_BY_NORM
-from stages.common import SWEPT
 
 ROOT = Path(__file__).resolve().parents[2]
 PIPELINE: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-MODELS = {f"models/${{item.dataset}}/{defence}" for defence in SWEPT}
+SWEPT = [defence for defence in DEFENCES if defence not in SMOOTHED]
+FOLDER = "models/${item.dataset}"
 
 
 def test_they_are_the_papers() -> None:
@@ -22,28 +22,36 @@ def test_they_are_the_papers() -> None:
     assert tuple(LABELS) == DEFENCES
 
 
-def test_the_pipeline_sweeps_those_that_the_stages_sweep() -> None:
-    assert PIPELINE["vars"] == [{"swept": list(SWEPT), "smoothed": list(SMOOTHED)}]
-    swept = {
-        stage["matrix"]["defence"]
-        for stage in PIPELINE["stages"].values()
-        if "defence" in stage.get("matrix", {})
+def test_what_is_measured_of_the_papers_is_measured_of_named_ones() -> None:
+    assert PIPELINE["vars"] == [{"swept": SWEPT, "smoothed": list(SMOOTHED)}]
+    stages = {
+        name: stage for name, stage in PIPELINE["stages"].items() if "defence" in stage.get("matrix", {})
     }
-    assert swept == {"${swept}", "${smoothed}"}
+    over = {name: stage["matrix"]["defence"] for name, stage in stages.items()}
+    swept = [name for name, defences in over.items() if defences == "${swept}"]
+    assert swept == ["robustness_eps", "robustness_dual", "saliency", "strong"]
+    named = {name for name, defences in over.items() if defences == "${named}"}
+    assert named == {"train_named", *(f"{name}_named" for name in swept)}
+    for name in swept:
+        own, other = ({**stages[key], "matrix": None} for key in (name, f"{name}_named"))
+        assert own == other
 
 
 def test_each_has_a_stage_that_trains_it() -> None:
     trained = {
-        str(out).replace("${item.defence}", defence)
+        out
         for stage in PIPELINE["stages"].values()
         for out in stage["outs"]
-        for defence in (SMOOTHED if stage.get("matrix", {}).get("defence") == "${smoothed}" else [""])
         if str(out).startswith("models/")
     }
-    assert trained == {f"models/${{item.dataset}}/{defence}" for defence in DEFENCES}
+    assert trained == {
+        *(f"{FOLDER}/{defence}" for defence in SWEPT),
+        f"{FOLDER}/${{item.defence}}",
+        "models/smoothed/${item.dataset}/${item.defence}",
+    }
 
 
-def test_a_stage_of_several_classifiers_depends_on_all_that_are_swept() -> None:
-    needed = {name: MODELS & set(stage["deps"]) for name, stage in PIPELINE["stages"].items()}
-    assert {name: found for name, found in needed.items() if found and found != MODELS} == {}
-    assert any(needed.values())
+def test_a_stage_of_several_classifiers_depends_on_all_and_on_their_list() -> None:
+    several = {name: stage for name, stage in PIPELINE["stages"].items() if FOLDER in stage.get("deps", ())}
+    assert set(several) == {"transfer", "jsma", "gradients", "unsuspicious", "health", "gallery"}
+    assert all("named" in stage["params"] for stage in several.values())

@@ -89,6 +89,9 @@ COLUMNS = [
     *("foreground_score", "foreground_score_low", "foreground_score_high"),
 ]
 
+SWEPT = tuple(defence for defence in DEFENCES if defence not in SMOOTHED)
+NAMED = "random_masks"  # of params.yaml
+
 
 def write_params(folder: Path, **changes: object) -> None:
     params = copy.deepcopy(SHIPPED)
@@ -138,7 +141,7 @@ def prepared(folder: Path, **changes: object) -> Path:
     params = load_params(folder / "params.yaml")
     meta = prepare("shapes6", params, folder / "data/raw/shapes6", folder / "data/prepared/shapes6")
     spec = ClassifierSpec("small_resnet", tuple(meta["class_names"]))
-    classifiers = [(defence, norm) for defence in DEFENCES for norm in params.trained(defence)]
+    classifiers = [(defence, norm) for defence in params.defences for norm in params.trained(defence)]
     for training in params.seeds.training:
         for seed, (defence, norm) in enumerate(classifiers):
             model = build_classifier(spec, seed=seed + 10 * training)
@@ -146,14 +149,14 @@ def prepared(folder: Path, **changes: object) -> Path:
                 folder / common.classifier_folder("shapes6", defence, norm, training), model, spec
             )
             if norm is not None:
-                epochs = getattr(params.of("shapes6").train, defence).epochs
+                epochs = params.of("shapes6").train.of(defence).epochs
                 write_history(folder, epochs, defence, norm, training)
     return folder
 
 
 def write_history(folder: Path, epochs: int, defence: str, norm: str, training: int) -> None:
     """As training leaves it; with so bad a log no classifier is worse."""
-    path = folder / train_stage.history_path("shapes6", defence, norm, training)
+    path = folder / common.history_path("shapes6", defence, norm, training)
     path.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame({"epoch": range(1, epochs + 1), "accuracy": 0.0}).to_csv(path, index=False)
 
@@ -173,7 +176,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for sweep in common.SWEEPS:
             stage = "saliency" if sweep == "salience_weight" else f"robustness_{sweep}"
             norms = [FIGURES["fig3"]["norm"]] if sweep == "salience_weight" else NORMS
-            swept = [(d, n) for d in common.SWEPT for n in norms]
+            swept = [(d, n) for d in SWEPT for n in norms]
             for defence, norm in swept:
                 expected = outs(stage, dataset="shapes6", defence=defence, norm=norm)
                 check_outs(
@@ -187,7 +190,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 name = stage.__name__.removeprefix("stages.")
                 expected = outs(name, dataset="shapes6", norm=norm)
                 check_outs(folder, lambda s=stage, n=norm: s.main("shapes6", n), expected)
-            for defence in common.SWEPT:
+            for defence in SWEPT:
                 expected = outs("strong", dataset="shapes6", defence=defence, norm=norm)
                 check_outs(folder, lambda d=defence, n=norm: strong.main("shapes6", d, n), expected)
         check_outs(folder, tables.main, outs("tables"))
@@ -218,8 +221,8 @@ def sweeps(folder: Path) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project of one norm and two trainings after every stage."""
-    less = {"norms": ["L2"], "seeds.training": [0, 3], "shapes6.evaluate.examples": [0]}
+    """A project of one norm, two trainings and a named defence after every stage."""
+    less = {"norms": ["L2"], "named": [NAMED], "seeds.training": [0, 3], "shapes6.evaluate.examples": [0]}
     less |= {"shapes6.evaluate.n": 5, "shapes6.evaluate.unsuspicious.bounds": ["clean"]}
     less |= {
         f"shapes6.evaluate.{name}.n": 4
@@ -232,7 +235,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(common, "load_params", functools.cache(load_params))
         patch.setattr(report, "version", lambda name: "0")
         masks.main("shapes6")
-        for defence in common.SWEPT:
+        for defence in (*SWEPT, NAMED):
             for sweep in common.SWEEPS:
                 robustness.main(sweep, "shapes6", defence, "L2")
             strong.main("shapes6", defence, "L2")
@@ -271,7 +274,25 @@ def test_pictures_are_those_of_the_first_training(
     for name in ("examples/shapes6/dual.npz", "examples/shapes6/noise.npz", "gallery/shapes6.npz"):
         ours, theirs = (read_arrays(folder / "reports" / name) for folder in (tmp_path, several))
         assert all(np.array_equal(ours[key], theirs[key]) for key in theirs)
-    assert len(ours["classifiers"]) == 3
+    assert len(ours["classifiers"]) == 4
+
+
+def test_a_named_defence_is_in_every_table_figure_and_claim(several: Path) -> None:
+    results = wide(pd.read_csv(several / "reports/results.csv"))
+    measures = {"attack": results["attack"].fillna("gradients"), "axis": results["axis"]}
+    points = results.assign(**measures).groupby(["defence", "attack", "axis"]).size()
+    assert points[NAMED].to_dict() == points["at_dual"].to_dict()
+    assert f"{NAMED}_L2" in set(results["source"].dropna())
+    assert set(json.loads((several / "reports/metrics.json").read_text())["shapes6"]["L2"]) == {*SWEPT, NAMED}
+    claims = pd.read_csv(several / "reports/claims.csv")
+    own = claims[claims["defence"] == NAMED]
+    assert set(own["claim"]) == {"dual_stronger", "at_dual_leads", "little_lost"}
+    assert set(own["setting"]) == {"ours"}
+    page = (several / "reports/index.html").read_text(encoding="utf-8")
+    assert f"{NAMED} is up to 40 points better than AT-PGD under dual" in page
+    for axis in AXES:
+        curve = pd.read_csv(several / f"reports/curves/{axis}/shapes6_L2.csv")
+        assert list(curve.columns) == [axis, *SWEPT, NAMED]
 
 
 def test_several_trainings_are_shown_as_their_mean(several: Path) -> None:
@@ -295,7 +316,7 @@ def test_a_bound_on_the_dual_sweeps_is_in_the_results_and_on_the_page(
     shutil.copytree(several / "reports", tmp_path / "reports")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(report, "version", lambda name: "0")
-    for defence in common.SWEPT:
+    for defence in SWEPT:
         robustness.main("dual", "shapes6", defence, "L2")
     tables.main()
     report.main()
@@ -462,7 +483,7 @@ def test_certificates_and_predictions_have_numbers_of_noisy_copies_of_their_own(
 def test_every_classifier_has_its_health_table(finished: Path) -> None:
     for norm in NORMS:
         table = pd.read_csv(finished / f"reports/health/shapes6/{norm}.csv")
-        assert set(table["defence"]) == set(common.SWEPT) and set(table["trained_norm"]) == {"none", norm}
+        assert set(table["defence"]) == set(SWEPT) and set(table["trained_norm"]) == {"none", norm}
         assert table.groupby("defence").size().to_dict() == {"clean": 12, "at_pgd": 13, "at_dual": 13}
         assert table["passed"].dtype == bool
         asked = table[table["check"] == "training"]
@@ -473,7 +494,7 @@ def test_health_compares_with_the_log_of_the_classifiers_own_last_epoch(
     finished: Path, project: Path
 ) -> None:
     shutil.copytree(finished / "reports", project / "reports", dirs_exist_ok=True)
-    path = train_stage.history_path("shapes6", "at_dual", "Linf", 0)
+    path = common.history_path("shapes6", "at_dual", "Linf", 0)
     pd.read_csv(path).assign(accuracy=[0.0] * 9 + [1.0]).to_csv(path, index=False)
     health.main("shapes6", "Linf")
     table = pd.read_csv("reports/health/shapes6/Linf.csv").set_index(["defence", "check"])
@@ -544,7 +565,7 @@ def test_a_history_that_is_absent_or_short_is_one_line(
     finished: Path, project: Path, content: str | None, line: str
 ) -> None:
     shutil.copytree(finished / "reports", project / "reports", dirs_exist_ok=True)
-    path = train_stage.history_path("shapes6", "at_pgd", "L2", 0)
+    path = common.history_path("shapes6", "at_pgd", "L2", 0)
     path.unlink() if content is None else path.write_text(content)
     with pytest.raises(UserError, match=line) as caught:
         health.main("shapes6", "L2")
@@ -597,12 +618,12 @@ def test_metrics_and_curves_are_those_of_the_results(finished: Path) -> None:
     at = results[(results["defence"] == "at_dual") & (results["axis"] == "eps_b") & (results["value"] == 20)]
     for norm in NORMS:
         own = at[(at["norm"] == norm) & (at["trained_norm"] == norm)]
-        assert set(found["shapes6"][norm]) == set(common.SWEPT)
+        assert set(found["shapes6"][norm]) == set(SWEPT)
         assert found["shapes6"][norm]["at_dual"]["dual"] == pytest.approx(float(own["accuracy"].iloc[0]))
     for axis in AXES:
         for norm in tables.norms_of(axis, load_params(finished / "params.yaml")):
             curve = pd.read_csv(finished / f"reports/curves/{axis}/shapes6_{norm}.csv")
-            assert list(curve.columns) == [axis, *common.SWEPT]
+            assert list(curve.columns) == [axis, *SWEPT]
 
 
 def test_the_claims_are_those_of_the_results(finished: Path) -> None:
@@ -683,7 +704,7 @@ def test_an_image_without_a_gradient_is_in_no_mean_and_in_no_pair(
 
 def test_carlini_and_wagner_are_judged_image_by_image(finished: Path) -> None:
     claims = pd.read_csv(finished / "reports/claims.csv").query("claim == 'carlini_wagner'")
-    assert list(claims["defence"]) == list(common.SWEPT) and (claims["interval"] == "paired").all()
+    assert list(claims["defence"]) == list(SWEPT) and (claims["interval"] == "paired").all()
     for line in claims.itertuples():
         strongest = pd.read_csv(finished / f"reports/measures/shapes6/strong/{line.defence}/L2.images.csv")
         swept = pd.read_csv(finished / f"reports/cells/shapes6/eps/{line.defence}/L2.images.csv")
@@ -767,7 +788,7 @@ def test_figures_in_a_norm_that_is_not_in_use_are_lines_and_the_pipeline_ends(
     for name in ("cells", "measures", "gradients", "health", "masks", "gallery"):
         shutil.copytree(finished / "reports" / name, project / "reports" / name)
     shutil.rmtree("reports/cells/shapes6/salience_weight")
-    for defence in common.SWEPT:
+    for defence in SWEPT:
         robustness.main("salience_weight", "shapes6", defence, "L2")
         for axis in ("eps", "eps_f", "eps_b"):
             for kind in ("", ".images"):
@@ -807,6 +828,7 @@ def test_the_timed_stages_are_those_of_the_pipeline(project: Path, finished: Pat
         path
         for stage, described in PIPELINE["stages"].items()
         for defence in PIPELINE["vars"][0][described.get("matrix", {}).get("defence", "${swept}")[2:-1]]
+        if "named" not in stage
         for path in outs(stage, dataset="shapes6", defence=defence)
         if path.startswith("reports/times/")
     }

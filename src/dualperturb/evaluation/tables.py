@@ -162,7 +162,8 @@ def curves(results: pd.DataFrame, axis: str) -> pd.DataFrame:
     if axis == "salience_weight":
         rows = rows[rows["loss"] == "cross_entropy"]
     wide = rows.pivot(index="value", columns="defence", values="accuracy") * 100
-    wide = wide[[name for name in DEFENCES if name in wide.columns]].round(2)
+    first = [name for name in DEFENCES if name in wide.columns]
+    wide = wide[[*first, *(name for name in rows["defence"].unique() if name not in first)]].round(2)
     return wide.rename_axis(axis).rename_axis(None, axis="columns").reset_index()
 
 

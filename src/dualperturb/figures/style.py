@@ -44,7 +44,8 @@ _CUES = {
     "smoothing": ("D", ":"),
     "smoothing_dual": ("P", "-"),
 }
-_OTHER_CUES = ("v", "-.")
+# Of named defences, in the palette's order.
+_FURTHER_CUES = tuple(zip("vX<>*phd8H", ("-.", ":", "--", "-.", ":") * 2, strict=True))
 
 
 class Style(Protocol):
@@ -89,7 +90,9 @@ def line_cues(defence: str, style: Style) -> dict[str, Any]:
     """Colour, marker and dashes of a defence's line; raises `UserError` where the palette lacks it."""
     if defence not in style.palette:
         raise UserError(f"plots.palette: no colour for defence {defence}, found {', '.join(style.palette)}")
-    marker, dashes = _CUES.get(defence, _OTHER_CUES)
+    further = [name for name in style.palette if name not in _CUES]
+    cues = _CUES | {name: _FURTHER_CUES[i % len(_FURTHER_CUES)] for i, name in enumerate(further)}
+    marker, dashes = cues[defence]
     return {"color": style.palette[defence], "marker": marker, "linestyle": dashes}
 
 

@@ -10,11 +10,9 @@ from typing import Annotated
 
 from dualperturb.core.budgets import NORMS
 from dualperturb.params.bounds import Bound
-from dualperturb.params.fields import NonNegative, Section, Values, one_of
-from dualperturb.params.training import DEFENCES
+from dualperturb.params.fields import NonNegative, Section, Text, Values, one_of
 
 Norm = Annotated[str, one_of(tuple(NORMS))]
-Defence = Annotated[str, one_of(DEFENCES)]
 
 
 class DualExamples(Section):
@@ -25,7 +23,7 @@ class DualExamples(Section):
     eps_b: NonNegative
     salience_weights: Values
     min_foreground_score: Bound
-    defence: Defence
+    defence: Text
 
 
 class NoiseExamples(Section):
@@ -33,7 +31,7 @@ class NoiseExamples(Section):
 
     norm: Norm
     eps: NonNegative
-    defence: Defence
+    defence: Text
 
 
 class Salience(Section):

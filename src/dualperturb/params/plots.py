@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator
 
-from dualperturb.params.fields import Colour, Dpi, Section, Width, are_distinct, check_keys, is_list, one_of
+from dualperturb.params.fields import Colour, Dpi, Section, Width, are_distinct, check_keys, is_list
 from dualperturb.params.training import DEFENCES
 
 PanelName = Literal[
@@ -20,13 +21,25 @@ PanelName = Literal[
     "transfer",
     "smoothing",
     "combinations",
+    "tradeoff",
 ]
 PANELS: tuple[str, ...] = get_args(PanelName)  # in the page's order, each a module of `figures`
 LogAxis = Literal["eps", "eps_f", "eps_b", "salience_weight", "share", "radius"]
 
 
+# Of named defences that `palette` leaves out: the rest of Okabe and Ito's colours, then Tol's muted ones.
+FURTHER = ("#E69F00", "#56B4E9", "#000000", "#882255", "#44AA99", "#999933", "#AA4499", "#332288", "#DDCC77")
+
+
+def all_coloured(palette: Mapping[str, object], named: Sequence[str]) -> dict[str, object]:
+    """The palette with a colour for each named defence."""
+    given = {name: FURTHER[place % len(FURTHER)] for place, name in enumerate(named)}
+    return {**palette, **{name: colour for name, colour in given.items() if name not in palette}}
+
+
 def _by_defence(raw: object) -> object:
-    check_keys(raw, DEFENCES, DEFENCES)
+    """The paper's are asked for; which others may stand here, `params` knows."""
+    check_keys(raw, (*DEFENCES, *(raw if isinstance(raw, dict) else ())), DEFENCES)
     return raw
 
 
@@ -43,7 +56,7 @@ class Plots(Section):
     panels: the figures drawn; log_axes: the x axes that are logarithmic, perhaps none.
     """
 
-    palette: Annotated[dict[Annotated[str, one_of(DEFENCES)], Colour], BeforeValidator(_by_defence)]
+    palette: Annotated[dict[str, Colour], BeforeValidator(_by_defence)]
     width_inches: Width
     dpi: Dpi
     panels: Annotated[tuple[PanelName, ...], BeforeValidator(is_list), AfterValidator(are_distinct)]

@@ -20,16 +20,22 @@ def refusal(accepted: str) -> PydanticCustomError:
 
 def first_line(error: ValidationError) -> str:
     """One line for the first error: key, what was found, what is accepted."""
+    key, text = first_fault(error)
+    return f"{key}: {text}" if key else text
+
+
+def first_fault(error: ValidationError) -> tuple[str, str]:
+    """The key of the first error, empty for one of the whole, and the rest of its line."""
     first = error.errors(include_url=False)[0]
     kind, context = first["type"], first.get("ctx", {})
-    parts = [*first["loc"], context["key"]] if kind == "key" else first["loc"]
+    parts = [*first["loc"], *filter(None, [context["key"]])] if kind == "key" else first["loc"]
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
-    start, text = f"{key}: " if key else "", first["msg"]
+    text = first["msg"]
     if kind in ("key", "value_error"):
-        return start + text.removeprefix("Value error, ")
+        return key, text.removeprefix("Value error, ")
     if kind == "literal_error":
         text = str(context["expected"]).replace("'", "")
-    return f"{start}found {shown(first['input'])}; accepted: {text}"
+    return key, f"found {shown(first['input'])}; accepted: {text}"
 
 
 def shown(value: object) -> str:

@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 from dualperturb.errors import UserError
 from dualperturb.files import sha256
-from dualperturb.params import DEFENCES, TRAINED_BY_NORM, Params
+from dualperturb.params import Params
 from dualperturb.params.training import (
     AdversarialTraining,
     CleanTraining,
     DualSmoothingTraining,
     DualTraining,
+    NamedDual,
     PgdTraining,
     SmoothingTraining,
+    Training,
 )
 from dualperturb.training.loop import Adversary, TrainingSettings
 
 if TYPE_CHECKING:
+    import numpy as np
+
     # Imported where they are used: clean training depends on no attack and on no saliency model.
     from dualperturb.core.threat_model import ThreatModel
     from dualperturb.params.masks import SaliencyParams
@@ -49,6 +53,26 @@ def training_settings(params: Params, dataset: str, defence: str, training: int)
     )
 
 
+def training_masks(
+    params: Params, dataset: str, defence: str, foreground: np.ndarray, training: int
+) -> np.ndarray:
+    """The masks that a defence trains with, bool (N, 1, H, W): those given, or others in their place.
+
+    training: the seed. Raises UserError for an unknown data set or defence.
+    """
+    section = _section(params, dataset, defence)
+    chosen = section.masks if isinstance(section, NamedDual) else "own"
+    if chosen == "own":
+        return foreground
+    from dualperturb.training import masks
+
+    return (
+        masks.in_the_center(foreground)
+        if chosen == "center"
+        else masks.at_random_places(foreground, training)
+    )
+
+
 def training_adversary(
     params: Params,
     dataset: str,
@@ -73,6 +97,7 @@ def training_adversary(
         return GaussianNoise(**section.noise)
     from dualperturb.attacks.adversary import PgdAdversary
 
+    assert isinstance(section, AdversarialTraining)
     assert norm is not None
     threat = _threat(params, dataset, section, norm, side)
     weight = section.salience_weight if isinstance(section, DualTraining) else 0.0
@@ -110,7 +135,7 @@ def fingerprint(
         "classifier": train.classifier.model_dump(),
         "optimiser": train.optimiser.model_dump(),
         "augment": train.augment.model_dump(),
-        "training": section.model_dump(exclude={"eps"}),
+        "training": section.model_dump(exclude={"eps", "eps_f", "eps_b"}),
         "data": data,
     }
     if isinstance(section, AdversarialTraining):
@@ -137,19 +162,20 @@ def _threat(params: Params, dataset: str, section: AdversarialTraining, norm: st
 
     if isinstance(section, PgdTraining):
         return ThreatModel(norm, params.radius(dataset, norm, section.eps[norm], side))
-    inside, outside = (params.radius(dataset, norm, eps, side) for eps in params.budgets(norm))
-    return ThreatModel(norm, inside, outside)
+    (eps_f, eps_b), other = params.budgets(norm), None
+    if isinstance(section, NamedDual):
+        eps_f, eps_b, other = section.eps_f[norm], section.eps_b[norm], section.foreground_norm
+    inside = params.radius(dataset, other or norm, eps_f, side)
+    return ThreatModel(norm, inside, params.radius(dataset, norm, eps_b, side), other)
 
 
 def _check_norm(params: Params, defence: str, norm: str | None) -> None:
     if norm not in params.trained(defence):
-        accepted = ", ".join(params.norms) if defence in TRAINED_BY_NORM else "none"
+        accepted = ", ".join(own or "none" for own in params.trained(defence))
         raise UserError(f"norm of {defence}: found {norm or 'none'}; accepted: {accepted}")
 
 
-def _section(params: Params, dataset: str, defence: str) -> _Section:
-    trainings = params.of(dataset).train
-    if defence not in DEFENCES:
-        raise UserError(f"defence: found {defence!r}, accepted are {', '.join(DEFENCES)}")
-    section: _Section = getattr(trainings, defence)
-    return section
+def _section(params: Params, dataset: str, defence: str) -> Training:
+    if defence not in params.defences:
+        raise UserError(f"defence: found {defence!r}, accepted are {', '.join(params.defences)}")
+    return params.of(dataset).train.of(defence)

@@ -20,6 +20,12 @@ def budget_lines(of: Outcomes, norm: str) -> Iterator[Line]:
     yield from (_leads(of, norm), _large_pgd(of, norm), _little_lost(of, norm))
 
 
+def named_lines(of: Outcomes, defence: str, norm: str) -> Iterator[Line]:
+    """A named defence, trained with `norm` and attacked in it, by the paper's claims about AT-Dual."""
+    yield _dual_stronger(of, defence, norm)
+    yield from (_leads(of, norm, defence), _large_pgd(of, norm, defence), _little_lost(of, norm, defence))
+
+
 def across_lines(of: Outcomes, trained: str, norm: str) -> Iterator[Line]:
     """Classifiers trained with `trained` (or none) under attacks in `norm`."""
     eps = of.budgets_of(norm)[0]
@@ -57,25 +63,25 @@ def _small_eps_f(of: Outcomes, defence: str, norm: str) -> Line:
     return Line("small_eps_f", defence, norm, norm, place, found)
 
 
-def _leads(of: Outcomes, norm: str) -> Line:
+def _leads(of: Outcomes, norm: str, defence: str = "at_dual") -> Line:
     """The paper's "up to" is a maximum over a sweep, which favours chance: this point is named beforehand."""
-    found = compared(of.dual("at_dual", norm, norm), of.dual("at_pgd", norm, norm), paired_shares)
-    return Line("at_dual_leads", "at_dual", norm, norm, _dual(of, norm), found, "at_pgd")
+    found = compared(of.dual(defence, norm, norm), of.dual("at_pgd", norm, norm), paired_shares)
+    return Line("at_dual_leads", defence, norm, norm, _dual(of, norm), found, "at_pgd")
 
 
-def _large_pgd(of: Outcomes, norm: str) -> Line:
+def _large_pgd(of: Outcomes, norm: str, defence: str = "at_dual") -> Line:
     """The smallest budget of the sweep that is larger than 1.5 times eps_f."""
     above = [eps for eps in of.values("pgd", norm, "eps") if eps > LARGE * of.budgets_of(norm)[0]]
-    return _pgd_lead(of, "large_pgd", norm, above[0] if above else float("nan"))
+    return _pgd_lead(of, "large_pgd", defence, norm, above[0] if above else float("nan"))
 
 
-def _little_lost(of: Outcomes, norm: str) -> Line:
-    return _pgd_lead(of, "little_lost", norm, 0.0)
+def _little_lost(of: Outcomes, norm: str, defence: str = "at_dual") -> Line:
+    return _pgd_lead(of, "little_lost", defence, norm, 0.0)
 
 
-def _pgd_lead(of: Outcomes, claim: str, norm: str, eps: float) -> Line:
-    found = compared(of.pgd("at_dual", norm, norm, eps), of.pgd("at_pgd", norm, norm, eps), paired_shares)
-    return Line(claim, "at_dual", norm, norm, f"PGD, eps = {eps:g}", found, "at_pgd")
+def _pgd_lead(of: Outcomes, claim: str, defence: str, norm: str, eps: float) -> Line:
+    found = compared(of.pgd(defence, norm, norm, eps), of.pgd("at_pgd", norm, norm, eps), paired_shares)
+    return Line(claim, defence, norm, norm, f"PGD, eps = {eps:g}", found, "at_pgd")
 
 
 def _dual(of: Outcomes, norm: str) -> str:

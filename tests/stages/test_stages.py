@@ -30,7 +30,7 @@ from dualperturb.evaluation.smoothing import Sampling
 from dualperturb.evaluation.tables import LOSS
 from dualperturb.evaluation.tidy import wide
 from dualperturb.figures import read_arrays, read_examples
-from dualperturb.params import AXES, DEFENCES, load_params
+from dualperturb.params import AXES, DEFENCES, SMOOTHED, load_params
 from stages import (
     common,
     examples,

@@ -119,11 +119,11 @@ def files(folder: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("defence", "norm", "name"),
     [
-        ("clean", None, "clean"),
-        ("at_pgd", "Linf", "at_pgd/Linf"),
-        ("at_dual", "L2", "at_dual/L2"),
-        ("smoothing", None, "smoothing"),
-        ("smoothing_dual", None, "smoothing_dual"),
+        ("clean", None, "shapes6/clean"),
+        ("at_pgd", "Linf", "shapes6/at_pgd/Linf"),
+        ("at_dual", "L2", "shapes6/at_dual/L2"),
+        ("smoothing", None, "smoothed/shapes6/smoothing"),
+        ("smoothing_dual", None, "smoothed/shapes6/smoothing_dual"),
     ],
 )
 def test_the_stage_leaves_a_model_a_history_and_its_time(
@@ -131,13 +131,14 @@ def test_the_stage_leaves_a_model_a_history_and_its_time(
 ) -> None:
     monkeypatch.chdir(project)
     stage.main(defence, "shapes6", norm)
-    model = load_classifier(project / "models/shapes6" / name / "0")
+    model = load_classifier(project / "models" / name / "0")
     assert model(torch.rand(2, 3, 32, 32)).shape == (2, 3)
-    history = pd.read_csv(project / f"reports/training/shapes6/{name}/0.csv")
+    history = pd.read_csv(project / f"reports/training/{name}/0.csv")
     assert list(history) == ["epoch", "learning_rate", "loss", "accuracy"]
     assert list(history["epoch"]) == [1, 2, 3]
-    time = json.loads((project / f"reports/times/shapes6/train_{name}.json").read_text())
-    assert time["stage"] == f"train_{name}".replace("/", "_") and time["seconds"] > 0
+    run = "/".join(filter(None, [f"train_{defence}", norm]))
+    time = json.loads((project / f"reports/times/shapes6/{run}.json").read_text())
+    assert time["stage"] == run.replace("/", "_") and time["seconds"] > 0
     assert files(project / "checkpoints") == []
 
 

@@ -64,7 +64,7 @@ def training_masks(
     chosen = section.masks if isinstance(section, NamedDual) else "own"
     if chosen == "own":
         return foreground
-    from dualperturb.training import masks
+    from dualperturb.attacks import training_masks as masks
 
     return (
         masks.in_the_center(foreground)

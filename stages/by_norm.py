@@ -31,6 +31,11 @@ def main(stage: str, arguments: list[str]) -> None:
         in_this_process(stage, [*arguments, settings.norms[0]])
         return
     commands = [[sys.executable, "-m", f"stages.{stage}", *arguments, norm] for norm in settings.norms]
+    run_all(commands, settings)
+
+
+def run_all(commands: list[list[str]], settings: Params) -> None:
+    """Side by side where they may share the processors, else one after the other."""
     together = len(commands) if may_share(settings) else 1
     for first in range(0, len(commands), together):
         side_by_side(commands[first : first + together])

@@ -17,8 +17,8 @@ DEFENCES = ("clean", "at_pgd", "at_dual")
 SWEEPS = ("robustness_eps", "robustness_dual", "saliency")
 RESULTS = {"tables", "figures@shapes6", "report"}
 CLEAN, PGD, DUAL = "train_clean@shapes6", "train_pgd@shapes6", "train_dual@shapes6"
-SMOOTHING, SMOOTHING_DUAL = (f"train_smoothing@shapes6-{one}" for one in ("smoothing", "smoothing_dual"))
-TRAINING = {CLEAN, PGD, DUAL, SMOOTHING, SMOOTHING_DUAL}
+SMOOTHING = "train_smoothing@shapes6"  # both of its classifiers
+TRAINING = {CLEAN, PGD, DUAL, SMOOTHING}
 EXAMPLES = {"examples@shapes6"}
 # They attack; the others take gradients (gradients) or have an attack of their own (jsma, strong).
 ATTACKING = {"transfer@shapes6", "unsuspicious@shapes6", "health@shapes6", "gallery@shapes6"}
@@ -77,7 +77,7 @@ PARAMETERS: dict[str, tuple[Any, set[str]]] = {
         {DUAL} | measured(*SWEEPS, "strong", on=("at_dual",)) | TOGETHER | RESULTS,
     ),
     "shapes6.train.smoothing.sigma": (0.5, {SMOOTHING, "smoothing@shapes6"} | RESULTS),
-    "shapes6.train.smoothing_dual.mask": ("given", {SMOOTHING_DUAL, "smoothing@shapes6"} | RESULTS),
+    "shapes6.train.smoothing_dual.mask": ("given", {SMOOTHING, "smoothing@shapes6"} | RESULTS),
     "shapes6.evaluate.steps": (
         3,
         measured(*SWEEPS) | ATTACKING | {"smoothing@shapes6"} | EXAMPLES | RESULTS,
@@ -154,6 +154,14 @@ def test_parameter(workspace: Workspace, parameter: str) -> None:
     value, expected = PARAMETERS[parameter]
     workspace.change({parameter: value})
     assert would_run(workspace) == expected
+
+
+def test_a_named_defence_is_trained_and_measured_and_no_other_is(workspace: Workspace) -> None:
+    workspace.change({"named": ["random_masks"]})
+    outcome = workspace.run(*DVC, "repro", "--dry").check()
+    new = {"train_named@shapes6-random_masks"}
+    new |= {f"{name}_named@shapes6-random_masks" for name in (*SWEEPS, "strong")}
+    assert set(outcome.stages) == new | TOGETHER | RESULTS
 
 
 def test_the_same_bytes_end_the_matter(workspace: Workspace) -> None:

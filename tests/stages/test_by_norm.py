@@ -18,7 +18,7 @@ import pytest
 
 from dualperturb import launch
 from dualperturb.params import load_params
-from stages import by_norm
+from stages import by_norm, train_smoothing
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -148,3 +148,15 @@ def test_each_norm_is_run_once_and_one_alone_in_this_process(
     monkeypatch.setattr(by_norm, "params", lambda: settings.model_copy(update={"norms": ("Linf",)}))
     by_norm.main("train", ["at_dual", "shapes6"])
     assert ran == [["train", "at_dual", "shapes6", "Linf"]]
+
+
+def test_the_smoothed_classifiers_are_trained_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[list[list[str]]] = []
+    monkeypatch.setattr(by_norm, "side_by_side", lambda commands: ran.append([c[1:] for c in commands]))
+    monkeypatch.chdir(PROJECT)
+    expected = [["-m", "stages.train", name, "shapes6"] for name in ("smoothing", "smoothing_dual")]
+    for shared, runs in ((True, [expected]), (False, [[one] for one in expected])):
+        monkeypatch.setattr(by_norm, "may_share", lambda _, shared=shared: shared)
+        train_smoothing.main("shapes6")
+        assert ran == runs
+        ran.clear()

@@ -23,7 +23,7 @@ def test_they_are_the_papers() -> None:
 
 
 def test_what_is_measured_of_the_papers_is_measured_of_named_ones() -> None:
-    assert PIPELINE["vars"] == [{"swept": SWEPT, "smoothed": list(SMOOTHED)}]
+    assert PIPELINE["vars"] == [{"swept": SWEPT}]
     stages = {
         name: stage for name, stage in PIPELINE["stages"].items() if "defence" in stage.get("matrix", {})
     }
@@ -37,6 +37,11 @@ def test_what_is_measured_of_the_papers_is_measured_of_named_ones() -> None:
         assert own == other
 
 
+def test_a_change_of_one_named_defence_trains_that_one() -> None:
+    of_named = [name for name in PIPELINE["stages"]["train_named"]["params"] if ".named" in str(name)]
+    assert of_named == ["${item.dataset}.train.named.${item.defence}"]
+
+
 def test_each_has_a_stage_that_trains_it() -> None:
     trained = {
         out
@@ -47,7 +52,7 @@ def test_each_has_a_stage_that_trains_it() -> None:
     assert trained == {
         *(f"{FOLDER}/{defence}" for defence in SWEPT),
         f"{FOLDER}/${{item.defence}}",
-        "models/smoothed/${item.dataset}/${item.defence}",
+        "models/smoothed/${item.dataset}",
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dualperturb.params import SMOOTHED
 from tests.pipeline.folder_set import TINY_FOLDER, write_photos
 from tests.pipeline.stl10_set import write_stl10
 from tests.pipeline.workspace import PROGRAMS, PROJECT, Workspace
@@ -58,6 +59,8 @@ def imported(complete: Workspace, tmp_path_factory: pytest.TempPathFactory) -> d
     found: dict[str, set[str]] = {"prepare": set().union(*(by_command[prepare] for prepare in prepares))}
     for stage, entry in complete.lock().items():
         found.setdefault(stage.partition("@")[0], set()).update(by_command[entry["cmd"]])
+    for defence in SMOOTHED:  # the stage trains them in interpreters of their own
+        found["train_smoothing"] |= by_command[f"sh stages/run train {defence} shapes6"]
     return found
 
 

@@ -11,16 +11,9 @@ from typing import TYPE_CHECKING, Any
 from dualperturb.errors import UserError
 from dualperturb.files import sha256
 from dualperturb.params import Params
-from dualperturb.params.training import (
-    AdversarialTraining,
-    CleanTraining,
-    DualSmoothingTraining,
-    DualTraining,
-    NamedDual,
-    PgdTraining,
-    SmoothingTraining,
-    Training,
-)
+from dualperturb.params.adversarial import AdversarialTraining, DualTraining, PgdTraining, Training
+from dualperturb.params.named import NamedDual
+from dualperturb.params.training import CleanTraining, DualSmoothingTraining, SmoothingTraining
 from dualperturb.training.loop import Adversary, TrainingSettings
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
-from dualperturb.params.fields import Count, NonNegative, Radii, Section, Share
+from dualperturb.params.fields import BelowOne, Count, NonNegative, Radii, Section, Share
 
 
 class Training(Section):
@@ -12,11 +12,15 @@ class Training(Section):
 
 
 class AdversarialTraining(Training):
-    """One classifier a norm; the other defences know no norm."""
+    """One classifier a norm; the other defences know no norm.
+
+    clean_share: the weight of the loss on the images as they are, beside that on adversarial ones.
+    """
 
     steps: Count
     step_size: Share
     warmup_epochs: NonNegative
+    clean_share: BelowOne = 0.0
 
     @model_validator(mode="after")
     def _full_budget_is_reached(self) -> AdversarialTraining:

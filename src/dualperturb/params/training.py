@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, model_validator
 
 from dualperturb.params.adversarial import AdversarialTraining, DualTraining, PgdTraining, Training
-from dualperturb.params.fields import Index, Momentum, NonNegative, Positive, Section, Several, Switch, Text
+from dualperturb.params.fields import BelowOne, Index, NonNegative, Positive, Section, Several, Switch, Text
 from dualperturb.params.named import Named, have_names, inheriting
 
 
@@ -19,7 +19,7 @@ class ClassifierParams(Section):
 class Optimiser(Section):
     batch_size: Several
     learning_rate: Positive
-    momentum: Momentum
+    momentum: BelowOne
     weight_decay: NonNegative
     schedule: Literal["one_cycle", "cosine"]
 

@@ -15,6 +15,7 @@ from dualperturb.params.adversarial import AdversarialTraining, DualTraining, Pg
 from dualperturb.params.named import NamedDual
 from dualperturb.params.training import CleanTraining, DualSmoothingTraining, SmoothingTraining
 from dualperturb.training.loop import Adversary, TrainingSettings
+from dualperturb.training.losses import Mixture, cross_entropy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +37,7 @@ def training_settings(params: Params, dataset: str, defence: str, training: int)
     """Optimiser, augmentation, epochs, warm-up; training: the seed. Raises UserError for an unknown data set
     or defence."""
     section = _section(params, dataset, defence)
+    clean_share = section.clean_share if isinstance(section, AdversarialTraining) else 0.0
     return TrainingSettings(
         params.of(dataset).train.optimiser,
         params.of(dataset).train.augment,
@@ -43,6 +45,7 @@ def training_settings(params: Params, dataset: str, defence: str, training: int)
         section.warmup_epochs if isinstance(section, AdversarialTraining) else 0.0,
         training,
         params.runtime.precision,
+        Mixture(clean_share) if clean_share else cross_entropy,
     )
 
 

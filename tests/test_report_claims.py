@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from dualperturb.evaluation.claims.lines import RULES
+from dualperturb.figures.names import LABELS
 from dualperturb.report import claims_text
 from dualperturb.report.claims import tally
 from tests.small_tables import small_claims
@@ -51,6 +52,21 @@ def test_a_classifier_has_its_loss_and_norms(text: pd.DataFrame) -> None:
         *("AT-Dual less AT-PGD, L2", "Clean, L2", "AT-Dual less AT-PGD, L2 under L-infinity"),
         "AT-Dual less AT-PGD, L-infinity",
     ]
+
+
+@pytest.mark.parametrize("name", ["whole_10", "trades"])
+def test_a_claim_about_at_dual_names_the_defence_beside_the_papers(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that has a label, as a coded one."""
+    monkeypatch.setitem(LABELS, "trades", "TRADES")
+    shown = {"whole_10": "whole_10", "trades": "TRADES"}[name]
+    own = {"claim": "across_dual", "defence": name, "norm": "Linf"}
+    row = claims_text(small_claims().iloc[[1]].assign(**own)).iloc[0]
+    assert row["claim"] == f"Trained in another norm, {shown} is much better under dual"
+    assert row["classifier"] == f"{shown} less AT-PGD, L2 under L-infinity"
+    text = claims_text(small_claims())
+    assert not text["claim"].str.contains(shown).any() and (text["claim"] == LEADS).any()
 
 
 def test_a_p_value_that_is_small_or_lacks_is_told(text: pd.DataFrame) -> None:

@@ -4,16 +4,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
 from dualperturb.attacks.adversary import PgdAdversary
 from dualperturb.attacks.smoothed import GaussianNoise
+from dualperturb.attacks.training_masks import at_random_places, in_the_center
 from dualperturb.core.threat_model import ThreatModel
 from dualperturb.errors import UserError
 from dualperturb.params import DEFENCES, Params, load_params
 from dualperturb.params.masks import SaliencyParams
-from dualperturb.training.settings import fingerprint, training_adversary, training_settings
+from dualperturb.training.settings import (
+    fingerprint,
+    training_adversary,
+    training_masks,
+    training_settings,
+)
 
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
 DATA = {"train": "ab12", "masks": "cd34"}
@@ -114,6 +121,54 @@ def test_the_saliency_model_comes_only_with_a_weight() -> None:
     attack = training_adversary(chosen, "shapes6", "at_dual", "L2", 32, saliency)
     assert isinstance(attack, PgdAdversary) and attack.saliency is abs and attack.salience_weight == 0.5
     assert asked == ["builtin"]
+
+
+NAMED = ("whole_10", "random_masks", "center_masks", "mixed_norms")  # of params.yaml
+
+
+@pytest.fixture
+def named() -> Params:
+    return changed("named", NAMED, changed("norms", ("L2",)))
+
+
+def test_a_named_defence_has_what_it_does_not_say_from_the_papers(named: Params) -> None:
+    raw = YAML(typ="safe", pure=True).load(PARAMS.read_text())
+    raw |= {"norms": ["L2"], "named": ["whole_10", "random_masks"]}
+    train = raw["shapes6"]["train"]
+    train["named"] = {"whole_10": train["named"]["whole_10"], "random_masks": train["named"]["random_masks"]}
+    train["at_pgd"] |= {"epochs": 31, "step_size": 0.375}
+    train["at_dual"] |= {"epochs": 32, "warmup_epochs": 5, "salience_weight": 0.5}
+    train["named"]["random_masks"]["epochs"] = 33
+    chosen = Params.model_validate(raw)
+    pgd, dual = (training_settings(chosen, "shapes6", name, 0) for name in chosen.named)
+    assert (pgd.epochs, pgd.warmup_epochs, dual.epochs, dual.warmup_epochs) == (31, 0, 33, 5)
+    found = [training_adversary(chosen, "shapes6", name, "L2", 32, lambda _: abs) for name in chosen.named]
+    assert all(isinstance(one, PgdAdversary) for one in found)
+    assert [one.step_size for one in found] == [0.375, 0.5] and [one.salience_weight for one in found] == [
+        0,
+        0.5,
+    ]
+
+
+def test_a_named_defence_trains_with_its_own_budgets_and_norms(named: Params) -> None:
+    scale = 32 / 224
+    for name, threat in (
+        ("whole_10", ThreatModel("L2", 10 * scale)),
+        ("center_masks", ThreatModel("L2", 2 * scale, 20 * scale)),
+        ("mixed_norms", ThreatModel("L2", 4 / 255, 20 * scale, "Linf")),
+    ):
+        found = training_adversary(named, "shapes6", name, "L2", 32, no_saliency)
+        assert isinstance(found, PgdAdversary) and found.threat == threat
+
+
+def test_masks_are_the_given_ones_or_those_that_the_defence_asks_for(named: Params) -> None:
+    given = np.zeros((9, 1, 8, 8), np.bool_)
+    given[:, :, :2, :2] = True
+    for name in ("clean", "at_dual", "whole_10", "mixed_norms"):
+        assert training_masks(named, "shapes6", name, given, 7) is given
+    found = training_masks(named, "shapes6", "random_masks", given, 7)
+    assert np.array_equal(found, at_random_places(given, 7))
+    assert np.array_equal(training_masks(named, "shapes6", "center_masks", given, 7), in_the_center(given))
 
 
 def test_unknown_names_are_refused(params: Params) -> None:

@@ -25,6 +25,18 @@ def test_the_threat_model_builds_the_ball_it_names() -> None:
     assert (ball.inside, ball.outside) == (L2(0.5), L2(5.0))
 
 
+def test_regions_may_have_norms_of_their_own(parts: Parts) -> None:
+    threat = ThreatModel("L2", 0.05, 1.5, "Linf")
+    ball = threat.ball(FOREGROUND, share=0.5)
+    assert isinstance(ball, Dual) and (ball.inside, ball.outside) == (Linf(0.025), L2(0.75))
+    model, images, labels, foreground = parts()
+    adversary = PgdAdversary(threat, steps=4, step_size=0.5)
+    delta = adversary(model, images, labels, foreground, list(range(len(images))), 1.0) - images
+    inside, outside = (delta * region for region in (foreground, ~foreground))
+    assert 0.04 < inside.abs().max() <= 0.05 * (1 + 1e-5)
+    assert outside.abs().max() > 0.06 and (outside.flatten(1).norm(dim=1) <= 1.5 * (1 + 1e-5)).all()
+
+
 def test_a_background_budget_of_zero_is_not_plain_pgd() -> None:
     ball = ThreatModel("Linf", 0.1, 0.0).ball(FOREGROUND)
     assert isinstance(ball, Dual) and ball.outside == Linf(0.0)

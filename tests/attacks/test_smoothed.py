@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from dualperturb import L2, Dual, pgd
-from dualperturb.attacks.smoothed import GaussianNoise, SmoothedClassifier, centre_disc, draw, generator
+from dualperturb.attacks.smoothed import GaussianNoise, SmoothedClassifier, draw, generator
 from dualperturb.errors import UserError
+from dualperturb.saliency.center import centre_disc
 
 Parts = Callable[..., tuple[nn.Module, Tensor, Tensor, Tensor]]
 CPU = torch.device("cpu")
@@ -75,15 +76,7 @@ def test_noise_by_region_has_the_sigma_of_each_pixels_region() -> None:
     found = GaussianNoise(0.5, 2.0)(Recorder(), images, labels, foreground, seeds, 1.0)
     torch.testing.assert_close(found, torch.where(foreground, 0.5 * unit, 2 * unit))
     fixed = GaussianNoise(0.5, 2.0, fixed=True)(Recorder(), images, labels, foreground, seeds, 1.0)
-    torch.testing.assert_close(fixed, torch.where(centre_disc(foreground), 0.5 * unit, 2 * unit))
-
-
-def test_the_fixed_mask_is_the_disc_that_fits_the_image() -> None:
-    disc = centre_disc(torch.zeros(5, 1, 32, 32, dtype=torch.bool))
-    rows, columns = torch.meshgrid(torch.arange(32) - 15.5, torch.arange(32) - 15.5, indexing="ij")
-    squares = rows.square() + columns.square()
-    assert disc.shape == (1, 1, 32, 32)
-    assert disc[0, 0][squares < 240].all() and not disc[0, 0][squares > 241].any()  # 15.5^2 + 0.5^2 = 240.5
+    torch.testing.assert_close(fixed, torch.where(centre_disc(16, 16), 0.5 * unit, 2 * unit))
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,30 @@ def test_training_in_another_norm_is_ours(images: pd.DataFrame) -> None:
     }
 
 
+def test_a_defence_beside_the_papers_is_judged_by_the_claims_about_at_dual(images: pd.DataFrame) -> None:
+    """One that is as AT-Dual: the same lines, all of them ours, in the norms of the paper's figures and in
+    others; and one that differs at the points of each claim."""
+    twin = images[images["defence"] == "at_dual"].assign(defence="twin")
+    found = table(pd.concat([images, twin], ignore_index=True))
+    own, papers = found[found["defence"] == "twin"], found[found["defence"] == "at_dual"]
+    assert set(own["setting"]) == {"ours"}
+    papers = papers[~papers["claim"].isin(("carlini_wagner", "score_half", "score_high"))]
+    papers = papers[~papers["claim"].str.startswith("weight")]
+    said = ["claim", "trained_norm", "norm"]
+    own, papers = (rows.set_index(said).sort_index() for rows in (own, papers))
+    kept = ["against", "place", "value", "low", "high", "n", "verdict"]
+    pd.testing.assert_frame_equal(own[kept], papers[kept])
+    assert len(own) == 6 * 2 + 2
+    put(twin, "correct", first(95), trained_norm="L2", norm="L2", axis="eps", value=4.0)
+    put(twin, "correct", first(80), trained_norm="L2", norm="Linf", axis="eps", value=4.0)
+    put(twin, "correct", first(30, 50), trained_norm="Linf", axis="share", value=0.1)
+    found = table(pd.concat([images, twin], ignore_index=True))
+    own = found[found["defence"] == "twin"].set_index(said)["value"]
+    assert own["large_pgd", "L2", "L2"] == pytest.approx(0.55)
+    assert own["across_pgd", "L2", "Linf"] == pytest.approx(0.4)
+    assert own["jsma", "Linf", "L0"] == pytest.approx(-0.2)
+
+
 def test_without_the_papers_norm_its_claims_are_not_measured() -> None:
     found = table(outcomes(("Linf",)), {"Linf": BUDGETS["Linf"]})
     paper = found[found["setting"] == "paper"]

@@ -45,6 +45,14 @@ def test_attacks_are_compared_image_by_image(judged: Judged) -> None:
     assert line.found is not None and line.found.interval == "paired" and line.found.n == IMAGES
 
 
+def test_a_defence_beside_the_papers_is_compared_with_at_pgd_alone(judged: Judged) -> None:
+    kept = {name: (own // 4, unseen) for name, (own, unseen) in KEPT.items()}
+    images = pd.concat([judged.images, *rows("twin", kept)], ignore_index=True)
+    (line,) = (line for line in unsuspicious_lines(replace(judged, images=images)) if line.defence == "twin")
+    assert (line.claim, line.against) == ("at_dual_unsuspicious", "at_pgd")
+    assert line.found is not None and line.found.value == pytest.approx(0.6)
+
+
 def test_attacks_are_compared_by_their_first_runs_and_all_together_by_any(judged: Judged) -> None:
     images = judged.images
     late = (images["attack"] == "sum") & (images["run"] == 1)

@@ -9,7 +9,7 @@ import torch
 
 from dualperturb.saliency import foreground_mask, foreground_score, saliency_model
 from dualperturb.saliency.builtin import CENTRE_SIGMA, BuiltinSaliency
-from dualperturb.saliency.center import CenterSaliency, _log_density
+from dualperturb.saliency.center import CenterSaliency, _log_density, centre_disc
 
 MODEL = CenterSaliency()
 
@@ -67,3 +67,13 @@ def test_the_mask_is_a_circle_in_the_middle() -> None:
     assert mask[32, 32] and not mask[0, 0]
     # Half of the largest squared distance, that of a corner's pixel: a circle of radius 31.5 pixels.
     assert mask.float().mean().item() == pytest.approx(math.pi * (31.5 / 64) ** 2, abs=0.01)
+
+
+def test_the_disc_is_the_mask_of_what_the_model_says() -> None:
+    """Half of the largest squared distance, that of a corner's pixel."""
+    disc = centre_disc(32, 32)
+    rows, columns = torch.meshgrid(torch.arange(32) - 15.5, torch.arange(32) - 15.5, indexing="ij")
+    squares = rows.square() + columns.square()
+    assert disc.shape == (1, 1, 32, 32)
+    assert disc[0, 0][squares < 240].all() and not disc[0, 0][squares > 241].any()  # 15.5^2 + 0.5^2 = 240.5
+    assert torch.equal(centre_disc(10, 14), foreground_mask(MODEL(torch.rand(1, 3, 10, 14))))

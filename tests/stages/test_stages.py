@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 
 from dualperturb.attacks.adversary import PgdAdversary
 from dualperturb.attacks.jsma import NEVER, JsmaResult
+from dualperturb.attacks.training_masks import at_random_places
 from dualperturb.core.classifiers.storage import ClassifierSpec, build_classifier, save_classifier
 from dualperturb.core.images import ImageSet, load_split
 from dualperturb.core.threat_model import ThreatModel
@@ -286,13 +287,25 @@ def test_a_named_defence_is_in_every_table_figure_and_claim(several: Path) -> No
     assert set(json.loads((several / "reports/metrics.json").read_text())["shapes6"]["L2"]) == {*SWEPT, NAMED}
     claims = pd.read_csv(several / "reports/claims.csv")
     own = claims[claims["defence"] == NAMED]
-    assert set(own["claim"]) == {"dual_stronger", "at_dual_leads", "little_lost"}
+    measures = {"jsma", "gradients", "at_dual_unsuspicious"}
+    assert set(own["claim"]) == {"dual_stronger", "at_dual_leads", "little_lost"} | measures
     assert set(own["setting"]) == {"ours"}
     page = (several / "reports/index.html").read_text(encoding="utf-8")
     assert f"{NAMED} is up to 40 points better than AT-PGD under dual" in page
     for axis in AXES:
         curve = pd.read_csv(several / f"reports/curves/{axis}/shapes6_L2.csv")
         assert list(curve.columns) == [axis, *SWEPT, NAMED]
+
+
+def test_health_attacks_a_named_defence_with_the_masks_that_it_trained_with(
+    several: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(several)
+    settings = load_params(Path("params.yaml"))
+    measured = subject("shapes6", NAMED, "L2", 3, settings)
+    trained = health._trained("shapes6", NAMED, "L2", 3, settings, measured)
+    given = np.load("data/masks/shapes6/train.foreground.npy")
+    assert trained is not None and np.array_equal(trained.subject.foreground, at_random_places(given, 3))
 
 
 def test_several_trainings_are_shown_as_their_mean(several: Path) -> None:

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dualperturb.core.score import foreground_mask
 from dualperturb.core.seeds import image_seeds
 from dualperturb.core.shown import logits_in
 from dualperturb.errors import UserError
-from dualperturb.saliency.center import CenterSaliency
+from dualperturb.saliency.center import centre_disc
 
 # Two words, the last not 0, so that this is no stream of a start or restart, whose salt is one word.
 CLIMB_SALT = (0, 2)
@@ -72,7 +71,8 @@ class GaussianNoise:
         inside, outside = self.sigmas
         if inside == outside:
             return inside
-        mask = centre_disc(foreground) if self.fixed else foreground
+        height, width = foreground.shape[2:]
+        mask = centre_disc(height, width, foreground.device) if self.fixed else foreground
         return torch.where(mask, inside, outside)
 
     def radius(self, eps_f: float, eps_b: float) -> float:
@@ -139,12 +139,3 @@ def draw(count: int, shape: Sequence[int], dtype: torch.dtype, source: torch.Gen
     for row in noise:
         row.normal_(generator=source)
     return noise
-
-
-def centre_disc(foreground: Tensor) -> Tensor:
-    """The mask that the saliency model `center` gives every image, bool (1, 1, H, W), on the masks' device.
-
-    foreground: masks (N, 1, H, W), whose values do not matter.
-    """
-    blank = torch.zeros(1, 3, *foreground.shape[-2:], device=foreground.device)
-    return foreground_mask(CenterSaliency()(blank))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
-from dualperturb.saliency import foreground_mask
-from dualperturb.saliency.center import CenterSaliency
+from dualperturb.saliency.center import centre_disc
 
 
 def at_random_places(foreground: np.ndarray, seed: int) -> np.ndarray:
@@ -20,9 +18,9 @@ def at_random_places(foreground: np.ndarray, seed: int) -> np.ndarray:
 
 
 def in_the_center(foreground: np.ndarray) -> np.ndarray:
-    """The mask of the saliency model `center`, which looks at no image, for all; a view without memory of its
-    own. It takes the pixels above half its log density's range (the paper's threshold).
+    """The mask of the saliency model `center` for all, without memory of its own.
+
+    foreground: bool (N, 1, H, W); a view of that shape.
     """
-    side = foreground.shape[-1]
-    mask = foreground_mask(CenterSaliency()(torch.zeros(1, 3, side, side)), "log")
-    return np.broadcast_to(mask.numpy(), foreground.shape)
+    height, width = foreground.shape[2:]
+    return np.broadcast_to(centre_disc(height, width).numpy(), foreground.shape)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from dualperturb.params.training import DualTraining, PgdTraining
+from dualperturb.params.adversarial import DualTraining, PgdTraining
 
 if TYPE_CHECKING:
     from dualperturb.params.whole import Params
@@ -50,9 +50,24 @@ def pictured_are_measured(params: Params) -> None:
             raise ValueError(
                 f"figures.{figure}.defence: found {defence!r}; accepted: {', '.join(params.swept)}"
             )
+    named = [name for dataset in params.datasets for name in params.of(dataset).train.named]
+    known = dict.fromkeys((*params.defences, *named))  # a colour may stand for one that is not used now
     for name in params.plots.palette:
-        if name not in params.defences:
-            raise ValueError(f"plots.palette.{name}: unknown key; accepted: {', '.join(params.defences)}")
+        if name not in known:
+            raise ValueError(f"plots.palette.{name}: unknown key; accepted: {', '.join(known)}")
+
+
+def named_have_an_adversary(params: Params) -> None:
+    """Without a budget in some norm one would be trained on clean images, and told as a defence."""
+    for name in params.datasets:
+        for defence in params.named:
+            budgets = _named_budgets(params, name, defence)
+            for norm in params.norms:
+                if not any(given[norm] for given in budgets.values()):
+                    key, keys = f"{name}.train.named.{defence}", [key.rpartition(".")[2] for key in budgets]
+                    raise ValueError(
+                        f"{key}: found 0 in {norm} for {' and '.join(keys)}; accepted: a budget above 0"
+                    )
 
 
 def _named_budgets(params: Params, dataset: str, defence: str) -> dict[str, Mapping[str, object]]:
@@ -128,6 +143,7 @@ CHECKS = (
     datasets_complete,
     norms_complete,
     pictured_are_measured,
+    named_have_an_adversary,
     something_may_change,
     salience_has_a_gradient,
     bounds_can_be_held,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator
@@ -27,14 +28,19 @@ PANELS: tuple[str, ...] = get_args(PanelName)  # in the page's order, each a mod
 LogAxis = Literal["eps", "eps_f", "eps_b", "salience_weight", "share", "radius"]
 
 
-# Of named defences that `palette` leaves out: the rest of Okabe and Ito's colours, then Tol's muted ones.
-FURTHER = ("#E69F00", "#56B4E9", "#000000", "#882255", "#44AA99", "#999933", "#AA4499", "#332288", "#DDCC77")
+# Of named defences that `palette` leaves out: two more of Okabe and Ito's, Tol's muted ones, and a grey.
+FURTHER = (
+    *("#E69F00", "#000000", "#882255", "#44AA99", "#999933"),
+    *("#AA4499", "#332288", "#DDCC77", "#117733", "#888888"),
+)
 
 
 def all_coloured(palette: Mapping[str, object], named: Sequence[str]) -> dict[str, object]:
-    """The palette with a colour for each named defence."""
-    given = {name: FURTHER[place % len(FURTHER)] for place, name in enumerate(named)}
-    return {**palette, **{name: colour for name, colour in given.items() if name not in palette}}
+    """The palette with a colour for each named defence: one that it does not hold, while there are any."""
+    held = [str(colour).upper() for colour in palette.values()]
+    free = [colour for colour in FURTHER if colour not in held] or FURTHER
+    bare = [name for name in named if name not in palette]
+    return {**palette, **dict(zip(bare, cycle(free), strict=False))}
 
 
 def _by_defence(raw: object) -> object:

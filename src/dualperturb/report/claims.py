@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from dualperturb.evaluation.claims.lines import FAILS, HOLDS, NOT_MEASURED, OPEN, RULES
+from dualperturb.evaluation.claims.lines import DEFENCES, FAILS, HOLDS, NOT_MEASURED, OPEN, RULES
 from dualperturb.evaluation.tables import LOSS
-from dualperturb.figures.names import LABELS, LOSS_NAMES, NORM_NAMES, label
+from dualperturb.figures.names import LOSS_NAMES, NORM_NAMES, label
 
 # claim -> what is claimed, and what it holds if; * stands for the rule's bound, in its unit.
 _TEXTS = {
@@ -89,7 +89,7 @@ def _row(line: pd.Series) -> dict[str, str]:
     claim = str(line["claim"])
     said, rule = _TEXTS[claim]
     bound = _number(claim, RULES[claim].bound, signed=False)
-    if line["defence"] not in LABELS:  # a named one, by the claims about AT-Dual
+    if line["defence"] not in DEFENCES:  # one beside the paper's, by the claims about AT-Dual
         said = said.replace("AT-Dual", label(str(line["defence"])))
     own = {"claim": said, "holds if": rule.replace("*", bound), "classifier": _classifier(line)}
     own["verdict"] = str(line["verdict"])

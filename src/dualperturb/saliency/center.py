@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dualperturb.core.score import foreground_mask
 from dualperturb.saliency.builtin import centre_bias
 
 
@@ -27,6 +28,11 @@ class CenterSaliency(nn.Module):
         dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
         # Tied to the images, so that whoever asks for a gradient gets zeros and no error.
         return _log_density(height, width, dtype, images.device) + 0 * images[:, 0].to(dtype)
+
+
+def centre_disc(height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
+    """The mask that this model gives every image of a size, by the paper's threshold: bool (1, 1, H, W)."""
+    return foreground_mask(_log_density(height, width, torch.float32, torch.device(device)))
 
 
 @lru_cache(maxsize=16)

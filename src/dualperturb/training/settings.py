@@ -11,17 +11,11 @@ from typing import TYPE_CHECKING, Any
 from dualperturb.errors import UserError
 from dualperturb.files import sha256
 from dualperturb.params import Params
-from dualperturb.params.training import (
-    AdversarialTraining,
-    CleanTraining,
-    DualSmoothingTraining,
-    DualTraining,
-    NamedDual,
-    PgdTraining,
-    SmoothingTraining,
-    Training,
-)
+from dualperturb.params.adversarial import AdversarialTraining, DualTraining, PgdTraining, Training
+from dualperturb.params.named import NamedDual
+from dualperturb.params.training import CleanTraining, DualSmoothingTraining, SmoothingTraining
 from dualperturb.training.loop import Adversary, TrainingSettings
+from dualperturb.training.losses import Mixture, cross_entropy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +37,7 @@ def training_settings(params: Params, dataset: str, defence: str, training: int)
     """Optimiser, augmentation, epochs, warm-up; training: the seed. Raises UserError for an unknown data set
     or defence."""
     section = _section(params, dataset, defence)
+    clean_share = section.clean_share if isinstance(section, AdversarialTraining) else 0.0
     return TrainingSettings(
         params.of(dataset).train.optimiser,
         params.of(dataset).train.augment,
@@ -50,6 +45,7 @@ def training_settings(params: Params, dataset: str, defence: str, training: int)
         section.warmup_epochs if isinstance(section, AdversarialTraining) else 0.0,
         training,
         params.runtime.precision,
+        Mixture(clean_share) if clean_share else cross_entropy,
     )
 
 

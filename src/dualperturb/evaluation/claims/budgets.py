@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dualperturb.evaluation.claims.lines import Line
+from dualperturb.evaluation.claims.lines import DEFENCES, Line
 from dualperturb.evaluation.claims.outcomes import Outcomes, compared
 from dualperturb.evaluation.claims.paired import paired_shares, share
 
-DEFENCES = ("clean", "at_pgd", "at_dual")
 LARGE = 1.5  # times eps_f: the paper's 3.0, where its eps_f is 2.0
 
 
@@ -20,24 +19,26 @@ def budget_lines(of: Outcomes, norm: str) -> Iterator[Line]:
     yield from (_leads(of, norm), _large_pgd(of, norm), _little_lost(of, norm))
 
 
-def named_lines(of: Outcomes, defence: str, norm: str) -> Iterator[Line]:
-    """A named defence, trained with `norm` and attacked in it, by the paper's claims about AT-Dual."""
+def further_lines(of: Outcomes, defence: str, norm: str) -> Iterator[Line]:
+    """A defence beside the paper's, trained with `norm` and attacked in it, by the claims about AT-Dual."""
     yield _dual_stronger(of, defence, norm)
     yield from (_leads(of, norm, defence), _large_pgd(of, norm, defence), _little_lost(of, norm, defence))
 
 
 def across_lines(of: Outcomes, trained: str, norm: str) -> Iterator[Line]:
     """Classifiers trained with `trained` (or none) under attacks in `norm`."""
+    yield from across_leads(of, trained, norm)
+    found = compared(of.dual("at_pgd", trained, norm), of.dual("clean", trained, norm), paired_shares)
+    yield Line("across_hardly", "at_pgd", trained, norm, _dual(of, norm), found, "clean")
+
+
+def across_leads(of: Outcomes, trained: str, norm: str, defence: str = "at_dual") -> Iterator[Line]:
+    """A defence against AT-PGD, both trained with `trained`, under attacks in `norm`."""
     eps = of.budgets_of(norm)[0]
-    pgd = {name: of.pgd(name, trained, norm, eps) for name in DEFENCES}
-    dual = {name: of.dual(name, trained, norm) for name in DEFENCES}
-    for claim, found, place, defence, against in (
-        ("across_pgd", pgd, f"PGD, eps = {eps:g}", "at_dual", "at_pgd"),
-        ("across_dual", dual, _dual(of, norm), "at_dual", "at_pgd"),
-        ("across_hardly", dual, _dual(of, norm), "at_pgd", "clean"),
-    ):
-        measured = compared(found[defence], found[against], paired_shares)
-        yield Line(claim, defence, trained, norm, place, measured, against)
+    found = compared(of.pgd(defence, trained, norm, eps), of.pgd("at_pgd", trained, norm, eps), paired_shares)
+    yield Line("across_pgd", defence, trained, norm, f"PGD, eps = {eps:g}", found, "at_pgd")
+    found = compared(of.dual(defence, trained, norm), of.dual("at_pgd", trained, norm), paired_shares)
+    yield Line("across_dual", defence, trained, norm, _dual(of, norm), found, "at_pgd")
 
 
 def _dual_stronger(of: Outcomes, defence: str, norm: str) -> Line:

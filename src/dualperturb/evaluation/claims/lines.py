@@ -10,6 +10,7 @@ from dualperturb.evaluation.tables import LOSS
 if TYPE_CHECKING:
     from dualperturb.evaluation.claims.paired import Estimate
 
+DEFENCES = ("clean", "at_pgd", "at_dual")  # the paper's; the others have the claims about AT-Dual
 PAPER, OURS = "paper", "ours"  # settings: trained as for the paper's figures, or in another norm
 HOLDS, FAILS, OPEN, NOT_MEASURED = "holds", "fails", "open", "not measured"
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dualperturb.evaluation.claims.budgets import DEFENCES
-from dualperturb.evaluation.claims.lines import Line
+from dualperturb.evaluation.claims.lines import DEFENCES, Line
 from dualperturb.evaluation.claims.outcomes import Outcomes, compared
 from dualperturb.evaluation.claims.paired import paired_means, paired_shares
 
 
-def trained_lines(of: Outcomes, trained: str) -> Iterator[Line]:
-    """AT-Dual against AT-PGD, both trained with the norm `trained`, by JSMA and by their gradients."""
+def trained_lines(of: Outcomes, trained: str, defence: str = "at_dual") -> Iterator[Line]:
+    """A defence against AT-PGD, both trained with the norm `trained`, by JSMA and by their gradients."""
     most = max(of.values("jsma", "L0", "share"), default=float("nan"))
-    dual, pgd = (of.jsma(defence, trained, most) for defence in ("at_dual", "at_pgd"))
-    found = compared(dual, pgd, paired_shares)
-    yield Line("jsma", "at_dual", trained, "L0", f"JSMA, {100 * most:g} % of the pixels", found, "at_pgd")
-    dual, pgd = (of.gradients(defence, trained) for defence in ("at_dual", "at_pgd"))
-    found = compared(dual, pgd, paired_means, "gradient_share")
-    yield Line("gradients", "at_dual", trained, "", "clean images", found, "at_pgd")
+    found = compared(of.jsma(defence, trained, most), of.jsma("at_pgd", trained, most), paired_shares)
+    yield Line("jsma", defence, trained, "L0", f"JSMA, {100 * most:g} % of the pixels", found, "at_pgd")
+    own, other = of.gradients(defence, trained), of.gradients("at_pgd", trained)
+    found = compared(own, other, paired_means, "gradient_share")
+    yield Line("gradients", defence, trained, "", "clean images", found, "at_pgd")
 
 
 def carlini_wagner_lines(of: Outcomes, trained: str) -> Iterator[Line]:

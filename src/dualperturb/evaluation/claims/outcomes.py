@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dualperturb.evaluation.claims.lines import DEFENCES
 from dualperturb.evaluation.claims.paired import Estimate
 from dualperturb.evaluation.tables import LOSS
 
@@ -83,6 +84,11 @@ class Outcomes:
             if (found := self._points.get((defence, one, attack, norm, axis, value, loss))) is not None:
                 return found.infer_objects()  # beside rows that lack a column, its type is lost
         return self.images.iloc[:0]
+
+
+def further(images: pd.DataFrame) -> list[str]:
+    """The defences beside the paper's that a table of images holds, in order of appearance."""
+    return [str(name) for name in images["defence"].unique() if name not in DEFENCES]
 
 
 def compared(

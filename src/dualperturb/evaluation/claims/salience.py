@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dualperturb.evaluation.claims.budgets import DEFENCES
-from dualperturb.evaluation.claims.lines import Line
+from dualperturb.evaluation.claims.lines import DEFENCES, Line
 from dualperturb.evaluation.claims.outcomes import Outcomes, compared
 from dualperturb.evaluation.claims.paired import Estimate, paired_means, paired_shares, share
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dualperturb.evaluation.claims.budgets import DEFENCES, across_lines, budget_lines, named_lines
+from dualperturb.evaluation.claims.budgets import across_leads, across_lines, budget_lines, further_lines
 from dualperturb.evaluation.claims.lines import COLUMNS, OURS, PAPER, Line
 from dualperturb.evaluation.claims.measures import carlini_wagner_lines, trained_lines
-from dualperturb.evaluation.claims.outcomes import Outcomes
+from dualperturb.evaluation.claims.outcomes import Outcomes, further
 from dualperturb.evaluation.claims.paired import holm
 from dualperturb.evaluation.claims.salience import salience_lines
 from dualperturb.evaluation.claims.unsuspicious import Judged, unsuspicious_lines
@@ -43,8 +43,8 @@ def claims_table(
     images: as in `Outcomes`, with the column dataset; budgets: norm -> eps_f and eps_b at the paper's scale;
     judged: data set -> outcomes by norm. The setting "paper" has all of the paper's claims in `norms`,
     measured or not; "ours" has those about unsuspicious examples, and what was measured of the paper's on
-    classifiers trained with another norm, and on named defences in AT-Dual's place. p is adjusted by Holm's
-    method over the lines of one data set and setting.
+    classifiers trained with another norm, and of those about AT-Dual on each defence beside the paper's. p is
+    adjusted by Holm's method over the lines of one data set and setting.
     """
     rows = []
     for dataset in images["dataset"].unique():
@@ -68,9 +68,11 @@ def _papers(of: Outcomes, norms: Norms) -> Iterator[Line]:
 
 def _ours(of: Outcomes, judged: Sequence[Judged], norms: Norms) -> Iterator[Line]:
     lines = [line for one in judged for line in unsuspicious_lines(one)]
-    named = [str(name) for name in of.images["defence"].unique() if name not in DEFENCES]
+    for defence in further(of.images):
+        for norm in of.budgets:
+            lines += [*further_lines(of, defence, norm), *trained_lines(of, norm, defence)]
+        lines += across_leads(of, norms.trained, norms.across, defence)
     for norm in of.budgets:
-        lines += [line for defence in named for line in named_lines(of, defence, norm)]
         lines += budget_lines(of, norm) if norm != norms.accuracy else []
         lines += salience_lines(of, norm) if norm != norms.salience else []
         lines += trained_lines(of, norm) if norm != norms.trained else []

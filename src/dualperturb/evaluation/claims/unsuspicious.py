@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dualperturb.evaluation.claims.budgets import DEFENCES
-from dualperturb.evaluation.claims.lines import Line
-from dualperturb.evaluation.claims.outcomes import compared
+from dualperturb.evaluation.claims.lines import DEFENCES, Line
+from dualperturb.evaluation.claims.outcomes import compared, further
 from dualperturb.evaluation.claims.paired import Estimate, paired_shares
 from dualperturb.evaluation.unsuspicious.tables import unsuspicious
 
@@ -44,7 +43,8 @@ class Judged:
 
 
 def unsuspicious_lines(judged: Judged) -> Iterator[Line]:
-    """Attacks against each other on each classifier, and AT-Dual against AT-PGD under all of them."""
+    """Attacks against each other on the paper's classifiers, and all others, as AT-Dual, against AT-PGD under
+    all of them."""
     own, unseen = [judged.own], list(judged.unseen)
     for defence in DEFENCES:
         found = _more(judged, defence, own, "constrained", "sum")
@@ -52,9 +52,9 @@ def unsuspicious_lines(judged: Judged) -> Iterator[Line]:
     for defence in DEFENCES:
         found = _more(judged, defence, unseen, "guided", "constrained") if unseen else None
         yield _line(judged, "guides_transfer", defence, f"{CLEAN}, by all unseen judges", found)
-    of_pgd, of_dual = judged.found("at_pgd", own), judged.found("at_dual", own)
-    lead = compared(of_pgd, of_dual, paired_shares, "found")
-    yield _line(judged, "at_dual_unsuspicious", "at_dual", f"{CLEAN}, all attacks", lead, "at_pgd")
+    for defence in ("at_dual", *further(judged.images)):
+        lead = compared(judged.found("at_pgd", own), judged.found(defence, own), paired_shares, "found")
+        yield _line(judged, "at_dual_unsuspicious", defence, f"{CLEAN}, all attacks", lead, "at_pgd")
 
 
 def _more(judged: Judged, defence: str, judges: Sequence[str], one: str, other: str) -> Estimate | None:

@@ -190,11 +190,10 @@ def test_transfer_names_the_pair_in_which_it_is_strongest(results: pd.DataFrame)
 
 def test_smoothing_tells_the_radius_that_nothing_exceeds(results: pd.DataFrame) -> None:
     text = smoothing_caption(results, CERTIFICATE)
-    assert "(1/1000)) = 0.616, whatever the classifier; of two sigmas" in text
+    bounds = "Smoothing 0.616, Smoothing-Dual 0.493 (above it and so not shown: 0.5). (b)"
+    assert f"(1/1000)), with the lower one of two sigmas: {bounds}" in text
     assert "1000 noisy copies an image)" in text and "class by 400 noisy copies: PGD" in text
-    above = smoothing_caption(results, replace(CERTIFICATE, left_out=(0.7, 0.8)))
-    assert "= 0.616, whatever the classifier; above it and so not shown: 0.7, 0.8; of two" in above
-    assert "PGD with eps = 4 (L-infinity) 50.0 %" in text
+    assert "PGD with eps = 4 (L-infinity) 50.0 % [45.0, 55.0];" in text
 
 
 def test_smoothing_tells_both_noises_and_both_budgets(results: pd.DataFrame) -> None:
@@ -203,7 +202,19 @@ def test_smoothing_tells_both_noises_and_both_budgets(results: pd.DataFrame) -> 
         "Smoothing: noise of sigma = 0.25; Smoothing-Dual: sigma_f = 0.2 in the foreground, sigma_b = 3"
         in text
     )
-    assert "At eps_f = 2, eps_b = 20 (L2): Smoothing 0.0 % [45.0, 55.0], Smoothing-Dual 25.0 % [" in text
+    smoothing, dual = "Smoothing 47.5 % [45.0, 55.0]", "Smoothing-Dual 25.0 % [45.0, 55.0]"
+    ends = [f"{smoothing} at eps_f = 2, eps_b = 2 (L2)", f"{dual} at eps_f = 2, eps_b = 20 (L2)"]
+    assert f"Certified at the largest budgets shown: {'; '.join(ends)}. Out of reach" in text
+    assert "and not shown: Smoothing, eps_b = 5, 20 (eps_f = 2). With noise" in text
+
+
+def test_smoothing_without_budgets_out_of_reach_or_in_reach(results: pd.DataFrame) -> None:
+    none, beyond = results.copy(), results["axis"] == "eps_b_out_of_reach"
+    assert "Out of reach" not in smoothing_caption(results[~beyond], CERTIFICATE)
+    none.loc[none["axis"] == "certified_eps_b", "axis"] = "eps_b_out_of_reach"
+    text = smoothing_caption(none, CERTIFICATE)
+    assert "largest budgets shown" not in text
+    assert "eps_b = 0, 2, 5, 20; Smoothing-Dual, eps_b = 0, 2, 5, 20 (eps_f = 2)" in text
 
 
 def test_smoothing_by_region_tells_for_which_masks_it_is_sound(results: pd.DataFrame) -> None:
@@ -216,8 +227,11 @@ def test_smoothing_by_region_tells_for_which_masks_it_is_sound(results: pd.DataF
 
 def test_the_table_of_smoothing_names_classifier_and_outcome(results: pd.DataFrame) -> None:
     table = smoothing_table(results)
-    assert len(table) == 2 * 3 + 2 * 3 + 4
+    assert len(table) == 3 + 2 + 2 * 4 + 4
     told = list(zip(table["classifier"], table["outcome"], strict=True))
     assert told[0] == ("Smoothing", "certified at radius 0")
-    assert ("Smoothing-Dual", "certified at eps_f = 2, eps_b = 20 (L2)") in told
+    assert told.index(("Smoothing-Dual", "certified at eps_f = 2, eps_b = 20 (L2)")) == 12
+    beyond = table[table["accuracy"] == "out of reach"]
+    assert list(beyond["classifier"]) == ["Smoothing"] * 2
+    assert list(beyond["outcome"]) == [f"certified at eps_f = 2, eps_b = {eps_b} (L2)" for eps_b in (5, 20)]
     assert told[-1] == ("Smoothing", "under dual, eps_f = 4, eps_b = 20 (L-infinity)")

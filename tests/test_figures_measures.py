@@ -210,6 +210,19 @@ def test_smoothing_without_a_certificate_is_refused(results: pd.DataFrame) -> No
         smoothing_panels(results[results["axis"] != "radius"], Look())
 
 
+def test_a_legend_of_many_long_names_stays_inside_its_figure(results: pd.DataFrame) -> None:
+    named = [f"a_defence_at_length_{n}" for n in range(10)]
+    alike = [results[results["defence"] == "at_dual"].assign(defence=name) for name in named]
+    palette = Look().palette | dict.fromkeys(named, "#000000")
+    figure = accuracy_panels(
+        pd.concat([results, *alike], ignore_index=True), "L2", ("L2",), Look(palette=palette)
+    )
+    figure.draw_without_rendering()
+    (legend,), box = figure.legends, figure.legends[0].get_window_extent()
+    assert len(legend.get_texts()) == 13 and box.x0 >= 0 and box.x1 <= figure.bbox.x1
+    assert not any(box.overlaps(axes.get_tightbbox()) for axes in figure.axes)
+
+
 def test_the_named_axes_are_logarithmic_from_zero_on(results: pd.DataFrame) -> None:
     by_foreground, by_background, _ = accuracy_panels(results, "L2", ("L2",), Look(log_axes=("eps_b",))).axes
     assert by_foreground.get_xscale() == "linear" and by_background.get_xscale() == "symlog"

@@ -87,7 +87,7 @@ def setting(settings: Params) -> dict[str, object]:
 
 def section(settings: Params, results: pd.DataFrame, claims: pd.DataFrame, dataset: str) -> DatasetReport:
     chosen = settings.of(dataset)
-    certified = _certificate(chosen.evaluate.smoothing, chosen.train)
+    certified = certificate(chosen.evaluate.smoothing, chosen.train)
     own = over_trainings(results[results["dataset"] == dataset])
     return DatasetReport(
         dataset,
@@ -114,7 +114,7 @@ def section(settings: Params, results: pd.DataFrame, claims: pd.DataFrame, datas
     )
 
 
-def _certificate(chosen: Smoothing, trained: Train) -> Certificate:
+def certificate(chosen: Smoothing, trained: Train) -> Certificate:
     dual = trained.smoothing_dual
     sigmas = {defence: trained.smoothed(defence).least_sigma for defence in SMOOTHED}
     return Certificate(

@@ -17,7 +17,7 @@ from dualperturb.evaluation.claims.lines import COLUMNS as CLAIM_COLUMNS
 from dualperturb.evaluation.tables import over_trainings
 from dualperturb.figures import read_arrays, read_examples
 from dualperturb.files import read_csv, replacing
-from dualperturb.params import Params
+from dualperturb.params import SMOOTHED, Params
 from dualperturb.params.evaluation import Smoothing
 from dualperturb.params.training import Train
 from dualperturb.report import (
@@ -87,7 +87,7 @@ def setting(settings: Params) -> dict[str, object]:
 
 def section(settings: Params, results: pd.DataFrame, claims: pd.DataFrame, dataset: str) -> DatasetReport:
     chosen = settings.of(dataset)
-    certified = _certificate(chosen.evaluate.smoothing, chosen.train)
+    certified = certificate(chosen.evaluate.smoothing, chosen.train)
     own = over_trainings(results[results["dataset"] == dataset])
     return DatasetReport(
         dataset,
@@ -114,19 +114,22 @@ def section(settings: Params, results: pd.DataFrame, claims: pd.DataFrame, datas
     )
 
 
-def _certificate(chosen: Smoothing, trained: Train) -> Certificate:
-    sigma, dual = trained.smoothing.sigma, trained.smoothing_dual
-    largest = chosen.largest_radius(sigma)
+def certificate(chosen: Smoothing, trained: Train) -> Certificate:
+    dual = trained.smoothing_dual
+    sigmas = {defence: trained.smoothed(defence).least_sigma for defence in SMOOTHED}
     return Certificate(
-        sigma,
+        trained.smoothing.sigma,
         chosen.alpha,
         chosen.samples,
         chosen.prediction_samples,
-        largest,
         dual.sigma_f,
         dual.sigma_b,
         dual.mask,
-        left_out=tuple(radius for radius in chosen.radii if radius > largest),
+        {defence: chosen.largest_radius(sigma) for defence, sigma in sigmas.items()},
+        {
+            defence: tuple(radius for radius in chosen.radii if radius not in chosen.certifiable(sigma))
+            for defence, sigma in sigmas.items()
+        },
     )
 
 

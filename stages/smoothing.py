@@ -66,7 +66,10 @@ def smoothed(dataset: str, part: Part) -> list[dict[str, Any]]:
 def certified(
     measured: Subject, sampling: Sampling, dataset: str, settings: Params, least_sigma: float
 ) -> list[dict[str, Any]]:
-    """Certified accuracy over the radius in L2, then over eps_b."""
+    """Certified accuracy over the radius in L2, then over eps_b.
+
+    Budgets that no number of votes certifies are on an axis of their own: there the 0 is no estimate.
+    """
     from dualperturb.core.threat_model import ThreatModel
     from dualperturb.evaluation.measuring.scoring import budget_columns
     from dualperturb.evaluation.smoothing import certified_accuracy, certify_images
@@ -79,9 +82,11 @@ def certified(
         rows.append(own | certified_accuracy(images, radius))
     for eps_b in chosen.eps_b:
         budgets = [settings.radius(dataset, "L2", eps, measured.data.side) for eps in (chosen.eps_f, eps_b)]
-        own = {"attack": "certificate", "axis": "certified_eps_b", "value": eps_b}
+        radius = noise.radius(*budgets)
+        axis = "certified_eps_b" if radius < chosen.largest_radius(least_sigma) else "eps_b_out_of_reach"
+        own = {"attack": "certificate", "axis": axis, "value": eps_b}
         own |= budget_columns(ThreatModel("L2", *budgets), chosen.eps_f, eps_b)
-        rows.append(own | certified_accuracy(images, noise.radius(*budgets)))
+        rows.append(own | certified_accuracy(images, radius))
     return rows
 
 

@@ -29,7 +29,12 @@ FIGURES = Figures.model_validate(
         "fig5": {"norm": "Linf", "trained": "L2"},
     }
 )
-CERTIFICATE = Certificate(0.25, 0.001, 1000, 400, 0.616, sigma_f=0.2, sigma_b=3.0, mask="center")
+CERTIFICATE = Certificate(
+    *(0.25, 0.001, 1000, 400),
+    **{"sigma_f": 0.2, "sigma_b": 3.0, "mask": "center"},
+    largest_radii={"smoothing": 0.616, "smoothing_dual": 0.493},
+    left_out={"smoothing": (), "smoothing_dual": (0.5,)},
+)
 CLASSES = ("cat", "$dog$", "a name far too long to print")
 _PER_UNIT = {"L2": 1 / 7, "Linf": 1 / 255}
 
@@ -355,14 +360,17 @@ def _transfer(norm: str, norms: tuple[str, ...]) -> list[dict[str, Any]]:
 def _smoothing(norms: tuple[str, ...]) -> list[dict[str, Any]]:
     certified = [
         _point(defence, "none", "certificate", "L2", "radius", radius) | {"accuracy": 0.5 - radius / 2}
-        for defence in SMOOTHED
-        for radius in (0.0, 0.5, 0.25)
+        for defence, radii in zip(SMOOTHED, ((0.0, 0.5, 0.25), (0.0, 0.25)), strict=True)
+        for radius in radii
     ]
     certified += [
-        _point(defence, "none", "certificate", "L2", "certified_eps_b", eps_b)
-        | {"eps_f": 2.0, "eps_b": eps_b, "accuracy": 0.5 - (eps_b / 40 if dual else eps_b > 0) / 2}
-        for dual, defence in enumerate(SMOOTHED)
-        for eps_b in (0.0, 20.0, 5.0)
+        _point(defence, "none", "certificate", "L2", axis, eps_b)
+        | {"eps_f": 2.0, "eps_b": eps_b, "accuracy": 0.0 if "out" in axis else 0.5 - eps_b / 80}
+        for defence, axis, eps_b in (
+            *(("smoothing", "certified_eps_b", eps_b) for eps_b in (0.0, 2.0)),
+            *(("smoothing", "eps_b_out_of_reach", eps_b) for eps_b in (20.0, 5.0)),
+            *(("smoothing_dual", "certified_eps_b", eps_b) for eps_b in (0.0, 20.0, 2.0, 5.0)),
+        )
     ]
     attacked = [
         _point("smoothing", "none", attack, norm, "smoothing", np.nan)

@@ -11,6 +11,7 @@ import pytest
 
 from dualperturb.evaluation.tidy import wide
 from dualperturb.figures.names import LOSS_NAMES, NORM_NAMES, label
+from dualperturb.figures.smoothing import smoothing_table
 from dualperturb.figures.texts import interval_text
 from tests.markdown import ROOT, rows, section, text
 
@@ -118,9 +119,10 @@ def test_the_salience_weights() -> None:
 
 def test_the_certificates_for_two_budgets() -> None:
     results = wide(pd.read_csv(RESULTS))
-    certified = results[(results["dataset"] == "shapes6") & (results["axis"] == "certified_eps_b")]
+    table = smoothing_table(results[results["dataset"] == "shapes6"])
+    certified = table[table["outcome"].str.startswith("certified at eps_f")]
     found = {
-        f"{eps_b:g}": [interval_text(row).replace(" %", "") for _, row in rows.iterrows()]
-        for eps_b, rows in certified.groupby("value")
+        re.findall(r"eps_b = (\S+)", outcome)[0]: [cell.replace(" %", "") for cell in own["accuracy"]]
+        for outcome, own in certified.groupby("outcome")
     }
     assert {eps_b: cells for eps_b, *cells in shares(STRENGTH, 3)} == found

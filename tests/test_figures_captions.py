@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from dualperturb.errors import UserError
+from dualperturb.evaluation.tables import over_trainings as results_over_trainings
 from dualperturb.figures.accuracy import accuracy_caption, accuracy_rows, accuracy_table
 from dualperturb.figures.dual_examples import dual_examples_caption
 from dualperturb.figures.gradients import gradient_caption, gradient_table
@@ -17,7 +18,7 @@ from dualperturb.figures.salience import salience_caption
 from dualperturb.figures.smoothing import smoothing_caption, smoothing_table
 from dualperturb.figures.texts import bound_note
 from dualperturb.figures.transfer import transfer_caption, transfer_shown
-from tests.small_tables import CERTIFICATE, small_examples, small_results, under_a_bound
+from tests.small_tables import CERTIFICATE, small_examples, small_results, small_trainings, under_a_bound
 
 
 @pytest.fixture
@@ -29,37 +30,34 @@ def chosen(results: pd.DataFrame, **where: object) -> pd.Series:
     return pd.Series(np.logical_and.reduce([results[name] == value for name, value in where.items()]))
 
 
-def test_the_lead_is_computed_from_the_sweep(results: pd.DataFrame) -> None:
-    point = chosen(results, axis="eps_b", value=10.0, defence="at_dual", trained_norm="L2", norm="L2")
-    results.loc[point, "accuracy"] = 0.948
+def test_the_accuracy_caption_tells_the_sweeps_and_leaves_judging_to_the_claims(
+    results: pd.DataFrame,
+) -> None:
     text = accuracy_caption(results, "L2", ("L2",))
-    assert "on the eps_b sweep: 54.8 points at eps_b = 10 (intervals apart)" in text
     assert "eps_b = 20;" in text and "eps_f = 2;" in text and "50 images a point" in text
     assert "JSMA" not in text
-    assert "54.8" not in accuracy_caption(results, "Linf", ("Linf",))
-
-
-def test_no_lead_and_overlapping_intervals_are_said(results: pd.DataFrame) -> None:
-    dual = results["defence"] == "at_dual"
-    results.loc[dual, "accuracy"] = 0.4
-    assert accuracy_caption(results, "L2", ("L2",)).count("AT-Dual is nowhere above AT-PGD") == 3
-    results.loc[dual, ["accuracy", "accuracy_low"]] = [0.41, 0.36]
-    assert accuracy_caption(results, "L2", ("L2",)).count("1.0 points") == 3
-    assert accuracy_caption(results, "L2", ("L2",)).count("intervals overlap") == 3
+    assert text.endswith("bands are 95 % Wilson intervals.")
 
 
 def test_jsma_is_told_where_it_is_drawn(results: pd.DataFrame) -> None:
     text = accuracy_caption(results, "Linf", ("L2",), with_jsma=True)
-    assert "50 images a point; accuracy at 10 %: Clean 10.0 %, AT-PGD 40.0 %, AT-Dual 70.0 %." in text
+    left = "Clean 10.0 % [5.0, 15.0], AT-PGD 40.0 % [35.0, 45.0], AT-Dual 70.0 % [65.0, 75.0]."
+    assert text.endswith(f"50 images a point; accuracy at 10 %: {left}")
+
+
+def test_of_several_trainings_captions_tell_the_range() -> None:
+    means, over = results_over_trainings(small_trainings()), " over 3 trainings"
+    assert f"Clean 11.0 % [5.0, 22.6], 7.0 to 16.0{over}" in accuracy_caption(means, "Linf", ("L2",), True)
+    transferred = transfer_caption(means, "L2")
+    assert f"those of AT-Dual (L2) 61.0 % [47.2, 73.3], 57.0 to 66.0{over}, on its own 21.0 %" in transferred
+    assert f"eps = 4 (L-infinity) 51.0 % [37.6, 64.3], 47.0 to 56.0{over};" in smoothing_caption(
+        means, CERTIFICATE
+    )
 
 
 def test_of_several_norms_of_training_each_is_told(results: pd.DataFrame) -> None:
-    point = chosen(results, axis="eps_b", value=10.0, defence="at_dual", trained_norm="Linf", norm="L2")
-    results.loc[point, "accuracy"] = 0.948
     text = accuracy_caption(results, "L2", ("L2", "Linf"))
     assert "(adversarial training with L2 and L-infinity, from above) under attacks in the L2 norm" in text
-    own, other = text.split(" Trained with L2:")[1].split(" Trained with L-infinity:")
-    assert "eps_b sweep: 30.0 points" in own and "eps_b sweep: 59.8 points at eps_b = 10" in other
     table = accuracy_table(results, "L2", ("L2", "Linf"))
     assert len(table) == 2 * 9 and list(table["trained with"].unique()) == ["L2", "L-infinity"]
     across = table[table["trained with"] == "L-infinity"]
@@ -183,18 +181,18 @@ def test_transfer_names_the_pair_in_which_it_is_strongest(results: pd.DataFrame)
     pair = chosen(results, axis="transfer", norm="L2", attack="dual", source="clean", defence="at_pgd")
     results.loc[pair & (results["trained_norm"] == "Linf"), "accuracy"] = 0.31
     text = transfer_caption(results, "L2")
-    assert "dual (eps_f = 2, eps_b = 20 (L2)): AT-PGD (L-infinity) 31.0 % on those of Clean, 20.0 %" in text
+    told = "AT-PGD (L-infinity) on those of Clean 31.0 % [30.0, 40.0], on its own 20.0 % [30.0, 40.0]."
+    assert f"dual (eps_f = 2, eps_b = 20 (L2)): {told}" in text
     shown = transfer_shown(results, "L2")
     assert len(shown) == 2 * 5 and "tried on AT-PGD (L-infinity)" in shown.columns
 
 
 def test_smoothing_tells_the_radius_that_nothing_exceeds(results: pd.DataFrame) -> None:
     text = smoothing_caption(results, CERTIFICATE)
-    assert "(1/1000)) = 0.616, whatever the classifier; of two sigmas" in text
+    bounds = "Smoothing 0.616, Smoothing-Dual 0.493 (above it and so not shown: 0.5). (b)"
+    assert f"(1/1000)), with the lower one of two sigmas: {bounds}" in text
     assert "1000 noisy copies an image)" in text and "class by 400 noisy copies: PGD" in text
-    above = smoothing_caption(results, replace(CERTIFICATE, left_out=(0.7, 0.8)))
-    assert "= 0.616, whatever the classifier; above it and so not shown: 0.7, 0.8; of two" in above
-    assert "PGD with eps = 4 (L-infinity) 50.0 %" in text
+    assert "PGD with eps = 4 (L-infinity) 50.0 % [45.0, 55.0];" in text
 
 
 def test_smoothing_tells_both_noises_and_both_budgets(results: pd.DataFrame) -> None:
@@ -203,7 +201,19 @@ def test_smoothing_tells_both_noises_and_both_budgets(results: pd.DataFrame) -> 
         "Smoothing: noise of sigma = 0.25; Smoothing-Dual: sigma_f = 0.2 in the foreground, sigma_b = 3"
         in text
     )
-    assert "At eps_f = 2, eps_b = 20 (L2): Smoothing 0.0 % [45.0, 55.0], Smoothing-Dual 25.0 % [" in text
+    smoothing, dual = "Smoothing 47.5 % [45.0, 55.0]", "Smoothing-Dual 25.0 % [45.0, 55.0]"
+    ends = [f"{smoothing} at eps_f = 2, eps_b = 2 (L2)", f"{dual} at eps_f = 2, eps_b = 20 (L2)"]
+    assert f"Certified at the largest budgets shown: {'; '.join(ends)}. Out of reach" in text
+    assert "and not shown: Smoothing, eps_b = 5, 20 (eps_f = 2). With noise" in text
+
+
+def test_smoothing_without_budgets_out_of_reach_or_in_reach(results: pd.DataFrame) -> None:
+    none, beyond = results.copy(), results["axis"] == "eps_b_out_of_reach"
+    assert "Out of reach" not in smoothing_caption(results[~beyond], CERTIFICATE)
+    none.loc[none["axis"] == "certified_eps_b", "axis"] = "eps_b_out_of_reach"
+    text = smoothing_caption(none, CERTIFICATE)
+    assert "largest budgets shown" not in text
+    assert "eps_b = 0, 2, 5, 20; Smoothing-Dual, eps_b = 0, 2, 5, 20 (eps_f = 2)" in text
 
 
 def test_smoothing_by_region_tells_for_which_masks_it_is_sound(results: pd.DataFrame) -> None:
@@ -216,8 +226,11 @@ def test_smoothing_by_region_tells_for_which_masks_it_is_sound(results: pd.DataF
 
 def test_the_table_of_smoothing_names_classifier_and_outcome(results: pd.DataFrame) -> None:
     table = smoothing_table(results)
-    assert len(table) == 2 * 3 + 2 * 3 + 4
+    assert len(table) == 3 + 2 + 2 * 4 + 4
     told = list(zip(table["classifier"], table["outcome"], strict=True))
     assert told[0] == ("Smoothing", "certified at radius 0")
-    assert ("Smoothing-Dual", "certified at eps_f = 2, eps_b = 20 (L2)") in told
+    assert told.index(("Smoothing-Dual", "certified at eps_f = 2, eps_b = 20 (L2)")) == 12
+    beyond = table[table["accuracy"] == "out of reach"]
+    assert list(beyond["classifier"]) == ["Smoothing"] * 2
+    assert list(beyond["outcome"]) == [f"certified at eps_f = 2, eps_b = {eps_b} (L2)" for eps_b in (5, 20)]
     assert told[-1] == ("Smoothing", "under dual, eps_f = 4, eps_b = 20 (L-infinity)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,18 @@ def test_originals_then_each_classifiers_gradient(arrays: dict[str, Any]) -> Non
         shown = figure.axes[5 + c].images[0]
         assert np.array_equal(shown.get_array(), arrays["gradients"][c, 1].transpose(1, 2, 0))
         assert shown.get_interpolation() == "nearest"
+
+
+def test_long_names_do_not_run_into_each_other(arrays: dict[str, Any]) -> None:
+    names = ["clean", *(f"a_defence_named_{n} (L-infinity)" for n in range(12))]
+    arrays |= {"classifiers": np.array(names)}
+    arrays |= {key: np.resize(arrays[key], (13, *arrays[key].shape[1:])) for key in ("gradients", "share")}
+    arrays |= {key: np.zeros((13, 2)) for key in ("enrichment", "zero_gradient")}
+    figure = gradient_pictures(arrays, {}, Look())
+    figure.draw_without_rendering()
+    titles = [axes.title.get_window_extent() for axes in figure.axes[:14]]
+    assert not any(one.overlaps(other) for one, other in pairwise(titles))
+    assert all(box.y1 <= figure.bbox.y1 + 0.5 for box in titles)
 
 
 def test_the_share_stands_under_each_gradient(arrays: dict[str, Any]) -> None:

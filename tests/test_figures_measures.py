@@ -173,7 +173,7 @@ def test_certified_accuracy_is_a_line_and_pgd_a_point_at_the_radius_spent(result
     axes = smoothing_panels(results, Look()).axes[0]
     line, dual, point = axes.get_lines()[:3]
     assert list(line.get_xdata()) == [0, 0.25, 0.5] and np.allclose(line.get_ydata(), [50, 37.5, 25])
-    assert np.allclose(dual.get_ydata(), [25, 18.75, 12.5])
+    assert np.allclose(dual.get_ydata(), [25, 18.75])
     assert np.allclose(point.get_xdata(), 2 / 7) and np.allclose(point.get_ydata(), 50)
     assert axes.get_xlim() == (0, 0.5)
 
@@ -182,8 +182,8 @@ def test_certificates_for_two_budgets_stand_beside_the_dual_attack(results: pd.D
     figure = smoothing_panels(results, Look())
     axes = figure.axes[1]
     line, dual, point = axes.get_lines()[:3]
-    assert list(line.get_xdata()) == [0, 5, 20] and np.allclose(line.get_ydata(), [50, 0, 0])
-    assert np.allclose(dual.get_ydata(), [50, 43.75, 25])
+    assert list(line.get_xdata()) == [0, 2] and np.allclose(line.get_ydata(), [50, 47.5])
+    assert list(dual.get_xdata()) == [0, 2, 5, 20] and np.allclose(dual.get_ydata(), [50, 47.5, 43.75, 25])
     assert np.allclose(point.get_xdata(), 20) and np.allclose(point.get_ydata(), 50)
     assert axes.get_title() == r"(b) two budgets, $\epsilon_f$ = 2"
     names = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -197,9 +197,30 @@ def test_a_dual_attack_with_another_foreground_budget_is_not_beside_the_certific
     assert len(smoothing_panels(results, Look()).axes[1].get_lines()) == 2
 
 
+def test_where_all_budgets_are_out_of_reach_radii_stand_alone(results: pd.DataFrame) -> None:
+    results.loc[results["axis"] == "certified_eps_b", "axis"] = "eps_b_out_of_reach"
+    figure = smoothing_panels(results, Look())
+    assert [axes.get_title() for axes in figure.axes] == ["(a) one budget"]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["Smoothing, certified", "Smoothing-Dual, certified", "Smoothing, under attack"]
+
+
 def test_smoothing_without_a_certificate_is_refused(results: pd.DataFrame) -> None:
     with pytest.raises(UserError, match="no certified accuracy"):
         smoothing_panels(results[results["axis"] != "radius"], Look())
+
+
+def test_a_legend_of_many_long_names_stays_inside_its_figure(results: pd.DataFrame) -> None:
+    named = [f"a_defence_at_length_{n}" for n in range(10)]
+    alike = [results[results["defence"] == "at_dual"].assign(defence=name) for name in named]
+    palette = Look().palette | dict.fromkeys(named, "#000000")
+    figure = accuracy_panels(
+        pd.concat([results, *alike], ignore_index=True), "L2", ("L2",), Look(palette=palette)
+    )
+    figure.draw_without_rendering()
+    (legend,), box = figure.legends, figure.legends[0].get_window_extent()
+    assert len(legend.get_texts()) == 13 and box.x0 >= 0 and box.x1 <= figure.bbox.x1
+    assert not any(box.overlaps(axes.get_tightbbox()) for axes in figure.axes)
 
 
 def test_the_named_axes_are_logarithmic_from_zero_on(results: pd.DataFrame) -> None:

@@ -3,9 +3,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from dualperturb.evaluation.tables import over_trainings
 from dualperturb.figures import chosen_panels
 from dualperturb.figures.tradeoff import tradeoff, tradeoff_caption, tradeoff_table
-from tests.small_tables import FIGURES, Look, small_results
+from tests.small_tables import FIGURES, Look, small_results, small_trainings
 
 NAMED = "whole_10"
 
@@ -37,6 +38,13 @@ def test_each_defence_is_a_marker_with_both_intervals(results: pd.DataFrame) -> 
     assert up.get_segments()[0][:, 1] == pytest.approx([20, 35])
 
 
+def test_both_axes_are_whole_and_no_marker_hides_another(results: pd.DataFrame) -> None:
+    look = Look(palette=Look().palette | {NAMED: "#000000"})
+    (axes,) = tradeoff(results, "L2", look).axes
+    assert (axes.get_xlim(), axes.get_ylim()) == ((0, 100), (0, 100))
+    assert {bars[0].get_markerfacecolor() for bars in axes.containers} == {"none"}
+
+
 def test_the_table_has_both_accuracies(results: pd.DataFrame) -> None:
     table = tradeoff_table(results, "L2").set_index("classifier")
     assert list(table.index) == ["Clean", "AT-PGD", "AT-Dual", NAMED]
@@ -44,8 +52,19 @@ def test_the_table_has_both_accuracies(results: pd.DataFrame) -> None:
     assert table.loc[NAMED, "clean images"] == table.loc["AT-Dual", "clean images"]
 
 
-def test_the_caption_tells_the_budgets(results: pd.DataFrame) -> None:
-    assert "with eps_f = 4, eps_b = 20 (L-infinity) over" in tradeoff_caption(results, "Linf")
+def test_the_caption_tells_the_budgets_and_both_numbers_of_images(results: pd.DataFrame) -> None:
+    results.loc[results["attack"] == "dual_autoattack", "n"] = 40
+    text = tradeoff_caption(results, "Linf")
+    assert "with eps_f = 4, eps_b = 20 (L-infinity) over" in text
+    assert text.endswith("95 % Wilson intervals; 50 clean images, 40 under attack.")
+
+
+def test_several_trainings_have_their_range() -> None:
+    means = over_trainings(small_trainings())
+    assert tradeoff_caption(means, "L2").endswith("50 under attack, means over 3 trainings.")
+    row = tradeoff_table(means, "L2").set_index("classifier").loc["AT-Dual"]
+    assert row["clean images"] == row["Dual-AutoAttack"]
+    assert row["clean images"].endswith("of 50, 67.0 to 76.0 over 3 trainings")
 
 
 def test_it_is_drawn_in_each_norm_in_which_it_was_measured(results: pd.DataFrame) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from dualperturb.errors import UserError
 from dualperturb.figures import save
@@ -90,6 +93,29 @@ def test_any_number_of_panels_fits_the_width(attacks: int, names: int, panels: i
     # Every column of panels has the targets' names below its lowest one.
     named = [axes for axes in figure.axes[:-1] if axes.get_xticklabels()[0].get_text()]
     assert len(named) == min(panels, 3 if names <= 4 else 2)
+
+
+@pytest.mark.parametrize("count", [3, 5, 9, 13, 25])
+def test_no_text_runs_into_another_or_out_of_the_figure(count: int) -> None:
+    names = ["clean", *(f"a_defence_named_at_length_{n}" for n in range(1, count))]
+    figure = transfer_panels(cells(["pgd", "dual"], names).assign(accuracy=1.0), LABELS, Look())
+    figure.draw_without_rendering()
+    panels = figure.axes[:2]
+    assert {axes.get_position().width * figure.get_figwidth() / count > 0.25 for axes in panels} == {True}
+    for axes in panels:
+        places = [text.get_window_extent() for text in axes.texts]
+        beside = [pair for pair in pairwise(places) if pair[0].overlaps(pair[1])]
+        below = [pair for pair in zip(places, places[count:], strict=False) if pair[0].overlaps(pair[1])]
+        assert (beside, below) == ([], [])
+        named = [text.get_window_extent() for text in axes.get_yticklabels() if text.get_text()]
+        assert not any(one.overlaps(other) for one, other in pairwise(named))
+    texts = [text for text in figure.findobj(Text) if text.get_text()]
+    assert [text.get_text() for text in texts if not _inside(text, figure)] == []
+
+
+def _inside(text: Text, figure: Figure) -> bool:
+    box, whole = text.get_window_extent(), figure.bbox
+    return box.x0 >= -0.5 and box.y0 >= -0.5 and box.x1 <= whole.x1 + 0.5 and box.y1 <= whole.y1 + 0.5
 
 
 def test_a_missing_or_doubled_cell_is_refused(table: pd.DataFrame) -> None:

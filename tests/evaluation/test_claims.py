@@ -262,7 +262,7 @@ def test_scores_are_counted_at_the_papers_weight(images: pd.DataFrame) -> None:
 
 def test_the_weight_raises_from_least_to_largest_and_keeps_at_the_papers(images: pd.DataFrame) -> None:
     at = {"defence": "clean", "axis": "salience_weight", LOSS: "first"}
-    put(images, "foreground_score", np.full(IMAGES, 0.3), value=0.0, **at)
+    put(images, "foreground_score", np.linspace(0.2, 0.4, IMAGES), value=0.0, **at)
     put(images, "foreground_score", np.full(IMAGES, 0.2), value=1.0, **at)
     put(images, "correct", first(90), value=10.0, **at)
     one = {"defence": "clean", LOSS: "first"}
@@ -392,3 +392,29 @@ def test_over_trainings_a_line_holds_where_it_holds_in_each(images: pd.DataFrame
     assert broken[0]["high"] == tables[1].loc[broken[0].name, "high"]
     assert broken[1]["verdict"] == "open" and broken[1]["high"] > 0.3
     assert over_trainings(tables[:1]) is tables[0]
+
+
+def test_over_trainings_a_line_that_one_of_them_lacks_is_not_measured(images: pd.DataFrame) -> None:
+    """Ours come after it: they are put together with their own kind, wherever they stand."""
+    whole = table(images)
+    lost = (whole["setting"] == "ours") & (whole["claim"] == "large_pgd")
+    less, other = whole[~lost].reset_index(drop=True), "little_lost"
+    for tables in ([whole, less], [less, whole]):
+        found = over_trainings(tables).set_index(["setting", "claim"])
+        assert len(found) == len(whole) and tuple(over_trainings(tables).columns) == COLUMNS
+        gone, kept = found.loc[("ours", "large_pgd")], found.loc[("ours", other)]
+        assert gone["verdict"] == "not measured" and gone[["value", "low", "p", "n", "place"]].isna().all()
+        own = whole.set_index(["setting", "claim"]).loc[("ours", other)]
+        assert (kept["value"], kept["verdict"]) == (own["value"], own["verdict"])
+
+
+def test_over_trainings_a_line_that_one_of_them_did_not_measure_is_not_measured(images: pd.DataFrame) -> None:
+    unmeasured = table(images[images["attack"] != "jsma"])
+    found = over_trainings([table(images), unmeasured]).query("claim == 'jsma'")
+    assert set(found["verdict"]) == {"not measured"} and found["value"].isna().all()
+
+
+def test_of_a_single_image_means_are_not_measured(images: pd.DataFrame) -> None:
+    verdicts = table(images[images["index"] == 0]).query("setting == 'paper'").set_index("claim")["verdict"]
+    assert verdicts["gradients"] == "not measured" and set(verdicts["weight_raises"]) == {"not measured"}
+    assert verdicts["jsma"] == "open"

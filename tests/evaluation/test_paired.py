@@ -102,6 +102,7 @@ def test_a_difference_of_means_is_the_mean_of_differences() -> None:
     second = random.random(40)
     first = second + random.normal(0.02, 0.05, 40)
     found, peer = paired_means(first, second), DescrStatsW(first - second)
+    assert found is not None
     assert found.value == pytest.approx(peer.mean)
     assert (found.low, found.high) == pytest.approx(peer.zconfint_mean())
     assert found.p == pytest.approx(peer.ztest_mean()[1])
@@ -110,8 +111,14 @@ def test_a_difference_of_means_is_the_mean_of_differences() -> None:
 
 def test_means_without_spread() -> None:
     ones = np.ones(5)
-    assert paired_means(ones, ones).p == 1 and paired_means(ones, 0 * ones).p == 0
-    assert paired_means(ones[:1], 0 * ones[:1]).low == 1
+    alike = paired_means(ones, ones)
+    assert alike is not None and (alike.value, alike.low, alike.high, alike.p) == (0, 0, 0, 1)
+    assert paired_means(ones, 0 * ones) is None, "a difference without spread has no interval and no test"
+
+
+def test_a_single_image_has_no_spread() -> None:
+    assert paired_means(np.ones(1), np.zeros(1)) is None and paired_means(np.ones(1), np.ones(1)) is None
+    assert paired_means(np.array([1.0, 2.0]), np.zeros(2)) is not None
 
 
 def test_a_share_has_wilsons_interval() -> None:

@@ -357,14 +357,14 @@ def test_every_measure_is_in_the_results(finished: Path) -> None:
     found = results.groupby(["attack", "axis"], dropna=False).size()
     classifiers, norms, alike = 5, 2, 3
     shares, radii = 3, 2  # 20 noisy copies certify no more than 0.137
-    smoothed, budgets = 2, 7
+    smoothed, budgets = 2, 7  # the least spends 0.286
     judged = ("pgd", "dual", "sum", "constrained", "guided", "any")
     assert {key: count for key, count in found.items() if key[1] not in AXES} == {
         ("jsma", "share"): classifiers * shares,
         **{(attack, "transfer"): classifiers**2 * norms for attack in ("pgd", "dual")},
         **{(attack, "strong"): alike * norms for attack in ("pgd", "dual", "dual_autoattack", "autoattack")},
         ("certificate", "radius"): smoothed * radii,
-        ("certificate", "certified_eps_b"): smoothed * budgets,
+        ("certificate", "eps_b_out_of_reach"): smoothed * budgets,
         **{(attack, "smoothing"): norms for attack in ("pgd", "dual")},
         **{(attack, "bound"): alike * norms * 21 for attack in judged},
         **{(attack, "unsuspicious"): alike * norms * 6 for attack in judged},
@@ -486,10 +486,12 @@ def test_certificates_and_predictions_have_numbers_of_noisy_copies_of_their_own(
     certified = table[table["attack"] == "certificate"].groupby(["defence", "axis"])["value"].apply(list)
     budgets, radii = [0, 1, 2, 3, 5, 10, 20], [0, 0.1]
     assert certified.tolist() == [budgets, radii, budgets, radii]
-    spent = table[table["axis"] == "certified_eps_b"].set_index(["defence", "value"])["eps_b_spent"]
-    assert spent["smoothing_dual", 20] == pytest.approx(20 / 7)
+    beyond = table[table["axis"] == "eps_b_out_of_reach"].set_index(["defence", "value"])
+    assert beyond["eps_b_spent"]["smoothing_dual", 20] == pytest.approx(20 / 7)
+    assert len(beyond) == 2 * 7 and (beyond["accuracy"] == 0).all(), "20 copies certify less than eps_f"
     told = (finished / "reports/report.md").read_text()
-    assert "= 0.137, whatever the classifier; above it and so not shown: 0.2, 0.3, 0.4, 0.5, 0.55; of" in told
+    beyond = "0.137 (above it and so not shown: 0.2, 0.3, 0.4, 0.5, 0.55)"
+    assert f"Smoothing {beyond}, Smoothing-Dual {beyond}. (b)" in told
     assert "class by 15 noisy copies" in told
 
 
@@ -830,7 +832,7 @@ def only_linf(path: Path) -> None:
     if "source" in table.columns:
         own &= ~table["source"].str.endswith("_L2")
     if "norm" in table.columns:
-        own &= (table["norm"] != "L2") | table["axis"].isin(("radius", "certified_eps_b"))
+        own &= (table["norm"] != "L2") | (table["attack"] == "certificate")
     table[own].to_csv(path, index=False)
 
 

@@ -83,7 +83,7 @@ def accuracy_panels(
 def accuracy_caption(
     results: pd.DataFrame, norm: str, trained: tuple[str, ...], with_jsma: bool = False
 ) -> str:
-    """The sweeps, n, and AT-Dual against AT-PGD on each where both were measured."""
+    """The sweeps, n, and what JSMA leaves; which classifier is better, the claims judge."""
     swept = [_swept(results, norm, own) for own in trained]
     by_foreground, by_background, whole = (pd.concat(rows) for rows in zip(*swept, strict=True))
     dual = pd.concat([by_foreground, by_background])
@@ -100,7 +100,7 @@ def accuracy_caption(
     )
     if with_jsma:
         text += "".join(" " + _jsma_text(jsma(results, own)) for own in trained)
-    return text + "".join(_leads(*one, len(trained) > 1) for one in zip(trained, swept, strict=True))
+    return text
 
 
 def accuracy_table(results: pd.DataFrame, norm: str, trained: tuple[str, ...]) -> pd.DataFrame:
@@ -152,34 +152,12 @@ def _jsma_panel(axes: Axes, rows: pd.DataFrame, style: Style) -> None:
 def _jsma_text(rows: pd.DataFrame) -> str:
     most = float(rows["value"].max())
     left = [
-        f"{label(str(row['defence']))} {100 * row['accuracy']:.1f} %"
+        f"{label(str(row['defence']))} {interval_text(row)}"
         for _, row in ordered(rows[rows["value"] == most]).iterrows()
     ]
     return (
         f"(d) JSMA over the share of the pixels it may change, {images_text(rows)}; accuracy at "
         f"{100 * most:g} %: {', '.join(left)}."
-    )
-
-
-def _leads(trained: str, swept: list[pd.DataFrame], named: bool) -> str:
-    """AT-Dual against AT-PGD on each sweep, if both were measured; named: with the norm of their training."""
-    if not {"at_pgd", "at_dual"} <= set(defences(swept[0])):
-        return ""
-    heading = f" Trained with {NORM_NAMES[trained]}:" if named else ""
-    return heading + "".join(" " + _lead(rows) for rows in swept)
-
-
-def _lead(rows: pd.DataFrame) -> str:
-    """AT-Dual's largest lead over AT-PGD on a sweep, with both numbers, or that it has none."""
-    dual, pgd = rows[rows["defence"] == "at_dual"], rows[rows["defence"] == "at_pgd"]
-    lead = 100 * (dual["accuracy"].to_numpy() - pgd["accuracy"].to_numpy())
-    axis, best = only(rows, "axis"), int(lead.argmax())
-    if lead[best] <= 0:
-        return f"AT-Dual is nowhere above AT-PGD on the {axis} sweep."
-    apart = dual["accuracy_low"].iloc[best] > pgd["accuracy_high"].iloc[best]
-    return (
-        f"AT-Dual's largest lead over AT-PGD on the {axis} sweep: {lead[best]:.1f} points "
-        f"at {axis} = {dual['value'].iloc[best]:g} ({'intervals apart' if apart else 'intervals overlap'})."
     )
 
 

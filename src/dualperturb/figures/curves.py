@@ -14,6 +14,7 @@ from dualperturb.figures.style import Style, line_cues
 from dualperturb.figures.sweeps import defences
 
 _LABEL = 0.15  # share of an axis that the label of a tick may take
+_CUE, _LETTER = 0.55, 0.065  # inches that an entry of a legend takes beside its name, and for a letter of it
 UNITS = {key: f"{norm.symbol}, {norm.unit.drawn}" for key, norm in NORMS.items()}
 
 
@@ -76,5 +77,8 @@ def whole_percent(axes: Axes) -> None:
 
 
 def legend(figure: Figure, axes: Axes) -> None:
+    """Below all plots, with as many entries beside each other as have room, but at most five."""
     handles, names = axes.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 5), frameon=False)
+    entry = _CUE + _LETTER * max(map(len, names))
+    columns = max(1, min(len(names), 5, int(figure.get_figwidth() / entry)))
+    figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,8 @@ from dualperturb.figures.texts import (
 )
 from dualperturb.fonts import families
 from dualperturb.params import Figures
+
+_HEADING = 20  # letters of a line
 
 
 def panels(results: pd.DataFrame, chosen: Figures) -> list[Panel]:
@@ -54,7 +57,8 @@ def gradient_pictures(arrays: Mapping[str, Any], labels: Mapping[str, str], styl
     foreground, and the ratio of that to the foreground's share of the area.
     """
     names = [str(name) for name in arrays["classifiers"]]
-    headings = ["original", *(labels.get(name, label(name)) for name in names)]
+    shown = (labels.get(name, label(name)) for name in names)
+    headings = ["original", *(textwrap.fill(name, _HEADING) for name in shown)]
     with house_style():
         figure, grid = picture_grid(arrays["original"], headings, style)
         for k, row in enumerate(grid):

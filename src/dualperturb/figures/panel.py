@@ -17,20 +17,21 @@ from dualperturb.figures.sweeps import norms
 class Certificate:
     """How randomized smoothing certified: noise `sigma`, chance of error `alpha`, `samples` noisy copies.
 
-    prediction_samples: those of a prediction under attack. largest_radius: the bound on every certified
-    radius, sigma * Phi^-1(alpha^(1/samples)); left_out: the radii asked for that lie above it. sigma_f,
-    sigma_b: noise by region; mask: whose regions, "given" or "center".
+    prediction_samples: those of a prediction under attack. sigma_f, sigma_b: noise by region; mask: whose
+    regions, "given" or "center". largest_radii: defence -> the bound on each of its certified radii,
+    sigma * Phi^-1(alpha^(1/samples)), of two sigmas the lower one; left_out: defence -> the radii asked for
+    that lie above it.
     """
 
     sigma: float
     alpha: float
     samples: int
     prediction_samples: int
-    largest_radius: float
     sigma_f: float
     sigma_b: float
     mask: str
-    left_out: tuple[float, ...] = ()
+    largest_radii: Mapping[str, float]
+    left_out: Mapping[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)

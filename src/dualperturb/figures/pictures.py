@@ -10,6 +10,7 @@ import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 
 from dualperturb.figures.style import Style, new_figure
 from dualperturb.fonts import families, shown
@@ -19,6 +20,7 @@ Array = npt.NDArray[Any]
 _WRONG = "#b3261e"
 _LONGEST_NAME = 13
 _NARROWEST = 1.1  # inches of a column, which headings such as "AT-PGD (L-infinity)" need
+_SIZE = 8  # points, of headings
 
 
 def short(name: str) -> str:
@@ -34,14 +36,20 @@ def picture_grid(images: Array, headings: list[str], style: Style) -> tuple[Figu
     """
     count, _, height, width = images.shape
     columns = len(headings)
-    cell = max(style.width_inches / max(columns, 6), _NARROWEST)
+    widest = max(_inches(line) for heading in headings for line in heading.splitlines())
+    cell = max(style.width_inches / max(columns, 6), _NARROWEST, widest + 0.05)
     text = 0.33  # inches under a picture, and above the first
     figure = new_figure(cell * columns, count * (cell * height / width + text) + text, style)
     figure.set_layout_engine("constrained", h_pad=0.03, w_pad=0.03, hspace=0, wspace=0)
     grid = figure.subplots(count, columns, squeeze=False)
     for axes, heading in zip(grid[0], headings, strict=True):
-        axes.set_title(heading, fontsize=8)
+        axes.set_title(heading, fontsize=_SIZE)
     return figure, grid
+
+
+def _inches(line: str) -> float:
+    """Of a line of a heading."""
+    return float(TextPath((0, 0), line, size=_SIZE).get_extents().width) / 72
 
 
 def show(axes: Axes, image: Array) -> None:

@@ -12,7 +12,7 @@ from dualperturb.figures.names import ATTACKS, label
 from dualperturb.figures.panel import Certificate, Panel
 from dualperturb.figures.style import Style, house_style, line_cues, new_figure
 from dualperturb.figures.sweeps import constant, defences
-from dualperturb.figures.texts import budgets_text, images, interval_text, row_budgets_text
+from dualperturb.figures.texts import images, interval_text, row_budgets_text
 from dualperturb.params import Figures
 
 _MASKS = {
@@ -37,9 +37,10 @@ def panels(results: pd.DataFrame, chosen: Figures) -> list[Panel]:
     return [] if certificates(results).empty else [panel]
 
 
-def certificates(results: pd.DataFrame, axis: str = "radius") -> pd.DataFrame:
-    """The certified accuracies over the L2 radius, or over certified_eps_b, sorted by it."""
-    rows = results[(results["attack"] == "certificate") & (results["axis"] == axis)]
+def certificates(results: pd.DataFrame, *axes: str) -> pd.DataFrame:
+    """The certified accuracies over the L2 radius, or over `axes`, sorted by it: certified_eps_b, and
+    eps_b_out_of_reach, which no number of votes certifies."""
+    rows = results[(results["attack"] == "certificate") & results["axis"].isin(axes or ("radius",))]
     return rows.sort_values("value", kind="stable")
 
 
@@ -49,32 +50,41 @@ def smoothing_attacks(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def smoothing_panels(results: pd.DataFrame, style: Style) -> Figure:
-    """Certified accuracy over the L2 radius, and for two budgets over that of the background.
+    """Certified accuracy over the L2 radius, and for two budgets, if any are in reach, over that of the
+    background.
 
     Accuracy under PGD and under dual stands beside it as a point at the attack's own budget. Radii apply to
     pixels in [0, 1] at the size of the images attacked, budgets are at the paper's scale. Raises `UserError`
     where nothing was certified.
     """
     radii, budgets = certificates(results), certificates(results, "certified_eps_b")
-    if radii.empty or budgets.empty:
+    if radii.empty:
         raise UserError("results: no certified accuracy (attack certificate over the axis radius)")
-    eps_f, attacked = constant(budgets, "eps_f"), smoothing_attacks(results)
+    attacked = smoothing_attacks(results)
     attacked = attacked[attacked["norm"] == "L2"]
     pgd = attacked[attacked["attack"] == "pgd"]
-    dual = attacked[(attacked["attack"] == "dual") & (attacked["eps_f"] == eps_f)]
     with house_style():
         figure = new_figure(style.width_inches, 0.42 * style.width_inches, style)
         left, right = figure.subplots(1, 2, sharey=True)
         _curves(left, radii, pgd, pgd["eps_f_spent"], style)
-        _curves(right, budgets, dual, dual["eps_b"], style)
         left.set_title("(a) one budget")
         left.set_xlabel("radius\n($L_2$, pixels in [0, 1])")
         left.set_ylabel("accuracy (%)")
-        right.set_title(rf"(b) two budgets, $\epsilon_f$ = {eps_f:g}")
-        right.set_xlabel(f"background budget $\\epsilon_b$\n({UNITS['L2']})")
         whole_percent(left)
-        legend(figure, right)
+        legend(figure, left)
+        if budgets.empty:
+            right.remove()
+        else:
+            _two_budget_curves(right, budgets, attacked[attacked["attack"] == "dual"], style)
     return figure
+
+
+def _two_budget_curves(axes: Axes, budgets: pd.DataFrame, dual: pd.DataFrame, style: Style) -> None:
+    eps_f = constant(budgets, "eps_f")
+    dual = dual[dual["eps_f"] == eps_f]
+    _curves(axes, budgets, dual, dual["eps_b"], style)
+    axes.set_title(rf"(b) two budgets, $\epsilon_f$ = {eps_f:g}")
+    axes.set_xlabel(f"background budget $\\epsilon_b$\n({UNITS['L2']})")
 
 
 def _curves(axes: Axes, rows: pd.DataFrame, attacked: pd.DataFrame, places: pd.Series, style: Style) -> None:
@@ -100,14 +110,14 @@ def smoothing_caption(results: pd.DataFrame, certificate: Certificate) -> str:
         f"(alpha = {certificate.alpha:g}, {certificate.samples} noisy copies an image). "
         f"{label('smoothing')}: noise of sigma = {certificate.sigma:g}; {label('smoothing_dual')}: "
         f"sigma_f = {certificate.sigma_f:g} in the foreground, sigma_b = {certificate.sigma_b:g} in the "
-        "background. (a) Over the L2 radius in pixels in [0, 1]: no radius can exceed "
-        f"sigma * Phi^-1(alpha^(1/{certificate.samples})) = {certificate.largest_radius:.3f}, "
-        f"whatever the classifier{_left_out(certificate)}; of two sigmas the lower one counts. "
+        "background. (a) Over the L2 radius in pixels in [0, 1]: whatever the classifier, none can exceed "
+        f"sigma * Phi^-1(alpha^(1/{certificate.samples})), with the lower one of two sigmas: "
+        f"{_largest_radii(certificate)}. "
         f"{_two_budgets(results)} With noise by region the mask belongs to the classifier: its certificate "
         f"is sound only for masks that no perturbation can move, here {_MASKS[certificate.mask]}."
     )
     attacked = [
-        f"{ATTACKS[str(row['attack'])]} with {row_budgets_text(row)} {100 * row['accuracy']:.1f} %"
+        f"{ATTACKS[str(row['attack'])]} with {row_budgets_text(row)} {interval_text(row)}"
         for _, row in smoothing_attacks(results).iterrows()
     ]
     if attacked:
@@ -120,31 +130,50 @@ def smoothing_caption(results: pd.DataFrame, certificate: Certificate) -> str:
 
 
 def _two_budgets(results: pd.DataFrame) -> str:
-    """When two budgets are certified, and the share at the largest background budget."""
-    rows = certificates(results, "certified_eps_b")
-    most, eps_f = float(rows["value"].max()), constant(rows, "eps_f")
+    """When two budgets are certified, each classifier's share at its largest background budget in reach, and
+    the budgets out of reach."""
+    rows, beyond = certificates(results, "certified_eps_b"), certificates(results, "eps_b_out_of_reach")
     shares = [
-        f"{label(str(row['defence']))} {interval_text(row)}"
-        for _, row in rows[rows["value"] == most].iterrows()
+        f"{label(name)} {interval_text(own.iloc[-1])} at {row_budgets_text(own.iloc[-1])}"
+        for name, own in _by_defence(rows)
     ]
-    return (
+    out_of_reach = [
+        f"{label(name)}, eps_b = {', '.join(f'{value:g}' for value in own['value'])}"
+        for name, own in _by_defence(beyond)
+    ]
+    text = (
         "(b) For two budgets, at the paper's scale, where (eps_f / sigma_f)^2 + (eps_b / sigma_b)^2 < "
         "Phi^-1(p)^2, p being the bound on the probability of an image's class; with one sigma that is where "
-        f"the radius exceeds the root of eps_f^2 + eps_b^2. At {budgets_text('L2', eps_f, most)}: "
-        f"{', '.join(shares)}."
+        "the radius exceeds the root of eps_f^2 + eps_b^2."
     )
+    text += f" Certified at the largest budgets shown: {'; '.join(shares)}." if shares else ""
+    if out_of_reach:
+        text += (
+            " Out of reach, since no radius can be so large, and not shown: "
+            f"{'; '.join(out_of_reach)} (eps_f = {constant(beyond, 'eps_f'):g})."
+        )
+    return text
 
 
-def _left_out(certificate: Certificate) -> str:
-    """The radii that were asked for in vain, if any."""
-    above = ", ".join(f"{radius:g}" for radius in certificate.left_out)
-    return f"; above it and so not shown: {above}" if above else ""
+def _by_defence(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    return [(name, rows[rows["defence"] == name]) for name in defences(rows)]
+
+
+def _largest_radii(certificate: Certificate) -> str:
+    """Each classifier's bound, with the radii that were asked for in vain, if any."""
+    texts = []
+    for defence, largest in certificate.largest_radii.items():
+        above = ", ".join(f"{radius:g}" for radius in certificate.left_out[defence])
+        texts.append(
+            f"{label(defence)} {largest:.3f}" + (f" (above it and so not shown: {above})" if above else "")
+        )
+    return ", ".join(texts)
 
 
 def _rows(results: pd.DataFrame) -> pd.DataFrame:
     """The results' rows in the table's order."""
-    certified = [certificates(results), certificates(results, "certified_eps_b")]
-    return pd.concat([*certified, smoothing_attacks(results)])
+    budgets = certificates(results, "certified_eps_b", "eps_b_out_of_reach")
+    return pd.concat([certificates(results), budgets, smoothing_attacks(results)])
 
 
 def smoothing_table(results: pd.DataFrame) -> pd.DataFrame:
@@ -157,6 +186,7 @@ def smoothing_table(results: pd.DataFrame) -> pd.DataFrame:
             what = f"certified at radius {row['value']:g}"
         else:
             what = f"certified at {row_budgets_text(row)}"
+        accuracy = "out of reach" if row["axis"] == "eps_b_out_of_reach" else interval_text(row)
         named = {"classifier": label(str(row["defence"])), "outcome": what}
-        shown.append(named | {"accuracy": interval_text(row), "n": int(row["n"])})
+        shown.append(named | {"accuracy": accuracy, "n": int(row["n"])})
     return pd.DataFrame(shown)

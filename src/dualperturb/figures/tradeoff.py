@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from dualperturb.figures.curves import whole_percent
 from dualperturb.figures.names import NORM_NAMES, label
 from dualperturb.figures.panel import Panel
 from dualperturb.figures.style import Style, house_style, line_cues, new_figure
@@ -41,14 +42,14 @@ def robust_rows(results: pd.DataFrame, norm: str) -> pd.DataFrame:
 
 
 def tradeoff(results: pd.DataFrame, norm: str, style: Style) -> Figure:
-    """One marker a defence, with the 95 % intervals of both accuracies."""
+    """One hollow marker a defence, as they may lie upon each other, with the 95 % intervals of both."""
     robust, clean = _points(results, norm)
     with house_style():
         figure = new_figure(0.75 * style.width_inches, 0.5 * style.width_inches, style)
         axes = figure.subplots()
         for defence in robust.index:
             across, up = clean.loc[defence], robust.loc[defence]
-            cues = line_cues(defence, style) | {"linestyle": ""}
+            cues = line_cues(defence, style) | {"linestyle": "", "markerfacecolor": "none"}
             errors: dict[str, Any] = {"xerr": _reach(across), "yerr": _reach(up)}
             errors |= {"elinewidth": 0.8, "clip_on": False, "zorder": 3}
             axes.errorbar(
@@ -56,7 +57,8 @@ def tradeoff(results: pd.DataFrame, norm: str, style: Style) -> Figure:
             )
         axes.set_xlabel("accuracy on clean images (%)")
         axes.set_ylabel("accuracy under\nDual-AutoAttack (%)")
-        axes.set_ylim(bottom=0)
+        whole_percent(axes)
+        axes.set_xlim(0, 100)
         handles, names = axes.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside right upper", frameon=False)
     return figure
@@ -69,11 +71,13 @@ def _reach(point: pd.Series) -> list[list[float]]:
 
 
 def tradeoff_caption(results: pd.DataFrame, norm: str) -> str:
-    rows = robust_rows(results, norm)
+    rows, clean = _points(results, norm)
     budgets = budgets_text(norm, constant(rows, "eps_f"), constant(rows, "eps_b"))
+    over = f", means over {int(rows['trainings'].max())} trainings" if "trainings" in rows else ""
     return (
         f"Accuracy under Dual-AutoAttack with {budgets} over accuracy on clean images, a marker for each "
-        f"defence. Bars are 95 % Wilson intervals; {counts_text(rows)} images under attack."
+        f"defence. Bars are 95 % Wilson intervals; {counts_text(clean)} clean images, {counts_text(rows)} "
+        f"under attack{over}."
     )
 
 

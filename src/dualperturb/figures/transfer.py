@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -22,9 +23,12 @@ from dualperturb.params import Figures
 _MAP = "cividis"  # its lightness rises evenly: the same order for colour-blind readers and in grey
 _LIGHT = 47  # %: from here on black reads better than white (WCAG's contrast)
 
-# Inches: the widest cell; room beside for the sources' names and the colour bar; room below for the targets'
-# names; between panels; a panel's title.
-_CELL, _BESIDE, _BELOW, _BETWEEN, _TITLE = 0.6, 1.75, 0.85, 0.12, 0.3
+# Inches: the widest cell, and the least, which holds "100"; room beside for the sources' names and the colour
+# bar; room below for the targets' names; between panels; a panel's title.
+_CELL, _LEAST, _BESIDE, _BELOW, _BETWEEN, _TITLE = 0.6, 0.28, 1.75, 0.85, 0.12, 0.3
+_NAME, _LETTER = 20, 0.075  # letters of a name for which that is room, inches of each further one
+_SLOPE = 35  # degrees, of the targets' names
+_PASSES = 3
 
 
 def panels(results: pd.DataFrame, chosen: Figures) -> list[Panel]:
@@ -62,11 +66,12 @@ def transfer_panels(table: pd.DataFrame, labels: Mapping[str, str], style: Style
     if not attacks:
         raise UserError("transfer: expected at least one attack, found no rows")
     shown = [labels.get(name, label(name)) for name in names]
-    columns = min(len(attacks), 3 if len(names) <= 4 else 2)
-    lines = -(-len(attacks) // columns)
-    panel = min(len(names) * _CELL, (style.width_inches - _BESIDE) / columns - _BETWEEN)
+    long = max(0.0, max(map(len, shown)) - _NAME) * _LETTER
+    beside, below = _BESIDE + long, _BELOW + long * math.sin(math.radians(_SLOPE))
+    columns, cell = _cells(len(attacks), len(names), style.width_inches - beside)
+    lines, panel = -(-len(attacks) // columns), len(names) * cell
     with house_style():
-        width, height = _BESIDE + columns * (panel + _BETWEEN), _BELOW + lines * (panel + _TITLE)
+        width, height = beside + columns * (panel + _BETWEEN), below + lines * (panel + _TITLE)
         figure = new_figure(width, height, style)
         grid = figure.subplots(lines, columns, squeeze=False)
         panels: list[Axes] = list(grid.flat)
@@ -82,7 +87,20 @@ def transfer_panels(table: pd.DataFrame, labels: Mapping[str, str], style: Style
         bar.set_label("accuracy of the target (%)")
         figure.supylabel("examples made on", fontsize="medium")
         figure.supxlabel("tried on", fontsize="medium")
+        if columns == 1:  # one pass of the layout does not make room for names beside so large a panel
+            for _ in range(_PASSES):
+                figure.draw_without_rendering()
     return figure
+
+
+def _cells(attacks: int, names: int, width: float) -> tuple[int, float]:
+    """Panels beside each other, and a cell's side in inches: fewer panels where cells would be too small for
+    their numbers, and more than `width` where one is."""
+    for columns in range(min(attacks, 3 if names <= 4 else 2), 0, -1):
+        cell = min(_CELL, (width / columns - _BETWEEN) / names)
+        if cell >= _LEAST:
+            return columns, cell
+    return 1, _LEAST
 
 
 def transfer_table(results: pd.DataFrame, norm: str) -> pd.DataFrame:
@@ -159,17 +177,16 @@ def _names(axes: Axes, shown: list[str], left: bool, below: bool) -> None:
     axes.set_yticks(range(len(shown)), shown if left else [""] * len(shown))
     axes.set_xticks(range(len(shown)), shown if below else [""] * len(shown))
     for name in axes.get_xticklabels():
-        name.set(rotation=35, ha="right", rotation_mode="anchor")
+        name.set(rotation=_SLOPE, ha="right", rotation_mode="anchor")
 
 
 def _strongest(rows: pd.DataFrame, labels: dict[str, str]) -> str:
     same = rows["source"] == rows["target"]
     if same.all():
         return "none, one classifier"
-    white_box = rows[same].set_index("target")["accuracy"]
     least = rows[~same].sort_values("accuracy", kind="stable").iloc[0]
-    own = 100 * white_box[least["target"]]
+    own = rows[same].set_index("target").loc[least["target"]]
     return (
-        f"{labels[str(least['target'])]} {100 * least['accuracy']:.1f} % on those of "
-        f"{labels[str(least['source'])]}, {own:.1f} % on its own"
+        f"{labels[str(least['target'])]} on those of {labels[str(least['source'])]} {interval_text(least)}, "
+        f"on its own {interval_text(own)}"
     )

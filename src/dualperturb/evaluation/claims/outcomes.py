@@ -94,10 +94,11 @@ def further(images: pd.DataFrame) -> list[str]:
 def compared(
     first: pd.DataFrame,
     second: pd.DataFrame,
-    compare: Callable[[np.ndarray, np.ndarray], Estimate],
+    compare: Callable[[np.ndarray, np.ndarray], Estimate | None],
     column: str = "correct",
 ) -> Estimate | None:
-    """`compare` of a column of two lookups, image by image; None where they have no image in common."""
+    """`compare` of a column of two lookups, image by image; None where they have no image in common, or too
+    few to compare."""
     if first.empty or second.empty:
         return None
     both = first[["index", column]].merge(second[["index", column]], on="index", validate="one_to_one")

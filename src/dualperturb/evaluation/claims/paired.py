@@ -58,15 +58,18 @@ def paired_shares(first: np.ndarray, second: np.ndarray) -> Estimate:
     return Estimate(difference, difference - below, difference + above, count, "paired", p)
 
 
-def paired_means(first: np.ndarray, second: np.ndarray) -> Estimate:
+def paired_means(first: np.ndarray, second: np.ndarray) -> Estimate | None:
     """The mean of `first` less that of `second`, (n,) of the same images: that of the images' differences.
 
-    Interval and test take the mean for normal.
+    Interval and test take the mean for normal. None for fewer than two images, and where all differ by the
+    same, which tells no spread; but where none differs at all, p is 1.
     """
     differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    if len(differences) < 2 or (np.ptp(differences) == 0 and differences[0] != 0):
+        return None
     value, (low, high) = float(differences.mean()), mean_interval(differences)
-    error = float(differences.std(ddof=1)) / math.sqrt(len(differences)) if len(differences) > 1 else 0.0
-    p = math.erfc(abs(value) / error / math.sqrt(2)) if error > 0 else float(value == 0)
+    error = float(differences.std(ddof=1)) / math.sqrt(len(differences))
+    p = math.erfc(abs(value) / error / math.sqrt(2)) if error > 0 else 1.0
     return Estimate(value, low, high, len(differences), "paired", p)
 
 

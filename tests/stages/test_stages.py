@@ -316,7 +316,7 @@ def test_a_bound_on_dual_attacks_is_in_the_results_and_on_the_page(
     shutil.copytree(several / "reports", tmp_path / "reports")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(report, "version", lambda name: "0")
-    for defence in SWEPT:
+    for defence in (*SWEPT, NAMED):
         robustness.main("dual", "shapes6", defence, "L2")
         strong.main("shapes6", defence, "L2")
     transfer.main("shapes6", "L2")

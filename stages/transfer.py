@@ -41,9 +41,11 @@ def among(training: int, dataset: str, norm: str, settings: Params) -> list[dict
     how = attack_settings(dataset, norm, settings, bounded=True)
     table = transfer(subjects, asked, how)
     eps_f, eps_b = settings.budgets(norm)
-    budgets = {
-        attack: budget_columns(threat, eps_f, eps_b if attack == "dual" else None)
-        | {"min_foreground_score": how.bound(threat)}
+    budgets: dict[str, dict[str, Any]] = {
+        attack: {
+            **budget_columns(threat, eps_f, eps_b if attack == "dual" else None),
+            "min_foreground_score": how.bound(threat),
+        }
         for attack, threat in used.items()
     }
     return [

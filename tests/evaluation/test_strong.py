@@ -60,7 +60,7 @@ def test_every_setting_that_it_uses_reaches_it(
 
 
 def test_under_a_bound_an_example_that_misses_it_counts_for_nothing(make_subject: MakeSubject) -> None:
-    """Images that are wrong anyway hold the bound "clean"; 1 holds where all is foreground, image 2, alone."""
+    """What is wrong anyway holds the bound "clean"; 1 holds where all is foreground, in image 2, alone."""
     clean, most = (
         auto_attack_images(make_subject(), DUAL, replace(SETTINGS, min_foreground_score=bound))
         for bound in ("clean", 1.0)

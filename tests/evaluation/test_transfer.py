@@ -110,12 +110,14 @@ def test_under_a_bound_an_example_that_misses_it_counts_on_no_target(subjects: d
 
 def test_under_a_bound_targets_count_the_examples_that_hold_it(subjects: dict[str, Subject]) -> None:
     (source, made_on), (target, tried_on) = subjects.items()
-    held = replace(SETTINGS, min_foreground_score="clean")
-    right = 0
+    bounded = replace(SETTINGS, min_foreground_score=0.4)
+    right, held = 0, 0
     for batch in made_on.batches(SETTINGS.batch_size):
-        examples, table = scoring.attack_batch(made_on, batch, DUAL, 0.0, held)
-        right += int(((tried_on.classes(examples) == batch.labels).numpy() | ~table["feasible"]).sum())
-    table = transfer(subjects, {"dual": (DUAL, 0.0)}, held)
+        examples, table = scoring.attack_batch(made_on, batch, DUAL, 0.0, bounded)
+        wrong = (tried_on.classes(examples) != batch.labels).numpy()
+        right, held = right + int((~(wrong & table["feasible"])).sum()), held + int(table["feasible"].sum())
+    assert 0 < held < 20
+    table = transfer(subjects, {"dual": (DUAL, 0.0)}, bounded)
     assert accuracy(table, "dual", source, target) == right / 20
 
 

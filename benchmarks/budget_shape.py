@@ -5,8 +5,8 @@
 
 DIR: where the pipeline ran in L2 with the defences to compare in `named`, by default this folder. For every
 classifier of it: how many test images are classified rightly as they are, under the dual threat model at
-params.yaml's budgets, and under whole-image L2 budgets (all at the paper's scale), by APGD on cross-entropy,
-DLR and targeted DLR.
+{2, 20}, and under whole-image L2 budgets, by APGD on cross-entropy, DLR and targeted DLR. All budgets are at
+the paper's scale and fixed (`benchmarks.shapes6`), whatever params.yaml says.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ it is trained with and each training; over the salience weight, only those train
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -75,9 +74,7 @@ def panels(
     from stages.subject import attack_settings, identity, subject
 
     (one, values), settings = part, params()
-    how = attack_settings(dataset, norm, settings)
-    if sweep == "dual":
-        how = replace(how, min_foreground_score=settings.of(dataset).evaluate.min_foreground_score)
+    how = attack_settings(dataset, norm, settings, bounded=sweep == "dual")
     measured = subject(dataset, *one, settings)
     loss, fig3 = settings.of(dataset).evaluate.loss, settings.figures.fig3
     budgets = (fig3.eps_f, fig3.eps_b) if sweep == "salience_weight" else settings.budgets(norm)

@@ -75,13 +75,14 @@ def own_attacks(
     from stages.subject import attack_settings
 
     chosen = settings.of(dataset).evaluate.strong
-    usual = attack_settings(dataset, used["pgd"].norm, settings)
+    usual = attack_settings(dataset, used["pgd"].norm, settings, bounded=True)
     longer = replace(usual, steps=chosen.steps, step_size=chosen.step_size)
     tables = {name: (threat, attack_images(measured, threat, 0.0, longer)) for name, threat in used.items()}
     tables["dual_autoattack"] = (used["dual"], auto_attack_images(measured, used["dual"], longer))
     return [
         {"attack": name, "axis": "strong", "salience_weight": 0.0, "steps": chosen.steps}
         | _budgets(threat, settings)
+        | {"min_foreground_score": longer.bound(threat)}
         | accuracy_columns(int(table["correct"].sum()), len(table))
         for name, (threat, table) in tables.items()
     ]

@@ -66,8 +66,12 @@ def _portions() -> Portions:
     return Portions()
 
 
-def attack_settings(dataset: str, norm: str, settings: Params) -> AttackSettings:
-    """How strongly a data set is attacked in a norm, by params.yaml."""
+def attack_settings(dataset: str, norm: str, settings: Params, bounded: bool = False) -> AttackSettings:
+    """How strongly a data set is attacked in a norm, by params.yaml.
+
+    bounded: with DATASET.evaluate.min_foreground_score, which dual attacks of the budget sweeps, the strong
+    ones and the transferred ones keep; else without a bound.
+    """
     chosen = settings.of(dataset).evaluate
     return AttackSettings(
         chosen.steps[norm],
@@ -78,6 +82,7 @@ def attack_settings(dataset: str, norm: str, settings: Params) -> AttackSettings
         chosen.loss,
         chosen.salience_every,
         settings.runtime.precision,
+        chosen.min_foreground_score if bounded else None,
     )
 
 

@@ -38,16 +38,20 @@ def among(training: int, dataset: str, norm: str, settings: Params) -> list[dict
     used = threats(settings, dataset, norm, side)
     weights = {"pgd": 0.0, "dual": settings.salience_weight[dataset]}
     asked = {attack: (threat, weights[attack]) for attack, threat in used.items()}
-    table = transfer(subjects, asked, attack_settings(dataset, norm, settings))
+    how = attack_settings(dataset, norm, settings, bounded=True)
+    table = transfer(subjects, asked, how)
     eps_f, eps_b = settings.budgets(norm)
-    budgets = {
-        attack: budget_columns(threat, eps_f, eps_b if attack == "dual" else None)
+    budgets: dict[str, dict[str, Any]] = {
+        attack: {
+            **budget_columns(threat, eps_f, eps_b if attack == "dual" else None),
+            "min_foreground_score": how.bound(threat),
+        }
         for attack, threat in used.items()
     }
     return [
         identity(dataset, *names[row.pop("target")])
         | {"source": row.pop("source"), "axis": "transfer", "salience_weight": weights[row["attack"]]}
-        | {"steps": settings.of(dataset).evaluate.steps[norm]}
+        | {"steps": how.steps}
         | budgets[row["attack"]]
         | row
         for row in table.to_dict("records")

@@ -126,6 +126,12 @@ def test_a_bound_on_the_dual_sweeps_is_told_in_words(
     assert "at or above" not in salience_caption(under_a_bound(results, bound))
 
 
+def test_a_bound_on_transferred_examples_is_told_in_words(results: pd.DataFrame) -> None:
+    told = "counts only if it keeps the foreground score S at or above that of the original image."
+    assert told in transfer_caption(under_a_bound(results, "clean"), "L2")
+    assert "foreground score" not in transfer_caption(results, "L2")
+
+
 def test_of_two_bounds_none_is_told(results: pd.DataFrame) -> None:
     both = pd.concat([under_a_bound(results, "clean"), under_a_bound(results, 0.9)])
     with pytest.raises(UserError, match="^results: expected one min_foreground_score, found clean, 0.9$"):

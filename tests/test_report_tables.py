@@ -82,7 +82,7 @@ def test_a_strong_attack_without_a_heading_is_shown_by_its_name(results: pd.Data
 def test_the_headline_tells_what_two_defences_keep(results: pd.DataFrame) -> None:
     text = headline(results, "L2", 0.0, 20.0)
     assert text.startswith("L2: AT-PGD classifies 40 % of the test images rightly under PGD and 40 % under")
-    assert "AT-Dual 70 % and 70 %" in text and "all but 40 % (AT-PGD) and 70 % (AT-Dual)" in text
+    assert "AT-Dual 70 % and 70 %" in text and "all but AT-PGD's 40 % and AT-Dual's 70 % of" in text
     without = results[~results["axis"].isin(("bound", "unsuspicious"))]
     assert "salient" not in headline(without, "L2", 0.0, 20.0)
     assert headline(results, "L2", 2.5, 20.0) == "", "no point of the sweep"
@@ -120,6 +120,14 @@ def test_the_summary_and_its_sentence_name_a_bound(results: pd.DataFrame) -> Non
         "image less 0.1; AT-Dual 70 % and 70 %."
     ) in text
     assert "40 % under the dual-perturbation attack; AT-Dual" in headline(results, "L2", 0.0, 20.0)
+
+
+def test_strong_attacks_name_the_bound_that_their_examples_keep(results: pd.DataFrame) -> None:
+    table = strong_table(under_a_bound(results, "clean"), "L2", 2.0)
+    assert list(table.columns[1:]) == [
+        *("PGD, 100 steps", "AutoAttack (standard)", "C&W"),
+        *("dual, 100 steps, S ≥ clean", "Dual-AutoAttack, S ≥ clean"),
+    ]
 
 
 def test_distances_stand_beside_the_controls_score(results: pd.DataFrame) -> None:

@@ -15,6 +15,7 @@ from dualperturb.figures.salience import salience_caption, salience_table
 from dualperturb.report import render_html, render_markdown, summary_table
 from dualperturb.report.health import health_parts
 from dualperturb.report.measures import distances_table, judges_table, strong_table
+from dualperturb.report.summary import headline
 from tests.small_report import small_report
 from tests.small_tables import small_health, small_results, small_trainings
 
@@ -32,6 +33,15 @@ def test_a_cell_tells_the_range(means: pd.DataFrame) -> None:
     assert table.loc["AT-PGD", "clean images"] == RANGE.format("")
     strong = strong_table(means, "L2", 2.0).set_index("classifier")
     assert strong.loc["AT-PGD", "Dual-AutoAttack"] == RANGE.format(" of 50")
+
+
+def test_the_headline_tells_the_range(means: pd.DataFrame) -> None:
+    text = headline(means, "L2", 0.0, 20.0)
+    assert "AT-PGD classifies 41 % (37 to 46) of the test images" in text
+    assert "AT-Dual 71 % (67 to 76) and 71 % (67 to 76)." in text
+    assert "all but AT-PGD's 41 % (37 to 46) and AT-Dual's 71 % (67 to 76) of them" in text
+    assert text.endswith(" Means over 3 trainings, in brackets their range.")
+    assert "(" not in headline(small_results(), "L2", 0.0, 20.0)
 
 
 def test_means_of_scores_distances_and_gradients_tell_their_range() -> None:

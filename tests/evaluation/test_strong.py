@@ -16,6 +16,7 @@ from dualperturb.evaluation import strong
 from dualperturb.evaluation.measuring.scoring import AttackSettings, BrokenThreatModelError, attack_images
 from dualperturb.evaluation.measuring.subject import Subject
 from dualperturb.evaluation.strong import auto_attack_images
+from dualperturb.saliency.center import CenterSaliency
 
 MakeSubject = Callable[..., Subject]
 SETTINGS = AttackSettings(steps=20, step_size=0.25, restarts=1, batch_size=7, seed=0)
@@ -49,7 +50,26 @@ def test_every_setting_that_it_uses_reaches_it(
 
     monkeypatch.setattr(strong, "auto_attack", watched)
     auto_attack_images(make_subject([7, 3]), DUAL, replace(SETTINGS, steps=2, seed=9))
-    assert asked == {"steps": 2, "seed": 9, "indices": [7, 3], "radii": (L2(0.1), L2(0.3))}
+    usual = {"steps": 2, "seed": 9, "indices": [7, 3], "radii": (L2(0.1), L2(0.3))}
+    (scoring,) = asked.pop("saliency")
+    assert scoring is not None and asked == usual | {"min_foreground_score": None}
+    guides = (scoring, CenterSaliency())
+    bounded = replace(SETTINGS, min_foreground_score="clean", guides=guides)
+    auto_attack_images(make_subject([7, 3]), DUAL, bounded)
+    assert asked["saliency"] == guides and asked["min_foreground_score"] == "clean"
+
+
+def test_under_a_bound_an_example_that_misses_it_counts_for_nothing(make_subject: MakeSubject) -> None:
+    """What is wrong anyway holds the bound "clean"; 1 holds where all is foreground, in image 2, alone."""
+    clean, most = (
+        auto_attack_images(make_subject(), DUAL, replace(SETTINGS, min_foreground_score=bound))
+        for bound in ("clean", 1.0)
+    )
+    fooled = clean["predicted"] != clean["label"]
+    assert (clean["correct"] == ~(fooled & clean["feasible"])).all() and fooled[::5].all()
+    assert not clean["correct"][::5].any()
+    assert most["feasible"].tolist() == [index == 2 for index in range(20)]
+    assert most["correct"].drop(2).all() and (most["predicted"] != most["label"]).drop(2).any()
 
 
 def test_its_claim_is_measured_anew(make_subject: MakeSubject, monkeypatch: pytest.MonkeyPatch) -> None:

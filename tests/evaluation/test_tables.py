@@ -33,7 +33,8 @@ def rows(
         {
             **{"dataset": dataset, "defence": defence, "trained_norm": trained, "norm": norm, "axis": axis},
             **{"attack": attack or ("pgd" if axis == "eps" else "dual"), "value": value},
-            **{"accuracy": accuracy, "foreground_score": accuracy / 2},
+            **{"accuracy": accuracy, "accuracy_low": accuracy - 0.1, "accuracy_high": accuracy + 0.1},
+            "foreground_score": accuracy / 2,
         }
         for value, accuracy in accuracies.items()
     ]
@@ -77,15 +78,26 @@ def test_metrics_are_taken_at_the_nearest_budget_of_their_own_axis(results: pd.D
         "pgd": 0.4,
         "dual": 0.2,
         "foreground_score": 0.1,
-        "unsuspicious_clean": 0.2123,
-        "unsuspicious_0.9": 0.3,
-        "unsuspicious_unseen": 0.4,
+        **{"unsuspicious_clean": 0.2123, "unsuspicious_clean_low": 0.1123, "unsuspicious_clean_high": 0.3123},
+        **{"unsuspicious_0.9": 0.3, "unsuspicious_0.9_low": 0.2, "unsuspicious_0.9_high": 0.4},
+        **{"unsuspicious_unseen": 0.4, "unsuspicious_unseen_low": 0.3, "unsuspicious_unseen_high": 0.5},
     }
     assert found["shapes6"]["L2"]["at_pgd"]["dual"] == 0.18
     plain = {"clean": 0.5, "pgd": 0.25, "dual": 0.125, "foreground_score": 0.0625}
-    assert found["folder"]["L2"] == {"clean": plain | {"unsuspicious_0.9": 0.1}}
+    high = {"unsuspicious_0.9": 0.1, "unsuspicious_0.9_low": 0.0, "unsuspicious_0.9_high": 0.2}
+    assert found["folder"]["L2"] == {"clean": plain | high}
     assert metrics(results, {"L2": (1.2, 24.0)})["shapes6"]["L2"]["at_dual"]["pgd"] == 0.8
     assert metrics(results, {"L2": (1.2, 24.0)})["shapes6"]["L2"]["at_dual"]["dual"] == 0.1
+
+
+def test_metrics_of_several_trainings_have_their_range() -> None:
+    found = metrics(over_trainings(small_trainings()), {"L2": (2.0, 20.0), "Linf": (4.0, 20.0)})
+    own = found["shapes6"]["L2"]["at_dual"]
+    assert [own[f"dual{end}"] for end in ("", "_least", "_most")] == [0.71, 0.67, 0.76]
+    assert [own[f"unsuspicious_clean{end}"] for end in ("", "_least", "_most")] == [0.71, 0.67, 0.76]
+    assert own["unsuspicious_clean_low"] < 0.67 < 0.76 < own["unsuspicious_clean_high"]
+    assert own["foreground_score_least"] == own["foreground_score_most"] == 0.6
+    assert "dual_low" not in own
 
 
 def test_of_two_budgets_as_near_the_one_listed_first_counts(results: pd.DataFrame) -> None:

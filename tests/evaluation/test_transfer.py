@@ -95,6 +95,32 @@ def test_the_batch_size_changes_nothing(subjects: dict[str, Subject]) -> None:
     pd.testing.assert_frame_equal(transfer(subjects, attacks, SETTINGS), whole)
 
 
+def test_under_a_bound_an_example_that_misses_it_counts_on_no_target(subjects: dict[str, Subject]) -> None:
+    """Each holds the bound 0; 1 holds where all is foreground, in one image of 20."""
+    attacks = {"pgd": (PGD, 0.0), "dual": (DUAL, 0.0)}
+    never, always, plain = (
+        transfer(subjects, attacks, replace(SETTINGS, min_foreground_score=bound))
+        for bound in (1.0, 0.0, None)
+    )
+    pd.testing.assert_frame_equal(always, plain)
+    dual = plain["attack"] == "dual"
+    pd.testing.assert_frame_equal(never[~dual], plain[~dual])
+    assert (never.loc[dual, "accuracy"] >= 0.95).all() and (plain.loc[dual, "accuracy"] < 0.9).all()
+
+
+def test_under_a_bound_targets_count_the_examples_that_hold_it(subjects: dict[str, Subject]) -> None:
+    (source, made_on), (target, tried_on) = subjects.items()
+    bounded = replace(SETTINGS, min_foreground_score=0.4)
+    right, held = 0, 0
+    for batch in made_on.batches(SETTINGS.batch_size):
+        examples, table = scoring.attack_batch(made_on, batch, DUAL, 0.0, bounded)
+        wrong = (tried_on.classes(examples) != batch.labels).numpy()
+        right, held = right + int((~(wrong & table["feasible"])).sum()), held + int(table["feasible"].sum())
+    assert 0 < held < 20
+    table = transfer(subjects, {"dual": (DUAL, 0.0)}, bounded)
+    assert accuracy(table, "dual", source, target) == right / 20
+
+
 def test_without_a_budget_every_row_holds_the_clean_accuracies(subjects: dict[str, Subject]) -> None:
     table = transfer(subjects, {"clean": (ThreatModel("L2", 0.0), 0.0)}, SETTINGS)
     wide = table.pivot(index="source", columns="target", values="accuracy")

@@ -95,7 +95,7 @@ PARAMETERS: dict[str, tuple[Any, set[str]]] = {
     ),
     "shapes6.evaluate.min_foreground_score": (
         "clean",
-        measured("robustness_dual") | {"health@shapes6"} | RESULTS,
+        measured("robustness_dual", "strong") | {"transfer@shapes6", "health@shapes6"} | RESULTS,
     ),
     "shapes6.evaluate.unsuspicious.reserve": (0.1, {"unsuspicious@shapes6"} | RESULTS),
     "figures.fig1.salience_weights": ([0, 1], EXAMPLES | {"gallery@shapes6", "figures@shapes6", "report"}),

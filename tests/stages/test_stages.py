@@ -318,7 +318,7 @@ def test_several_trainings_are_shown_as_their_mean(several: Path) -> None:
     assert "AT-Dual, seed 3: the figures" in page and "5 images a point, means over 2 trainings" in page
 
 
-def test_a_bound_on_the_dual_sweeps_is_in_the_results_and_on_the_page(
+def test_a_bound_on_dual_attacks_is_in_the_results_and_on_the_page(
     several: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = json.loads((several / "params.yaml").read_text())
@@ -329,14 +329,18 @@ def test_a_bound_on_the_dual_sweeps_is_in_the_results_and_on_the_page(
     shutil.copytree(several / "reports", tmp_path / "reports")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(report, "version", lambda name: "0")
-    for defence in SWEPT:
+    for defence in (*SWEPT, NAMED):
         robustness.main("dual", "shapes6", defence, "L2")
+        strong.main("shapes6", defence, "L2")
+    transfer.main("shapes6", "L2")
     tables.main()
     report.main()
     results = wide(pd.read_csv("reports/results.csv"))
-    swept = results["axis"].isin(("eps_f", "eps_b"))
-    assert set(results.loc[swept, "min_foreground_score"]) == {"clean"} and swept.any()
-    assert results.loc[~swept, "min_foreground_score"].isna().all()
+    bounded = results["axis"].isin(("eps_f", "eps_b", "strong", "transfer"))
+    bounded &= results["attack"].isin(("dual", "dual_autoattack"))
+    assert set(results.loc[bounded, "min_foreground_score"]) == {"clean"}
+    assert set(results.loc[bounded, "axis"]) == {"eps_f", "eps_b", "strong", "transfer"}
+    assert results.loc[~bounded, "min_foreground_score"].isna().all()
     for name in ("index.html", "report.md"):
         text = Path("reports", name).read_text(encoding="utf-8")
         assert "dual, eps_f = 2, eps_b = 20, S ≥ clean" in text

@@ -7,14 +7,15 @@ import pandas as pd
 from dualperturb.attacks.auto import auto_attack
 from dualperturb.core.gradient_copy import GradientCopy
 from dualperturb.core.threat_model import ThreatModel
-from dualperturb.evaluation.measuring.scoring import AttackSettings, measure
+from dualperturb.evaluation.measuring.scoring import AttackSettings, outcome
 from dualperturb.evaluation.measuring.subject import Batch, Subject
 
 
 def auto_attack_images(subject: Subject, threat: ThreatModel, settings: AttackSettings) -> pd.DataFrame:
     """As `scoring.attack_images`, by Dual-AutoAttack; the column fooled_by names the part that succeeded.
 
-    Only steps, batch_size and seed of the settings are used: the attack chooses the rest itself.
+    Of the settings, steps, batch_size, seed, the bound and its guides are used: the attack chooses the rest
+    itself.
     """
 
     def attacked(batch: Batch) -> pd.DataFrame:
@@ -27,8 +28,10 @@ def auto_attack_images(subject: Subject, threat: ThreatModel, settings: AttackSe
             steps=settings.steps,
             seed=settings.seed,
             indices=chosen.tolist(),
+            saliency=settings.guides_of(subject),
+            min_foreground_score=settings.bound(threat),
         )
-        table = measure(subject, chosen, images, result.images, labels, foreground, threat)
+        table = outcome(subject, batch, result.images, threat, settings)
         return table.assign(fooled_by=list(result.fooled_by))
 
     return pd.concat(subject.each(settings.batch_size, attacked), ignore_index=True)

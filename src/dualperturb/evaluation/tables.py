@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -18,9 +18,11 @@ HIGH = 0.9
 BOUNDS = tuple(round(0.05 * step, 2) for step in range(21))
 
 _ENDS = ("", "_low", "_high")  # of the names of a measure and of its interval
+_RANGE = ("_least", "_most")  # over several trainings
 _OWN = ("dataset", "defence", "trained_norm", "training", "axis")
 _ATTACKED = (*_OWN, "attack", "norm", "n", "accuracy", "accuracy_low", "accuracy_high")
 _SPENT = (*_ATTACKED, "eps_f", "eps_b", "eps_f_spent", "eps_b_spent", "salience_weight", "steps")
+_BOUNDED = (*_SPENT, "min_foreground_score")
 
 
 def _means(*names: str) -> tuple[str, ...]:
@@ -32,7 +34,7 @@ LOSS = "loss"  # the sweeps' column that names the loss of an attack
 # The columns that metrics, curves, figures and report need of each measure's table: measure -> columns.
 COLUMNS: dict[str, tuple[str, ...]] = {
     "panels": (
-        *(*_SPENT, "value", "loss", "salience_every", "min_foreground_score"),
+        *(*_BOUNDED, "value", "loss", "salience_every"),
         *_means("foreground_score"),
     ),
     "jsma": (*_ATTACKED, "value"),
@@ -41,12 +43,12 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         *(*_OWN, "n", "gradient_zero_gradients", "gradient_foreground_fraction"),
         *_means("gradient_share", "gradient_enrichment"),
     ),
-    "transfer": (*_SPENT, "source"),
+    "transfer": (*_BOUNDED, "source"),
     "unsuspicious": (
         *(*_SPENT, "value", "judge", "crossed_half"),
         *_means("foreground_score", "score_change", "ssim_distance", "ssim_distance_foreground"),
     ),
-    "strong": (*_SPENT, "square_queries"),
+    "strong": (*_BOUNDED, "square_queries"),
 }
 RESULT_COLUMNS = tuple(dict.fromkeys(column for columns in COLUMNS.values() for column in columns))
 
@@ -94,7 +96,7 @@ def over_trainings(results: pd.DataFrame) -> pd.DataFrame:
     found[["accuracy_low", "accuracy_high"]] = intervals
     found = found.reset_index()[list(rows)]
     least, most = (ends.reset_index(drop=True) for ends in (groups[spread].min(), groups[spread].max()))
-    ranges = [least.add_suffix("_least"), most.add_suffix("_most")]
+    ranges = [ends.add_suffix(name) for name, ends in zip(_RANGE, (least, most), strict=True)]
     return pd.concat([found, *ranges], axis=1).assign(trainings=seeds)
 
 
@@ -116,7 +118,9 @@ def metrics(results: pd.DataFrame, budgets: Mapping[str, tuple[float, float]]) -
     Classifiers are attacked in the norm that they were trained with. clean: accuracy without attack; pgd,
     dual: at the measured budgets nearest to eps_f and to {eps_f, eps_b}, which `budgets` gives by norm (of
     two equally near ones the one listed first); foreground_score: that of the dual examples. Unsuspicious
-    adversarial accuracy under all attacks together: at the clean image's score, at 0.9, under unseen judges.
+    adversarial accuracy under all attacks together: at the clean image's score, at 0.9, under unseen judges,
+    each with NAME_low and NAME_high, its 95 % interval. Of several trainings all have NAME_least and
+    NAME_most.
     """
     found: Metrics = {}
     own = same_norm(results[results["axis"].isin(("eps", "eps_b")) & results["attack"].isin(SWEPT)])
@@ -126,29 +130,34 @@ def metrics(results: pd.DataFrame, budgets: Mapping[str, tuple[float, float]]) -
         dual = rows[rows["axis"] == "eps_b"]
         at_pgd, at_dual = _nearest(pgd, eps_f), _nearest(dual, eps_b)
         found.setdefault(str(dataset), {}).setdefault(str(norm), {})[str(defence)] = {
-            "clean": round(float(_nearest(pgd, 0.0)["accuracy"]), 4),
-            "pgd": round(float(at_pgd["accuracy"]), 4),
-            "dual": round(float(at_dual["accuracy"]), 4),
-            "foreground_score": round(float(at_dual["foreground_score"]), 4),
+            **_numbers("clean", _nearest(pgd, 0.0)),
+            **_numbers("pgd", at_pgd),
+            **_numbers("dual", at_dual),
+            **_numbers("foreground_score", at_dual, "foreground_score"),
         }
-    for (dataset, norm, defence, name), accuracy in _unsuspicious(results).items():
-        found[dataset][norm][defence][name] = accuracy
+    for name, rows in _unsuspicious(results).items():
+        for _, row in rows.iterrows():
+            found[row["dataset"]][row["norm"]][row["defence"]] |= _numbers(name, row, ends=_ENDS)
     return found
 
 
-def _unsuspicious(results: pd.DataFrame) -> dict[tuple[str, str, str, str], float]:
+def _numbers(
+    name: str, row: pd.Series, measure: str = "accuracy", ends: Sequence[str] = ("",)
+) -> dict[str, float]:
+    """A measure of a row under the name that metrics give it, its range over trainings after its `ends`."""
+    several = _RANGE if "trainings" in row else ()
+    return {f"{name}{end}": round(float(row[f"{measure}{end}"]), 4) for end in (*ends, *several)}
+
+
+def _unsuspicious(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Name -> rows, one a classifier."""
     rows = results[results["attack"] == ANY]
     curve, judged = rows[rows["axis"] == "bound"], rows[rows["axis"] == "unsuspicious"]
     own = curve.drop_duplicates("dataset").set_index("dataset")["judge"]  # that of masks.model
-    asked = {
+    return {
         "unsuspicious_clean": judged[judged["judge"] == judged["dataset"].map(own)],
         f"unsuspicious_{HIGH:g}": curve[curve["value"] == HIGH],
         "unsuspicious_unseen": judged[judged["judge"] == UNSEEN],
-    }
-    return {
-        (row["dataset"], row["norm"], row["defence"], name): round(float(row["accuracy"]), 4)
-        for name, own in asked.items()
-        for _, row in own.iterrows()
     }
 
 

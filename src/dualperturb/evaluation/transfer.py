@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -27,7 +28,8 @@ def transfer(
     and salience weight. Columns: attack, source, target, n, accuracy, accuracy_low, accuracy_high (fractions,
     95 % Wilson interval). Where target and source are the same, the row is the white-box attack, as in
     `attack_images`. The examples of a batch are made once per source, checked by `measure`, and dropped when
-    every target has seen them. Raises UserError if the subjects' images, labels or masks differ, and what
+    every target has seen them. Under a bound of the settings an example that misses it counts for nothing on
+    any target. Raises UserError if the subjects' images, labels or masks differ, and what
     `measure` raises.
     """
     _check_same_images(subjects, settings.batch_size)
@@ -63,9 +65,11 @@ def _right(
     for _, batch in subjects[source].own_batches(settings.batch_size):
         examples, table = attack_batch(subjects[source], batch, threat, salience_weight, settings)
         right[source] += int(table["correct"].sum())
+        missed = ~np.asarray(table.get("feasible", True))
         for name, target in subjects.items():
             if name != source:
-                right[name] += int((target.classes(examples) == batch[2].to(target.device)).sum())
+                correct = target.classes(examples) == batch.labels.to(target.device)
+                right[name] += int((correct.cpu().numpy() | missed).sum())
     totals = ranks.total(list(right.values()), subjects[source].device)
     return {name: int(count) for name, count in zip(right, totals, strict=True)}
 

@@ -17,7 +17,7 @@ from dualperturb.figures.names import ATTACKS, NORM_NAMES, classifier_labels, la
 from dualperturb.figures.panel import DrawnFrom, Panel
 from dualperturb.figures.style import Style, house_style, new_figure
 from dualperturb.figures.sweeps import norms
-from dualperturb.figures.texts import images, interval_text, row_budgets_text
+from dualperturb.figures.texts import bound_of, bound_text, images, interval_text, row_budgets_text
 from dualperturb.params import Figures
 
 _MAP = "cividis"  # its lightness rises evenly: the same order for colour-blind readers and in grey
@@ -117,10 +117,15 @@ def transfer_caption(results: pd.DataFrame, norm: str) -> str:
     parts = []
     for attack, rows in table.groupby("attack", sort=False):
         parts.append(f"{ATTACKS[str(attack)]} ({row_budgets_text(rows.iloc[0])}): {_strongest(rows, labels)}")
+    bound = bound_of(table)
+    kept = (
+        " An example of the dual attack counts only if it keeps the foreground score S at or above "
+        f"{bound_text(bound)}."
+    )
     return (
         f"Accuracy in % of each classifier on {NORM_NAMES[norm]} examples made on each other, the same "
         f"{images(int(table['n'].iloc[0]))} in every cell; framed, the white-box attacks. Lowest accuracy on "
-        f"transferred examples: {'; '.join(parts)}."
+        f"transferred examples: {'; '.join(parts)}.{kept if bound else ''}"
     )
 
 

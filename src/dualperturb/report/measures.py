@@ -9,7 +9,7 @@ import pandas as pd
 from dualperturb.evaluation.tables import UNSEEN, same_norm
 from dualperturb.figures.names import ATTACKS, label
 from dualperturb.figures.sweeps import jsma
-from dualperturb.figures.texts import interval_text, mean_text, ordered, row_label, several_norms
+from dualperturb.figures.texts import bound_of, interval_text, mean_text, ordered, row_label, several_norms
 from dualperturb.params.unsuspicious import CONTROL
 
 _JUDGE = {UNSEEN: "all unseen"}
@@ -27,8 +27,9 @@ _STRONG = {
 def strong_table(results: pd.DataFrame, norm: str, eps_f: float) -> pd.DataFrame:
     """One row per classifier trained with `norm` or none: accuracy under each strong attack, with its n.
 
-    C&W is read off at `eps_f` in L2. Attacks without a heading here come last, by their name in the results.
-    The table is empty where nothing was measured in the norm.
+    C&W is read off at `eps_f` in L2. A heading names the bound that examples had to keep. Attacks without a
+    heading here come last, by their name in the results. The table is empty where nothing was measured in
+    the norm.
     """
     rows = same_norm(results[results["norm"] == norm])
     rows = rows[(rows["axis"] == "strong") | ((rows["attack"] == "cw") & (rows["value"] == eps_f))]
@@ -128,10 +129,10 @@ def _heading(attack: str, rows: pd.DataFrame) -> str:
         queries = int(rows.loc[rows["attack"] == attack, "square_queries"].iloc[0])
         smaller = queries < STANDARD_QUERIES
         return f"AutoAttack, {queries} queries in Square" if smaller else _STRONG[attack]
-    steps = rows.loc[rows["attack"] == attack, "steps"]
-    return _STRONG.get(attack, attack).replace(
-        "*", "/".join(f"{int(step)}" for step in steps.dropna().unique())
-    )
+    own = rows[rows["attack"] == attack]
+    steps = "/".join(f"{int(step)}" for step in own["steps"].dropna().unique())
+    bound = f", S ≥ {bound_of(own)}" if bound_of(own) else ""
+    return _STRONG.get(attack, attack).replace("*", steps) + bound
 
 
 def _cell(rows: pd.DataFrame) -> str:

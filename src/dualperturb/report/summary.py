@@ -65,7 +65,7 @@ def unsuspicious_points(results: pd.DataFrame, norm: str) -> dict[str, pd.DataFr
 def headline(results: pd.DataFrame, norm: str, eps_f: float, eps_b: float) -> str:
     """The table's answer in a sentence or two: what AT-PGD and AT-Dual keep under PGD, dual and the bound."""
     points = [
-        {str(row["defence"]): f"{100 * row['accuracy']:.0f} %" for _, row in point.iterrows()}
+        {str(row["defence"]): _share(row) for _, row in point.iterrows()}
         for point in summary_points(results, norm, eps_f, eps_b).values()
     ]
     bound = bound_of(dual_point(results, norm, eps_f, eps_b))
@@ -82,10 +82,20 @@ def headline(results: pd.DataFrame, norm: str, eps_f: float, eps_b: float) -> st
         clean, _, unseen = judged
         text += (
             " An example that fools and leaves the foreground at least as salient as before exists for all "
-            f"but {clean['at_pgd']} (AT-PGD) and {clean['at_dual']} (AT-Dual) of them, and for all but "
+            f"but AT-PGD's {clean['at_pgd']} and AT-Dual's {clean['at_dual']} of them, and for all but "
             f"{unseen['at_pgd']} and {unseen['at_dual']} under judges that no attack climbed."
         )
-    return text
+    if "trainings" not in results:
+        return text
+    return f"{text} Means over {results['trainings'].max()} trainings, in brackets their range."
+
+
+def _share(row: pd.Series) -> str:
+    """Such as "97 %", or of several trainings "97 % (96 to 98)"."""
+    text = f"{100 * row['accuracy']:.0f} %"
+    if "trainings" not in row:
+        return text
+    return f"{text} ({100 * row['accuracy_least']:.0f} to {100 * row['accuracy_most']:.0f})"
 
 
 def dual_point(results: pd.DataFrame, norm: str, eps_f: float, eps_b: float) -> pd.DataFrame:

@@ -121,7 +121,7 @@ def outcome(
 
     An example that misses the bound counts for nothing: `correct` is True there, whatever is `predicted`. So
     the mean of `correct` is the share of images of which the attack has no example that fools and holds the
-    bound, as `AttackResult.feasible` tells it.
+    bound, which the column `feasible` tells as `AttackResult.feasible` does; without a bound there is none.
     """
     chosen, images, labels, foreground = batch
     table = measure(subject, chosen, images, adversarial, labels, foreground, threat)
@@ -130,7 +130,8 @@ def outcome(
         return table
     asked = binding(constraint(settings.guides_of(subject), images, foreground, bound))
     if asked is not None:
-        table["correct"] |= (~asked.met(adversarial, asked.margin(adversarial))).cpu().numpy()
+        table["feasible"] = asked.met(adversarial, asked.margin(adversarial)).cpu().numpy()
+        table["correct"] |= ~table["feasible"]
     return table
 
 

@@ -17,6 +17,7 @@ from tests.markdown import ROOT, rows, section, text
 
 REPORT, RESULTS = ROOT / "reports/report.md", ROOT / "reports/results.csv"
 README, DOCS = ROOT / "README.md", ROOT / "docs"
+CIFAR10 = DOCS / "results/cifar10"
 STRENGTH, SALIENCY, UNSUSPICIOUS = (DOCS / f"{name}.md" for name in ("strength", "saliency", "unsuspicious"))
 
 
@@ -36,10 +37,28 @@ def shares(page: Path, width: int) -> list[list[str]]:
     ]
 
 
-def test_the_summary() -> None:
-    found = [row[:-1] for row in rows(REPORT) if len(row) == 8 and re.fullmatch(r"[\d /]+", row[-1])]
+def summary(report: Path) -> list[list[str]]:
+    """The rows of both norms' summaries, without n and without signs for %."""
+    found = [row[:-1] for row in rows(report) if len(row) == 8 and re.fullmatch(r"[\d /]+", row[-1])]
     assert len(found) == 6
-    assert shares(README, 7) == [[cell.replace(" %", "") for cell in row] for row in found]
+    return [[cell.replace(" %", "") for cell in row] for row in found]
+
+
+def test_the_summaries() -> None:
+    """Of photographs in L2, then of shapes6 in both norms."""
+    assert shares(README, 7) == summary(CIFAR10 / "report.md")[:3] + summary(REPORT)
+
+
+def test_the_page_of_cifar10_tells_its_report() -> None:
+    found, page = text(CIFAR10 / "report.md"), " ".join(text(CIFAR10 / "README.md").split())
+    (tally,) = re.findall(r"(\d+) of 41 lines hold, (\d+) fail, (\d+) are open", found)
+    assert "Of the paper's 41 lines {} hold, {} fail and {} are open".format(*tally) in page
+    holding = re.findall(r"(\d+) of 41 lines hold", text(REPORT))[0]
+    told = " ".join(text(README).split())
+    assert f"Of the paper's 41 claims {tally[0]} hold on CIFAR-10 and {holding} on shapes6" in told
+    (in_l2, in_linf) = re.findall(r"\| AT-Dual \|.* \| ([\d.]+) % \[[\d., ]+\] of 40 \|\n", found)
+    assert f"leaves it {in_l2} %" in told and f"Dual-AutoAttack leaves AT-Dual {in_l2} %" in page
+    assert f"in L2 and {in_linf} %" in page
 
 
 def strong() -> dict[tuple[str, str], list[str]]:

@@ -82,7 +82,7 @@ def test_a_strong_attack_without_a_heading_is_shown_by_its_name(results: pd.Data
 def test_the_headline_tells_what_two_defences_keep(results: pd.DataFrame) -> None:
     text = headline(results, "L2", 0.0, 20.0)
     assert text.startswith("L2: AT-PGD classifies 40 % of the test images rightly under PGD and 40 % under")
-    assert "AT-Dual 70 % and 70 %" in text and "all but AT-PGD's 40 % and AT-Dual's 70 % of" in text
+    assert "AT-Dual 70 % and 70 %" in text and "all images but 40 % on AT-PGD and 70 % on AT-Dual" in text
     without = results[~results["axis"].isin(("bound", "unsuspicious"))]
     assert "salient" not in headline(without, "L2", 0.0, 20.0)
     assert headline(results, "L2", 2.5, 20.0) == "", "no point of the sweep"

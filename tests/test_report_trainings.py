@@ -39,7 +39,7 @@ def test_the_headline_tells_the_range(means: pd.DataFrame) -> None:
     text = headline(means, "L2", 0.0, 20.0)
     assert "AT-PGD classifies 41 % (37 to 46) of the test images" in text
     assert "AT-Dual 71 % (67 to 76) and 71 % (67 to 76)." in text
-    assert "all but AT-PGD's 41 % (37 to 46) and AT-Dual's 71 % (67 to 76) of them" in text
+    assert "all images but 41 % (37 to 46) on AT-PGD and 71 % (67 to 76) on AT-Dual" in text
     assert text.endswith(" Means over 3 trainings, in brackets their range.")
     assert "(" not in headline(small_results(), "L2", 0.0, 20.0)
 

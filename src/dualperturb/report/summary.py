@@ -81,9 +81,9 @@ def headline(results: pd.DataFrame, norm: str, eps_f: float, eps_b: float) -> st
     if len(judged) == UNSUSPICIOUS:
         clean, _, unseen = judged
         text += (
-            " An example that fools and leaves the foreground at least as salient as before exists for all "
-            f"but AT-PGD's {clean['at_pgd']} and AT-Dual's {clean['at_dual']} of them, and for all but "
-            f"{unseen['at_pgd']} and {unseen['at_dual']} under judges that no attack climbed."
+            " Examples that fool and leave the foreground at least as salient as before exist for all images "
+            f"but {clean['at_pgd']} on AT-PGD and {clean['at_dual']} on AT-Dual; by judges that no attack "
+            f"climbed, for all but {unseen['at_pgd']} and {unseen['at_dual']}."
         )
     if "trainings" not in results:
         return text
